@@ -1,0 +1,1 @@
+//! One core = one thread = one ring: the runtime under `ringhttp`. It knows nothing of HTTP.

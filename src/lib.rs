@@ -1,0 +1,1 @@
+//! HTTP/1.1 for Linux, thread-per-core on io_uring.
