@@ -1,0 +1,299 @@
+//! Buffers of one core: the pool that reads and writes draw on, and the one type that lends several of them to the kernel at once.
+//!
+//! This is the only file of the workspace that holds `unsafe`: monoio describes a vectored write by raw `iovec`s, and
+//! something has to promise that what they point to stays where it is until the operation completes.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use monoio::buf::IoVecBuf;
+
+/// Bytes in a buffer of the pool.
+pub const POOLED_BYTES: usize = 8 * 1024;
+
+/// Buffers one core keeps for reuse: beyond these, a returned buffer is freed. 256 × 8 KiB = 2 MiB a core.
+pub const POOLED_COUNT_MAX: usize = 256;
+
+/// Slices one vectored write takes at the most; Linux takes 1,024 (`UIO_MAXIOV`), and past 64 nothing more is won.
+pub const IOVEC_COUNT_MAX: usize = 64;
+
+/// The buffers of one core that are between two uses.
+///
+/// Cloning gives another handle to the same pool. A buffer is taken by whoever has something to read or to write and
+/// comes back when that is done; a connection that waits holds none.
+#[derive(Clone, Default)]
+pub struct BufferPool {
+    inner: Rc<PoolInner>,
+}
+
+#[derive(Default)]
+struct PoolInner {
+    free: RefCell<Vec<BytesMut>>,
+    taken: Cell<u64>,
+    reused: Cell<u64>,
+}
+
+impl BufferPool {
+    /// Makes an empty pool.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes an empty buffer with at least `POOLED_BYTES` of room.
+    #[must_use]
+    pub fn take(&self) -> BytesMut {
+        self.inner.taken.set(self.inner.taken.get() + 1);
+        if let Some(buffer) = self.inner.free.borrow_mut().pop() {
+            self.inner.reused.set(self.inner.reused.get() + 1);
+            return buffer;
+        }
+        BytesMut::with_capacity(POOLED_BYTES)
+    }
+
+    /// Takes an empty buffer with at least `bytes` of room: a pooled one where that is enough, a new one otherwise.
+    #[must_use]
+    pub fn take_at_least(&self, bytes: usize) -> BytesMut {
+        if bytes <= POOLED_BYTES { self.take() } else { BytesMut::with_capacity(bytes) }
+    }
+
+    /// Gives a buffer back. It is kept only if nobody else holds a view of it and it has the pool's size; what it held
+    /// is forgotten.
+    pub fn give(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        let whole = buffer.capacity() >= POOLED_BYTES || buffer.try_reclaim(POOLED_BYTES);
+        if !whole || buffer.capacity() > 2 * POOLED_BYTES {
+            return;
+        }
+        let mut free = self.inner.free.borrow_mut();
+        if free.len() < POOLED_COUNT_MAX {
+            free.push(buffer);
+        }
+    }
+
+    /// Buffers that wait in the pool now.
+    #[must_use]
+    pub fn free_count(&self) -> usize {
+        self.inner.free.borrow().len()
+    }
+
+    /// How often a buffer was asked for, and how often the pool had one.
+    #[must_use]
+    pub fn taken_and_reused(&self) -> (u64, u64) {
+        (self.inner.taken.get(), self.inner.reused.get())
+    }
+}
+
+impl fmt::Debug for BufferPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferPool").field("free", &self.free_count()).finish_non_exhaustive()
+    }
+}
+
+/// What one write hands to the kernel: one buffer, or several which leave by one vectored write.
+#[derive(Debug)]
+pub enum WriteBatch {
+    /// One owned buffer, which comes back for reuse when it is written.
+    One(BytesMut),
+    /// Several views, in order.
+    Many(Chunks),
+}
+
+impl WriteBatch {
+    /// Bytes not written yet.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        match self {
+            Self::One(buffer) => buffer.len(),
+            Self::Many(chunks) => chunks.remaining(),
+        }
+    }
+
+    /// Moves the first `count` bytes to the end of `into`, as a write of so many bytes would: for transports that are
+    /// not sockets.
+    pub fn take_front(&mut self, mut count: usize, into: &mut Vec<u8>) {
+        match self {
+            Self::One(buffer) => into.extend_from_slice(&buffer.split_to(count)),
+            Self::Many(chunks) => {
+                let before = into.len();
+                for chunk in &chunks.chunks[chunks.first..] {
+                    let part = chunk.len().min(count);
+                    into.extend_from_slice(&chunk[..part]);
+                    count -= part;
+                }
+                chunks.advance(into.len() - before);
+            }
+        }
+    }
+}
+
+/// An ordered list of views that is written by `writev`.
+pub struct Chunks {
+    chunks: Vec<Bytes>,
+    /// Chunks before this one are written.
+    first: usize,
+    /// INVARIANT: while the kernel owns `self` (between `describe` and the completion), `iovecs[i]` points into
+    /// `chunks[first + i]`, and neither vector is touched.
+    iovecs: Vec<libc::iovec>,
+}
+
+impl Chunks {
+    /// Takes the views that are to be written, in order.
+    #[must_use]
+    pub fn new(mut chunks: Vec<Bytes>) -> Self {
+        // A write of nothing but empty slices would report 0, which means an error.
+        chunks.retain(|chunk| !chunk.is_empty());
+        Self { chunks, first: 0, iovecs: Vec::new() }
+    }
+
+    /// Bytes not written yet.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.chunks[self.first..].iter().map(Bytes::len).sum()
+    }
+
+    /// Fills in the raw slices for the next write: at most `IOVEC_COUNT_MAX` of them.
+    pub(crate) fn describe(&mut self) {
+        let next = self.chunks[self.first..].iter().take(IOVEC_COUNT_MAX);
+        self.iovecs.clear();
+        self.iovecs.extend(next.map(|chunk| libc::iovec {
+            iov_base: chunk.as_ptr().cast_mut().cast(),
+            iov_len: chunk.len(),
+        }));
+    }
+
+    /// Drops the first `written` bytes, and with them the views that are written whole.
+    pub(crate) fn advance(&mut self, mut written: usize) {
+        self.iovecs.clear();
+        while let Some(chunk) = self.chunks.get_mut(self.first) {
+            if chunk.len() > written {
+                chunk.advance(written);
+                return;
+            }
+            written -= chunk.len();
+            *chunk = Bytes::new();
+            self.first += 1;
+        }
+    }
+}
+
+// SAFETY: the iovecs point into `Bytes`, whose memory neither moves nor goes away while `self` holds them: moving a
+// `Bytes` (or the vector of them) does not move what it points to. `Chunks` has no interior mutability, so while the
+// runtime owns it, nothing changes either vector; `describe` filled in exactly `iovecs.len()` of them.
+unsafe impl IoVecBuf for Chunks {
+    fn read_iovec_ptr(&self) -> *const libc::iovec {
+        self.iovecs.as_ptr()
+    }
+
+    fn read_iovec_len(&self) -> usize {
+        self.iovecs.len()
+    }
+}
+
+impl fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks").field("remaining", &self.remaining()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the raw slices say, read back through the pointers.
+    fn described(chunks: &Chunks) -> Vec<u8> {
+        let mut all = Vec::new();
+        for iovec in &chunks.iovecs {
+            // SAFETY: `describe` has just pointed this iovec into a chunk that `chunks` still holds.
+            all.extend_from_slice(unsafe { std::slice::from_raw_parts(iovec.iov_base.cast::<u8>(), iovec.iov_len) });
+        }
+        all
+    }
+
+    /// The plain twin of `Chunks`: the same bytes in one vector.
+    fn twin(lengths: &[usize]) -> (Vec<Bytes>, Vec<u8>) {
+        let mut next = 0_u8;
+        let mut all = Vec::new();
+        let mut chunks = Vec::new();
+        for &length in lengths {
+            let start = all.len();
+            for _ in 0..length {
+                all.push(next);
+                next = next.wrapping_add(1);
+            }
+            chunks.push(Bytes::copy_from_slice(&all[start..]));
+        }
+        (chunks, all)
+    }
+
+    #[test]
+    fn chunks_agree_with_one_vector_for_all_small_inputs_and_every_partial_write() {
+        for a in 0..4 {
+            for b in 0..4 {
+                for c in 0..4 {
+                    let total = a + b + c;
+                    for first in 0..=total {
+                        for second in 0..=total - first {
+                            let (chunks, all) = twin(&[a, b, c]);
+                            let mut chunks = Chunks::new(chunks);
+                            chunks.describe();
+                            assert_eq!(described(&chunks), all);
+                            chunks.advance(first);
+                            chunks.describe();
+                            assert_eq!(described(&chunks), all[first..]);
+                            chunks.advance(second);
+                            chunks.describe();
+                            assert_eq!(described(&chunks), all[first + second..]);
+                            assert_eq!(chunks.remaining(), total - first - second);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_write_describes_no_more_than_the_limit() {
+        let (chunks, all) = twin(&[3; IOVEC_COUNT_MAX + 5]);
+        let mut chunks = Chunks::new(chunks);
+        chunks.describe();
+        assert_eq!(chunks.read_iovec_len(), IOVEC_COUNT_MAX);
+        chunks.advance(3 * IOVEC_COUNT_MAX);
+        chunks.describe();
+        assert_eq!(described(&chunks), all[3 * IOVEC_COUNT_MAX..]);
+    }
+
+    #[test]
+    fn a_buffer_comes_back_whole_once_its_views_are_gone() {
+        let pool = BufferPool::new();
+        let mut buffer = pool.take();
+        buffer.extend_from_slice(b"head and rest");
+        let view = buffer.split_to(4).freeze();
+        drop(view);
+        pool.give(buffer);
+        assert_eq!(pool.free_count(), 1);
+        assert!(pool.take().capacity() >= POOLED_BYTES);
+        assert_eq!(pool.taken_and_reused(), (2, 1));
+    }
+
+    #[test]
+    fn a_buffer_that_is_still_viewed_is_not_kept() {
+        let pool = BufferPool::new();
+        let mut buffer = pool.take();
+        buffer.extend_from_slice(b"head and rest");
+        let view = buffer.split_to(4).freeze();
+        pool.give(buffer);
+        assert_eq!(pool.free_count(), 0);
+        assert_eq!(&view[..], b"head");
+    }
+
+    #[test]
+    fn the_pool_keeps_no_more_than_its_limit() {
+        let pool = BufferPool::new();
+        let many: Vec<_> = (0..POOLED_COUNT_MAX + 10).map(|_| pool.take()).collect();
+        many.into_iter().for_each(|buffer| pool.give(buffer));
+        assert_eq!(pool.free_count(), POOLED_COUNT_MAX);
+    }
+}

@@ -1,0 +1,259 @@
+//! A connected socket that owns its operations.
+//!
+//! On io_uring an operation in flight owns its buffer, and dropping the future that waits for it may lose bytes that the
+//! kernel has already put there. So a [`Stream`] keeps the one read and the one write it may have in flight itself, in
+//! two coroutines that are boxed once per connection; callers start an operation and poll for its end. A caller that
+//! goes away leaves the operation where it is, and the next one finds its result: nothing is lost by dropping a future.
+//!
+//! Dropping the `Stream` drops the coroutines: the ring is told to cancel what is in flight, and the buffers and the
+//! socket are freed when the kernel has let go of them.
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use monoio::buf::SliceMut;
+use monoio::io::{AsyncReadRent, AsyncWriteRent, Splitable};
+use monoio::net::{TcpStream, UnixStream};
+
+use crate::buffer::{Chunks, WriteBatch};
+
+/// A connected TCP or Unix socket of this core.
+pub struct Stream {
+    reader: Coroutine,
+    writer: Coroutine,
+    shared: Rc<Shared>,
+}
+
+type Coroutine = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What the owner and its two coroutines tell each other.
+#[derive(Default)]
+struct Shared {
+    read: Cell<Slot<BytesMut, usize>>,
+    write: Cell<Slot<WriteBatch, ()>>,
+    write_end: Cell<bool>,
+    written: Cell<u64>,
+}
+
+/// The way of one operation: asked for, in flight, done.
+#[derive(Default)]
+enum Slot<Buffer, Output> {
+    #[default]
+    Empty,
+    Start(Buffer),
+    InFlight,
+    Done(io::Result<Output>, Buffer),
+}
+
+impl Stream {
+    /// Takes over a TCP socket.
+    #[must_use]
+    pub fn tcp(socket: TcpStream) -> Self {
+        Self::new(socket)
+    }
+
+    /// Takes over a Unix socket.
+    #[must_use]
+    pub fn unix(socket: UnixStream) -> Self {
+        Self::new(socket)
+    }
+
+    fn new<S>(socket: S) -> Self
+    where
+        S: Splitable,
+        S::OwnedRead: AsyncReadRent + 'static,
+        S::OwnedWrite: AsyncWriteRent + 'static,
+    {
+        let shared = Rc::new(Shared::default());
+        let (read_half, write_half) = socket.into_split();
+        Self {
+            reader: Box::pin(read_on_demand(read_half, Rc::clone(&shared))),
+            writer: Box::pin(write_on_demand(write_half, Rc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// Whether a read was started whose result nobody has taken yet.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        is_busy(&self.shared.read)
+    }
+
+    /// Starts a read that appends to `buffer`, which is lent to the kernel until [`poll_read`](Self::poll_read) gives it
+    /// back. It goes out with the next poll.
+    ///
+    /// # Panics
+    /// If a read is under way already, or if `buffer` has no room (a read of nothing would look like the end).
+    pub fn start_read(&mut self, buffer: BytesMut) {
+        assert!(!self.is_reading(), "one read at a time");
+        assert!(buffer.capacity() > buffer.len(), "a read needs room");
+        self.shared.read.set(Slot::Start(buffer));
+    }
+
+    /// The end of the read under way: how many bytes were appended (0: the peer has ended its side), and the buffer.
+    /// Pending for ever if no read was started.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the read goes on, and the next poll finds its result.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, BytesMut)> {
+        poll_slot(&mut self.reader, &self.shared.read, cx)
+    }
+
+    /// Whether a write was started whose end nobody has seen yet.
+    #[must_use]
+    pub fn is_writing(&self) -> bool {
+        is_busy(&self.shared.write)
+    }
+
+    /// Starts a write of all of `batch`. It goes out with the next poll.
+    ///
+    /// # Panics
+    /// If a write is under way already.
+    pub fn start_write(&mut self, batch: WriteBatch) {
+        assert!(!self.is_writing(), "one write at a time");
+        self.shared.write.set(Slot::Start(batch));
+    }
+
+    /// The end of the write under way: everything was written, or the error that stopped it. The buffers come back.
+    /// Pending for ever if no write was started.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the write goes on, and the next poll finds its result.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
+        poll_slot(&mut self.writer, &self.shared.write, cx)
+    }
+
+    /// Bytes that the kernel has taken since the socket was opened.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.shared.written.get()
+    }
+
+    /// Ends our side of the connection: the peer reads an end of stream after what was written. Takes effect at once
+    /// when no write is under way, otherwise with the next poll after its end.
+    pub fn shutdown_write(&mut self, cx: &mut Context<'_>) {
+        self.shared.write_end.set(true);
+        // The shutdown itself is a plain system call that the coroutine makes as soon as it is idle.
+        let _ = self.writer.as_mut().poll(cx);
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("reading", &self.is_reading())
+            .field("writing", &self.is_writing())
+            .field("written", &self.written())
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_busy<B, O>(slot: &Cell<Slot<B, O>>) -> bool {
+    let state = slot.take();
+    let busy = !matches!(state, Slot::Empty);
+    slot.set(state);
+    busy
+}
+
+fn poll_slot<B, O>(
+    coroutine: &mut Coroutine,
+    slot: &Cell<Slot<B, O>>,
+    cx: &mut Context<'_>,
+) -> Poll<(io::Result<O>, B)> {
+    let _ = coroutine.as_mut().poll(cx);
+    match slot.take() {
+        Slot::Done(result, buffer) => Poll::Ready((result, buffer)),
+        other => {
+            slot.set(other);
+            Poll::Pending
+        }
+    }
+}
+
+/// Waits until the owner asks for an operation. It needs no waker: the owner polls after asking.
+async fn next_start<B, O>(slot: &Cell<Slot<B, O>>, mut meanwhile: impl FnMut() -> bool) -> Option<B> {
+    poll_fn(|_| match slot.take() {
+        Slot::Start(buffer) => {
+            slot.set(Slot::InFlight);
+            Poll::Ready(Some(buffer))
+        }
+        other => {
+            slot.set(other);
+            if meanwhile() { Poll::Ready(None) } else { Poll::Pending }
+        }
+    })
+    .await
+}
+
+async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
+    loop {
+        let Some(buffer) = next_start(&shared.read, || false).await else { continue };
+        let (start, end) = (buffer.len(), buffer.capacity());
+        let (result, slice) = socket.read(SliceMut::new(buffer, start, end)).await;
+        shared.read.set(Slot::Done(result, slice.into_inner()));
+    }
+}
+
+async fn write_on_demand(mut socket: impl AsyncWriteRent, shared: Rc<Shared>) {
+    loop {
+        let Some(batch) = next_start(&shared.write, || shared.write_end.take()).await else {
+            // An error here means that the connection is gone, which the next read or write will say.
+            let _ = socket.shutdown().await;
+            continue;
+        };
+        let (result, batch) = match batch {
+            WriteBatch::One(buffer) => write_one(&mut socket, buffer, &shared.written).await,
+            WriteBatch::Many(chunks) => write_many(&mut socket, chunks, &shared.written).await,
+        };
+        shared.write.set(Slot::Done(result, batch));
+    }
+}
+
+async fn write_one(
+    socket: &mut impl AsyncWriteRent,
+    mut buffer: BytesMut,
+    written: &Cell<u64>,
+) -> (io::Result<()>, WriteBatch) {
+    while !buffer.is_empty() {
+        let result;
+        (result, buffer) = socket.write(buffer).await;
+        match progress(result, written) {
+            Ok(count) => buffer.advance(count),
+            Err(error) => return (Err(error), WriteBatch::One(buffer)),
+        }
+    }
+    (Ok(()), WriteBatch::One(buffer))
+}
+
+async fn write_many(
+    socket: &mut impl AsyncWriteRent,
+    mut chunks: Chunks,
+    written: &Cell<u64>,
+) -> (io::Result<()>, WriteBatch) {
+    while chunks.remaining() > 0 {
+        chunks.describe();
+        let result;
+        (result, chunks) = socket.writev(chunks).await;
+        match progress(result, written) {
+            Ok(count) => chunks.advance(count),
+            Err(error) => return (Err(error), WriteBatch::Many(chunks)),
+        }
+    }
+    (Ok(()), WriteBatch::Many(chunks))
+}
+
+fn progress(result: io::Result<usize>, written: &Cell<u64>) -> io::Result<usize> {
+    let count = result?;
+    if count == 0 {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    written.set(written.get() + count as u64);
+    Ok(count)
+}
