@@ -1,0 +1,335 @@
+//! Time on one core: a coarse clock, the `Date` of the second, and one wheel for all deadlines.
+//!
+//! A deadline is a cell. Setting it is a store; its entry in the wheel stays where it is and is looked at when its slot
+//! comes up: then it fires, or moves to where the cell says. So a connection that sets its deadline at every request
+//! touches the wheel once per deadline, not once per request, and the ring has one timer per core at the most.
+#![forbid(unsafe_code)]
+
+mod wheel;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::ops::{Add, Sub};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use self::wheel::{NEVER, Wheel};
+
+/// A point on a core's clock, in whole milliseconds.
+///
+/// The clock is coarse: it lags behind the real one by up to the kernel's tick, 1 to 10 ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    /// The point `after` later, rounded up to the next millisecond.
+    fn add(self, after: Duration) -> Self {
+        let millis = after.as_nanos().div_ceil(1_000_000);
+        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)).min(NEVER - 1))
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// The time from `earlier` on; zero if it is later.
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The clock and the deadlines of one core. Cloning gives another handle to the same.
+#[derive(Clone)]
+pub struct Timers(Rc<Inner>);
+
+struct Inner {
+    wheel: RefCell<Wheel>,
+    /// While paused, the clock stands here.
+    paused_at: Cell<Option<Instant>>,
+    /// How far the clock was advanced by hand, for the date.
+    skipped: Cell<Duration>,
+    date: RefCell<Date>,
+    /// The task that waits for the next expiry, and what it waits for.
+    driver: RefCell<Option<Waker>>,
+    driver_until: Cell<u64>,
+}
+
+/// The date of one second, ready to be sent.
+struct Date {
+    second: u64,
+    text: [u8; DATE_BYTES],
+}
+
+/// Bytes of an IMF-fixdate (RFC 9110 §5.6.7), as in `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub const DATE_BYTES: usize = 29;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Timers>> = const { RefCell::new(None) };
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Timers {
+    /// A wheel with nothing in it, on the running clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Rc::new(Inner {
+            wheel: RefCell::new(Wheel::new(kernel_now().0)),
+            paused_at: Cell::new(None),
+            skipped: Cell::new(Duration::ZERO),
+            date: RefCell::new(Date { second: u64::MAX, text: [b' '; DATE_BYTES] }),
+            driver: RefCell::new(None),
+            driver_until: Cell::new(NEVER),
+        }))
+    }
+
+    /// The coarse time: one read of the kernel's tick, a few nanoseconds.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.0.paused_at.get().unwrap_or_else(kernel_now)
+    }
+
+    /// The `Date` of now (RFC 9110 §6.6.1), formatted once a second.
+    #[must_use]
+    pub fn date(&self) -> [u8; DATE_BYTES] {
+        let now = clock_gettime(ClockId::RealtimeCoarse);
+        let second = u64::try_from(now.tv_sec).unwrap_or(0) + self.0.skipped.get().as_secs();
+        let mut date = self.0.date.borrow_mut();
+        if date.second != second {
+            date.second = second;
+            date.text = format_date(UNIX_EPOCH + Duration::from_secs(second));
+        }
+        date.text
+    }
+
+    /// Makes a deadline that is not set.
+    #[must_use]
+    pub fn deadline(&self) -> Deadline {
+        let entry = self.0.wheel.borrow_mut().insert();
+        Deadline { timers: self.clone(), entry }
+    }
+
+    /// Waits for `after`.
+    ///
+    /// # Cancellation
+    /// The wait is over; nothing else happens.
+    pub async fn sleep(&self, after: Duration) {
+        self.sleep_until(self.now() + after).await;
+    }
+
+    /// Waits until `at`.
+    ///
+    /// # Cancellation
+    /// The wait is over; nothing else happens.
+    pub async fn sleep_until(&self, at: Instant) {
+        let deadline = self.deadline();
+        deadline.set_at(at);
+        poll_fn(|cx| deadline.poll_expired(cx)).await;
+    }
+
+    /// Waits for `future`, but no longer than `limit`.
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the time is over; `future` is dropped then.
+    ///
+    /// # Cancellation
+    /// `future` is dropped.
+    pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+        let deadline = self.deadline();
+        deadline.set(limit);
+        let mut future = pin!(future);
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => deadline.poll_expired(cx).map(|()| Err(Elapsed)),
+        })
+        .await
+    }
+
+    /// Stops the clock, for tests: it moves by [`advance`](Self::advance) only.
+    pub fn pause(&self) {
+        self.0.paused_at.set(Some(self.now()));
+    }
+
+    /// Moves a paused clock, and fires what is due on the way, in order.
+    ///
+    /// # Panics
+    /// If the clock is not paused.
+    pub fn advance(&self, by: Duration) {
+        let now = self.0.paused_at.get().expect("only a paused clock is moved by hand");
+        self.0.skipped.set(self.0.skipped.get() + by);
+        self.0.paused_at.set(Some(now + by));
+        self.fire();
+    }
+
+    /// Fires what is due and then sleeps until the next expiry, for ever. Each core runs it as a task; it
+    /// costs nothing while nothing is set.
+    pub async fn drive(&self) {
+        loop {
+            self.fire();
+            let next = self.0.wheel.borrow().next_expiry().unwrap_or(NEVER);
+            self.0.driver_until.set(next);
+            let wait = Duration::from_millis(next.saturating_sub(self.now().0).max(1));
+            let sleeps = next != NEVER && self.0.paused_at.get().is_none();
+            let mut sleep = pin!(async {
+                if sleeps {
+                    monoio::time::sleep(wait).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            });
+            poll_fn(|cx| {
+                if self.0.driver_until.get() != next {
+                    return Poll::Ready(());
+                }
+                *self.0.driver.borrow_mut() = Some(cx.waker().clone());
+                sleep.as_mut().poll(cx)
+            })
+            .await;
+        }
+    }
+
+    /// Makes these the timers that [`sleep`] and [`timeout`] use on this thread.
+    pub fn enter(&self) {
+        CURRENT.set(Some(self.clone()));
+    }
+
+    fn fire(&self) {
+        let now = self.now().0;
+        loop {
+            let fired = self.0.wheel.borrow_mut().next_due(now);
+            match fired {
+                Some(Some(waker)) => waker.wake(),
+                Some(None) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Lets the driver look again when something is due before it would.
+    fn due_at(&self, at: u64) {
+        if at < self.0.driver_until.get() {
+            self.0.driver_until.set(at);
+            if let Some(driver) = self.0.driver.borrow_mut().take() {
+                driver.wake();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Timers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timers").field("now", &self.now()).finish_non_exhaustive()
+    }
+}
+
+/// A point in time that is moved cheaply, and whose passing wakes whoever waits for it. It fires once each time it is set.
+pub struct Deadline {
+    timers: Timers,
+    entry: usize,
+}
+
+impl Deadline {
+    /// Sets the deadline to `after` from now.
+    pub fn set(&self, after: Duration) {
+        self.set_at(self.timers.now() + after);
+    }
+
+    /// Sets the deadline; what it was set to before is forgotten, fired or not.
+    pub fn set_at(&self, at: Instant) {
+        let queued = self.timers.0.wheel.borrow_mut().set(self.entry, at.0);
+        self.timers.due_at(queued);
+    }
+
+    /// Unsets the deadline.
+    pub fn clear(&self) {
+        self.timers.0.wheel.borrow_mut().clear(self.entry);
+    }
+
+    /// Ready when the deadline has passed since it was set last: once, then pending again until it is set anew.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timers.0.wheel.borrow_mut().poll(self.entry, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        let waker = self.timers.0.wheel.borrow_mut().remove(self.entry);
+        // Dropped here, where the wheel is not borrowed: a waker may own anything.
+        drop(waker);
+    }
+}
+
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deadline").finish_non_exhaustive()
+    }
+}
+
+/// The time was over before the future was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time was over")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+/// Waits for `after` on this core's timers: see [`Timers::sleep`].
+///
+/// # Panics
+/// Outside a core.
+///
+/// # Cancellation
+/// The wait is over; nothing else happens.
+pub async fn sleep(after: Duration) {
+    current().sleep(after).await;
+}
+
+/// Waits for `future`, but no longer than `limit`, on this core's timers: see [`Timers::timeout`].
+///
+/// # Errors
+/// [`Elapsed`] when the time is over; `future` is dropped then.
+///
+/// # Panics
+/// Outside a core.
+///
+/// # Cancellation
+/// `future` is dropped.
+pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
+    current().timeout(limit, future).await
+}
+
+fn current() -> Timers {
+    CURRENT.with_borrow(Clone::clone).expect("called on a core: inside the closure given to `run`")
+}
+
+fn kernel_now() -> Instant {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    let millis = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
+    Instant(u64::try_from(millis).unwrap_or(0))
+}
+
+fn format_date(time: SystemTime) -> [u8; DATE_BYTES] {
+    let text = httpdate::fmt_http_date(time);
+    text.as_bytes().try_into().expect("an IMF-fixdate has 29 bytes until the year 9999")
+}
+
+#[cfg(test)]
+mod tests;
