@@ -1,6 +1,9 @@
 //! One core as its own code sees it. Owns the handle, the doorbell task and the core's turn.
 //!
-//! A *turn* is what the doorbell task does when the bell rang: follow the run's stage, run messages, wake who yielded.
+//! A *turn* is what the doorbell task does when the bell rang: follow the run's stage, run messages, wake who yielded. It
+//! listens for the next ring only after all that was ready has run: the executor asks its driver for completed operations
+//! even while tasks are ready, but serves timers, other threads' wake-ups and deferred completions only when none is. A
+//! doorbell that listened at once would keep some task ready for ever.
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -40,6 +43,7 @@ struct Inner {
     stats: CoreStats,
     replies: WakerSet,
     yielders: RefCell<Vec<Waker>>,
+    relay: Relay,
     ended: Cell<bool>,
 }
 
@@ -69,6 +73,7 @@ impl Core {
             stats: CoreStats::default(),
             replies: WakerSet::default(),
             yielders: RefCell::default(),
+            relay: Relay::default(),
             ended: Cell::new(false),
         }))
     }
@@ -232,7 +237,9 @@ impl Core {
         F: AsyncFnOnce(Self) -> T + Clone + Send + 'static,
         T: Send + 'static,
     {
-        let calls: Vec<_> = (0..self.count()).map(|core| self.invoke_on(core, call.clone())).collect();
+        let calls: Vec<_> = (0..self.count())
+            .map(|core| self.invoke_on(core, call.clone()))
+            .collect();
         let mut results = Vec::with_capacity(calls.len());
         for call in calls {
             results.push(call.await?);
@@ -263,7 +270,11 @@ impl Core {
     /// # Cancellation
     /// Nothing is lost.
     pub fn yield_now(&self) -> YieldNow {
-        YieldNow { core: self.clone(), waits: false, turn: 0 }
+        YieldNow {
+            core: self.clone(),
+            waits: false,
+            turn: 0,
+        }
     }
 
     /// This core's counters.
@@ -310,11 +321,16 @@ impl Core {
 
     /// Makes this the current core of its thread and starts its doorbell.
     pub(crate) fn open(&self) -> io::Result<monoio::task::JoinHandle<()>> {
-        let clapper = self.0.mailbox.take_clapper().ok_or(io::ErrorKind::AlreadyExists)?;
+        let clapper = self
+            .0
+            .mailbox
+            .take_clapper()
+            .ok_or(io::ErrorKind::AlreadyExists)?;
         // io_uring takes a non-blocking socket to mean that a read must not wait.
         clapper.set_nonblocking(self.driver() == DriverKind::Epoll)?;
         let clapper = monoio::net::UnixStream::from_std(clapper)?;
         CURRENT.set(Some(self.clone()));
+        drop(monoio::spawn(serve_relay(self.clone())));
         Ok(monoio::spawn(serve_doorbell(self.clone(), clapper)))
     }
 
@@ -385,7 +401,10 @@ impl Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").field("id", &self.id()).field("cpu", &self.cpu()).finish_non_exhaustive()
+        f.debug_struct("Core")
+            .field("id", &self.id())
+            .field("cpu", &self.cpu())
+            .finish_non_exhaustive()
     }
 }
 
@@ -450,7 +469,60 @@ async fn serve_doorbell(core: Core, mut clapper: monoio::net::UnixStream) {
             return;
         }
         core.turn(&mut lists);
+        core.0.relay.pass().await;
     }
+    core.0.relay.wake();
+}
+
+/// Sends a task to the end of the queue. A task that wakes itself goes to the front instead, so another one wakes it.
+#[derive(Default)]
+struct Relay {
+    asked: Cell<bool>,
+    sender: Cell<Option<Waker>>,
+    own: Cell<Option<Waker>>,
+}
+
+impl Relay {
+    /// Resolves when every task that is ready now has run.
+    async fn pass(&self) {
+        let mut sent = false;
+        poll_fn(|cx| {
+            if sent && !self.asked.get() {
+                return Poll::Ready(());
+            }
+            self.sender.set(Some(cx.waker().clone()));
+            if !mem::replace(&mut sent, true) {
+                self.asked.set(true);
+                self.wake();
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.own.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The task that does the waking.
+async fn serve_relay(core: Core) {
+    poll_fn(|cx| {
+        let relay = &core.0.relay;
+        if relay.asked.replace(false)
+            && let Some(sender) = relay.sender.take()
+        {
+            sender.wake();
+        }
+        if core.0.ended.get() {
+            return Poll::Ready(());
+        }
+        relay.own.set(Some(cx.waker().clone()));
+        Poll::Pending
+    })
+    .await;
 }
 
 // Cancellation, completion, close: each may need its own way through the ring.

@@ -51,13 +51,20 @@ where
     let (run, ear) = share(&config, KernelReport::new(&driver, &cpus))?;
     tracing::info!(report = %run.report, "starting");
 
-    let watchdog =
-        config.watchdog.map(|limit| Watchdog::new(limit, config.on_blocked, run.pulses.iter().map(Arc::clone)));
+    let watchdog = config
+        .watchdog
+        .map(|limit| Watchdog::new(limit, config.on_blocked, run.pulses.iter().map(Arc::clone)));
     let supervisor = Supervisor::start(Arc::clone(&run.control), ear, watchdog, config.handle_signals)?;
     let first_error = FirstError(Mutex::new(None));
     thread::scope(|scope| {
         for id in 0..cpus.len() {
-            let part = Part { id, run: &run, driver: &driver, body: &body, first_error: &first_error };
+            let part = Part {
+                id,
+                run: &run,
+                driver: &driver,
+                body: &body,
+                first_error: &first_error,
+            };
             let thread = thread::Builder::new().name(format!("ringhttp-{id}"));
             if let Err(source) = thread.spawn_scoped(scope, move || part.live()) {
                 first_error.keep(&run, RunError::CoreStart { core: id, source });
@@ -68,7 +75,11 @@ where
     });
     close_blocking(&run);
     supervisor.finish();
-    first_error.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
+    first_error
+        .0
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .map_or(Ok(()), Err)
 }
 
 /// Makes what the cores share, and the supervisor's ear.
@@ -85,7 +96,10 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
         mailboxes,
         pulses: (0..count).map(|_| Arc::new(Pulse::default())).collect(),
         control,
-        blocking: Arc::new(BlockingPool::new(config.blocking_threads_max, config.blocking_queue_max)),
+        blocking: Arc::new(BlockingPool::new(
+            config.blocking_threads_max,
+            config.blocking_queue_max,
+        )),
         cleanup_timeout: config.cleanup_timeout,
     };
     Ok((Arc::new(run), ear))
@@ -94,7 +108,11 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
 /// Blocking calls may end in the time a stop has left; without a stop they have a stop's cut.
 fn close_blocking(run: &Run) {
     let now = Instant::now();
-    let deadline = run.control.deadline().unwrap_or(now + BLOCKING_TIME).max(now + CUT_TIME);
+    let deadline = run
+        .control
+        .deadline()
+        .unwrap_or(now + BLOCKING_TIME)
+        .max(now + CUT_TIME);
     if !run.blocking.close(deadline) {
         tracing::warn!("blocking calls were left behind at the end of the run");
     }
@@ -127,7 +145,11 @@ where
 {
     /// The life of the core's thread.
     fn live(&self) {
-        let leave = Leave { run: self.run, id: self.id, body_done: Cell::new(false) };
+        let leave = Leave {
+            run: self.run,
+            id: self.id,
+            body_done: Cell::new(false),
+        };
         let lived = catch_unwind(AssertUnwindSafe(|| {
             if let Some(cpu) = self.run.report.cpus[self.id] {
                 pin_current(cpu)?;
@@ -136,10 +158,14 @@ where
         }));
         let error = match lived {
             Ok(Ok(())) => return,
-            Ok(Err(source)) => RunError::CoreStart { core: self.id, source },
-            Err(payload) => {
-                RunError::CorePanicked { core: self.id, message: message_of(&*payload).into_string() }
-            }
+            Ok(Err(source)) => RunError::CoreStart {
+                core: self.id,
+                source,
+            },
+            Err(payload) => RunError::CorePanicked {
+                core: self.id,
+                message: message_of(&*payload).into_string(),
+            },
         };
         self.first_error.keep(self.run, error);
     }
@@ -172,7 +198,10 @@ where
             Either::First(Ok(Ok(()))) => {}
             Either::First(Ok(Err(error))) => self.first_error.keep(self.run, error),
             Either::First(Err(JoinError::Panicked(message))) => {
-                let error = RunError::CorePanicked { core: self.id, message: message.into_string() };
+                let error = RunError::CorePanicked {
+                    core: self.id,
+                    message: message.into_string(),
+                };
                 self.first_error.keep(self.run, error);
             }
             Either::First(Err(JoinError::Cancelled)) | Either::Second(()) => {

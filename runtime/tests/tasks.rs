@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{child_part, config, driver_named, each_driver, open_fds, run_child, TestResult, until};
+use common::{TestResult, child_part, config, driver_named, each_driver, open_fds, run_child, until};
 use monoio::io::AsyncReadRent;
 use ringhttp_runtime::{Core, DriverKind, JoinError, run};
 
@@ -143,7 +143,11 @@ fn a_cancelled_read_gives_its_descriptor_back() {
                 theirs.write_all(b"late").unwrap();
             }
             let _ = task.cancel_and_wait().await;
-            assert!(open_fds() <= before + 1, "round {round}: {} descriptors, {before} before", open_fds());
+            assert!(
+                open_fds() <= before + 1,
+                "round {round}: {} descriptors, {before} before",
+                open_fds()
+            );
         }
         Ok(())
     })
@@ -230,20 +234,28 @@ fn all_yielding_tasks_share_a_turn() {
             assert_eq!(task.await, Ok(()));
         }
         let turns = core.stats().turns() - turns;
-        assert!((100..200).contains(&turns), "{turns} turns for 8 tasks of 100 yields");
+        assert!(
+            (100..200).contains(&turns),
+            "{turns} turns for 8 tasks of 100 yields"
+        );
         Ok(())
     });
 }
 
 fn served(what: &str, start: Instant) {
     // Generous for a shared machine; a starved one never comes.
-    assert!(start.elapsed() < Duration::from_millis(500), "{what} took {:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_millis(500),
+        "{what} took {:?}",
+        start.elapsed()
+    );
 }
 
 /// A socket on this core and its other end.
 fn pair(core: &Core) -> (monoio::net::UnixStream, UnixStream) {
     let (mine, theirs) = UnixStream::pair().expect("descriptors are left");
-    mine.set_nonblocking(core.driver() == DriverKind::Epoll).expect("a socket");
+    mine.set_nonblocking(core.driver() == DriverKind::Epoll)
+        .expect("a socket");
     (monoio::net::UnixStream::from_std(mine).expect("a socket"), theirs)
 }
 

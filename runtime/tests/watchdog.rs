@@ -21,7 +21,9 @@ fn a_long_poll_is_reported_once_with_its_task_and_core() {
             if core.id() == 0 {
                 return Ok(());
             }
-            let waits = core.spawn("waits", async { monoio::time::sleep(Duration::from_millis(60)).await });
+            let waits = core.spawn("waits", async {
+                monoio::time::sleep(Duration::from_millis(60)).await
+            });
             assert_eq!(waits.await, Ok(()));
             let naps = core.spawn("naps", async { thread::sleep(Duration::from_millis(150)) });
             assert_eq!(naps.await, Ok(()));
