@@ -158,18 +158,18 @@ impl BlockingPool {
         }
     }
 
-    /// Waits until everything queued is done, at most until `deadline`; what has not started then is dropped, and what
-    /// still runs is left to end by itself. Says whether nothing was left.
-    pub(crate) fn close(&self, deadline: Instant) -> bool {
+    /// Waits until everything queued is done, as long as `patience` gives time; what has not started then is dropped, and
+    /// what still runs is left to end by itself. Says whether nothing was left.
+    pub(crate) fn close(&self, patience: impl Fn() -> Duration) -> bool {
         let mut state = lock(&self.state);
         state.closed = true;
         self.work.notify_all();
         while state.stats.running > 0 || !state.queue.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = patience();
             if left.is_zero() {
                 break;
             }
-            state = wait(&self.quiet, state, left);
+            state = wait(&self.quiet, state, left.min(PATIENCE_STEP));
         }
         let dropped = std::mem::take(&mut state.queue);
         let clean = dropped.is_empty() && state.stats.running == 0;
@@ -249,5 +249,7 @@ fn wait<'a>(condvar: &Condvar, state: MutexGuard<'a, State>, time: Duration) -> 
         .0
 }
 
+// How late the end of a run may notice that its patience was cut short.
+const PATIENCE_STEP: Duration = Duration::from_millis(50);
 // Long enough to keep threads through a burst, short enough to give their memory back.
 const IDLE_TIME: Duration = Duration::from_secs(10);

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn unusable_values_are_refused_by_name() {
-        let changes: &[(&str, fn(&mut RuntimeConfig))] = &[
+        type Change = fn(&mut RuntimeConfig);
+        let changes: &[(&str, Change)] = &[
             ("ring_entries", |config| config.ring_entries = 0),
             ("ring_entries", |config| config.ring_entries = 65_536),
             ("blocking_threads_max", |config| config.blocking_threads_max = 0),

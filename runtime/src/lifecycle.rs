@@ -101,7 +101,7 @@ impl Control {
         self.bodies_left.load(Ordering::Acquire) == 0
     }
 
-    /// When the stop is cut; `None` before it began.
+    /// When the stop is cut; `None` before it began, or when it never is.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         *lock(&self.deadline)
     }

@@ -104,7 +104,8 @@ mod tests {
     fn cores_are_placed_inside_the_mask() {
         let mask = [2, 3, 5, 7];
         let some = |cpus: &[usize]| Some(cpus.iter().copied().map(Some).collect::<Vec<_>>());
-        let cases: &[(Cores, usize, Option<Vec<Option<usize>>>)] = &[
+        type Placed = Option<Vec<Option<usize>>>;
+        let cases: &[(Cores, usize, Placed)] = &[
             (Cores::Auto, 8, some(&[2, 3, 5, 7])),
             (Cores::Auto, 2, some(&[2, 3])),
             (Cores::Count(3), 1, some(&[2, 3, 5])),

@@ -20,7 +20,7 @@ use crate::config::RuntimeConfig;
 use crate::core::{Core, Run};
 use crate::driver::{DriverChoice, KernelReport};
 use crate::error::RunError;
-use crate::lifecycle::{Control, Reached, Supervisor};
+use crate::lifecycle::{Control, Reached, Stage, Supervisor};
 use crate::mailbox::{Mailbox, lock};
 use crate::pinning::{choose_cpus, pin_current};
 use crate::task::{Contained, JoinError, message_of};
@@ -40,6 +40,10 @@ use crate::watchdog::{Pulse, Watchdog};
 ///
 /// # Errors
 /// The first error of any core, or the [`RunError`] that kept the run from starting.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers write the configuration in place; nobody needs it back"
+)]
 pub fn run<F, E>(config: RuntimeConfig, body: F) -> Result<(), E>
 where
     F: AsyncFn(Core) -> Result<(), E> + Send + Sync,
@@ -105,15 +109,17 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
     Ok((Arc::new(run), ear))
 }
 
-/// Blocking calls may end in the time a stop has left; without a stop they have a stop's cut.
+/// Lets blocking calls end in the time a stop has left, or in a time of their own without a stop; a cut leaves them.
 fn close_blocking(run: &Run) {
-    let now = Instant::now();
-    let deadline = run
-        .control
-        .deadline()
-        .unwrap_or(now + BLOCKING_TIME)
-        .max(now + CUT_TIME);
-    if !run.blocking.close(deadline) {
+    let own_deadline = Instant::now() + BLOCKING_TIME;
+    let patience = || {
+        let deadline = run.control.deadline().unwrap_or(own_deadline);
+        match run.control.stage() {
+            Stage::Cut => Duration::ZERO,
+            Stage::Running | Stage::Stopping => deadline.saturating_duration_since(Instant::now()),
+        }
+    };
+    if !run.blocking.close(patience) {
         tracing::warn!("blocking calls were left behind at the end of the run");
     }
 }
@@ -277,5 +283,5 @@ async fn either<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, 
 
 // A body that hears of the cut has this long to return by itself.
 const CUT_TIME: Duration = Duration::from_millis(50);
-// Blocking calls of a run that ended without a stop.
+// Enough for what was begun on the side; a run that ended by itself should not hang for it.
 const BLOCKING_TIME: Duration = Duration::from_secs(10);

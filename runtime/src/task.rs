@@ -193,6 +193,12 @@ impl<F: Future> Contained<F> {
     }
 }
 
+impl<F: Future> Drop for Contained<F> {
+    fn drop(&mut self) {
+        self.drop_future();
+    }
+}
+
 impl<F: Future> Unpin for Contained<F> {}
 
 impl<F: Future> Future for Contained<F> {

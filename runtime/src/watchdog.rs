@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -129,7 +130,11 @@ impl Watchdog {
             if let Some((task, lasted)) = watched.look(now, self.limit) {
                 tracing::warn!(core, task, ?lasted, "a task blocks its core");
                 if let Some(hook) = self.on_blocked {
-                    hook(&BlockedReport { core, task, lasted });
+                    let report = BlockedReport { core, task, lasted };
+                    // The watchdog's thread also waits for signals, so a hook that panics must not end it.
+                    if catch_unwind(AssertUnwindSafe(|| hook(&report))).is_err() {
+                        tracing::error!("the hook on_blocked panicked");
+                    }
                 }
             }
         }

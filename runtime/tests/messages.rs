@@ -47,7 +47,7 @@ fn a_call_that_panics_or_finds_no_core_is_an_error() {
     each_driver(2, async |core: Core| {
         let other = 1 - core.id();
         let panicked = core.invoke_on(other, async |_| {
-            assert!(thread::current().name().is_none(), "over there")
+            assert!(thread::current().name().is_none(), "over there");
         });
         assert_eq!(panicked.await, Err(InvokeError::Panicked));
         assert_eq!(
@@ -136,6 +136,18 @@ fn a_blocking_call_leaves_the_core_free() {
             start.elapsed()
         );
         assert_eq!(call.await, Ok(Some("ringhttp-blocking".to_owned())));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_blocking_thread_is_not_bound_to_the_cpu_of_the_core_that_started_it() {
+    let cpus = || core_affinity::get_core_ids().map(|cpus| cpus.len());
+    let of_process = cpus();
+    assert!(of_process > Some(1), "this test needs two CPUs");
+    each_driver(1, async move |core: Core| {
+        assert_eq!(cpus(), Some(1));
+        assert_eq!(core.spawn_blocking(cpus).await, Ok(of_process));
         Ok(())
     });
 }

@@ -285,6 +285,52 @@ fn a_body_that_ignores_the_stop_is_cut_after_the_timeout() {
 }
 
 #[test]
+fn a_body_that_is_cut_and_panics_while_dropped_is_cleaned_up_all_the_same() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("dropped loudly");
+        }
+    }
+    for driver in DRIVERS {
+        let journal = Journal::default();
+        let notes = journal.clone();
+        let mut config = config(driver, 1);
+        config.shutdown_timeout = Duration::from_millis(10);
+        run(config, async |core: Core| -> TestResult {
+            let (notes, last) = (notes.clone(), core.clone());
+            core.on_cleanup(async move { notes.note(format!("{} panics", last.stats().panics())) });
+            core.shutdown();
+            let _loud = Loud;
+            std::future::pending().await
+        })
+        .unwrap();
+        assert_eq!(journal.take(), ["1 panics"], "{driver:?}");
+    }
+}
+
+#[test]
+fn a_run_that_is_cut_leaves_its_blocking_calls() {
+    for driver in DRIVERS {
+        let start = Instant::now();
+        let mut config = config(driver, 1);
+        config.shutdown_timeout = Duration::from_millis(10);
+        run(config, async |core: Core| -> TestResult {
+            drop(core.spawn_blocking(|| thread::sleep(Duration::from_secs(3))));
+            core.shutdown();
+            core.cut().await;
+            Ok(())
+        })
+        .unwrap();
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "{driver:?}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[test]
 fn a_cleanup_that_hangs_is_given_up() {
     for driver in DRIVERS {
         let start = Instant::now();

@@ -22,7 +22,7 @@ fn a_long_poll_is_reported_once_with_its_task_and_core() {
                 return Ok(());
             }
             let waits = core.spawn("waits", async {
-                monoio::time::sleep(Duration::from_millis(60)).await
+                monoio::time::sleep(Duration::from_millis(60)).await;
             });
             assert_eq!(waits.await, Ok(()));
             let naps = core.spawn("naps", async { thread::sleep(Duration::from_millis(150)) });
