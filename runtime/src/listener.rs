@@ -1,0 +1,272 @@
+//! Listening sockets of one core: bound beside those of the other cores, accepted from by one task, and closed without
+//! losing who waits in the backlog.
+//!
+//! An accept that is dropped half way leaks its socket (io_uring) or panics (epoll) in monoio 0.2.4. So the task that
+//! accepts never drops one: [`Listener::close`] cancels it through the ring, and its result is taken whatever it is.
+#![forbid(unsafe_code)]
+
+mod address;
+mod bind;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use monoio::io::Canceller;
+use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use rustix::io::FdFlags;
+
+pub use self::address::{BindAddress, BoundAddress};
+pub(crate) use self::bind::SharedPorts;
+use self::bind::UnixPath;
+use crate::buffer::socket_fd;
+use crate::core::Core;
+use crate::driver::DriverKind;
+use crate::time::Timers;
+
+/// How a listening socket is set up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ListenerOptions {
+    /// Connections that wait to be accepted, per core. Default 1024; the kernel caps it at `net.core.somaxconn`.
+    pub backlog: u32,
+    /// Whether small writes leave at once (`TCP_NODELAY`). Default true. Accepted sockets inherit it.
+    pub nodelay: bool,
+    /// Idle time after which the kernel probes the peer (`SO_KEEPALIVE`). Default 60 s; `None` never does. Accepted
+    /// sockets inherit it.
+    pub tcp_keepalive: Option<Duration>,
+    /// Whether to refuse a port that another process listens on. Default true: with `SO_REUSEPORT`, which the cores
+    /// need, the kernel would share it silently. Turn it off to start a successor beside a process that still runs.
+    pub exclusive: bool,
+    /// The permission bits of a Unix socket's file. Default: what the umask leaves.
+    pub unix_mode: Option<u32>,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 1024,
+            nodelay: true,
+            tcp_keepalive: Some(Duration::from_secs(60)),
+            exclusive: true,
+            unix_mode: None,
+        }
+    }
+}
+
+/// A connected socket that was just accepted.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    Unix(UnixStream),
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection.
+    pub socket: Socket,
+    /// The peer's address; `None` over a Unix socket.
+    pub peer: Option<SocketAddr>,
+}
+
+/// One listening socket of this core.
+pub struct Listener {
+    ring: Ring,
+    /// The same socket for plain system calls.
+    plain: socket2::Socket,
+    address: BoundAddress,
+    timers: Timers,
+    canceller: RefCell<Canceller>,
+    closing: Cell<bool>,
+    aborted: Cell<u64>,
+    exhausted: Cell<u64>,
+    /// Removes the file of a Unix socket behind its last listener.
+    _path: Option<Arc<UnixPath>>,
+}
+
+enum Ring {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Takes over an open TCP listener.
+    ///
+    /// # Errors
+    /// If the driver does not take it.
+    ///
+    /// # Panics
+    /// Outside a core.
+    pub fn from_std_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        let plain = socket2::Socket::from(listener.try_clone()?);
+        let address = BoundAddress::Tcp(listener.local_addr()?);
+        set_blocking_for_driver(&plain)?;
+        Ok(Self::new(Ring::Tcp(TcpListener::from_std(listener)?), plain, address, None))
+    }
+
+    /// Takes over an open Unix listener.
+    ///
+    /// # Errors
+    /// If the driver does not take it.
+    ///
+    /// # Panics
+    /// Outside a core.
+    pub fn from_std_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        Self::unix(listener, None)
+    }
+
+    fn unix(listener: std::os::unix::net::UnixListener, path: Option<Arc<UnixPath>>) -> io::Result<Self> {
+        let plain = socket2::Socket::from(listener.try_clone()?);
+        let address = BoundAddress::Unix(listener.local_addr()?.as_pathname().map(ToOwned::to_owned));
+        set_blocking_for_driver(&plain)?;
+        Ok(Self::new(Ring::Unix(UnixListener::from_std(listener)?), plain, address, path))
+    }
+
+    fn new(ring: Ring, plain: socket2::Socket, address: BoundAddress, path: Option<Arc<UnixPath>>) -> Self {
+        let timers = Core::current().expect("listeners are made on a core").timers().clone();
+        Self {
+            ring,
+            plain,
+            address,
+            timers,
+            canceller: RefCell::new(Canceller::new()),
+            closing: Cell::new(false),
+            aborted: Cell::new(0),
+            exhausted: Cell::new(0),
+            _path: path,
+        }
+    }
+
+    /// Where it listens, with the port it got.
+    #[must_use]
+    pub fn local_addr(&self) -> &BoundAddress {
+        &self.address
+    }
+
+    /// Connections that were gone before they could be accepted.
+    #[must_use]
+    pub fn aborted(&self) -> u64 {
+        self.aborted.get()
+    }
+
+    /// How often accepting had to pause, because the process or the system was out of descriptors or memory.
+    #[must_use]
+    pub fn exhausted(&self) -> u64 {
+        self.exhausted.get()
+    }
+
+    /// The next connection; `None` when the listener was closed and its backlog is empty.
+    ///
+    /// Out of descriptors or memory it pauses, 5 ms at first and up to 1 s, and goes on; other errors of a single
+    /// connection are counted.
+    ///
+    /// # Cancellation
+    /// Do not drop it half way: the connection that is being accepted would be lost. End it by [`close`](Self::close).
+    pub async fn accept(&self) -> Option<Accepted> {
+        let mut pause = PAUSE_MIN;
+        loop {
+            if self.closing.get() {
+                return self.accept_from_backlog();
+            }
+            match self.accept_by_ring().await {
+                Ok(accepted) => return Some(accepted),
+                Err(error) if self.closing.get() || error.raw_os_error() == Some(libc::ECANCELED) => {}
+                Err(error) if is_of_one_connection(&error) => self.aborted.set(self.aborted.get() + 1),
+                Err(error) => {
+                    if pause == PAUSE_MIN {
+                        tracing::warn!(%error, address = %self.address, "accepting pauses");
+                    }
+                    self.exhausted.set(self.exhausted.get() + 1);
+                    self.timers.sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    /// Stops accepting: the accept under way ends, those who wait in the backlog are still given out, then `None`.
+    pub fn close(&self) {
+        self.closing.set(true);
+        let canceller = self.canceller.take();
+        self.canceller.replace(canceller.cancel());
+    }
+
+    async fn accept_by_ring(&self) -> io::Result<Accepted> {
+        let handle = self.canceller.borrow().handle();
+        let accepted = match &self.ring {
+            Ring::Tcp(listener) => {
+                let (stream, peer) = listener.cancelable_accept(handle).await?;
+                Accepted { socket: Socket::Tcp(stream), peer: Some(peer) }
+            }
+            Ring::Unix(listener) => {
+                let (stream, _) = listener.cancelable_accept(handle).await?;
+                Accepted { socket: Socket::Unix(stream), peer: None }
+            }
+        };
+        // The kernel's accept through io_uring, as monoio asks for it, leaves the socket open in child processes.
+        rustix::io::fcntl_setfd(socket_fd(&accepted.socket), FdFlags::CLOEXEC)?;
+        Ok(accepted)
+    }
+
+    fn accept_from_backlog(&self) -> Option<Accepted> {
+        self.plain.set_nonblocking(true).ok()?;
+        loop {
+            match self.plain.accept() {
+                Ok((socket, peer)) => return self.take_plain(socket, &peer).ok(),
+                Err(error) if is_of_one_connection(&error) => self.aborted.set(self.aborted.get() + 1),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn take_plain(&self, socket: socket2::Socket, peer: &socket2::SockAddr) -> io::Result<Accepted> {
+        set_blocking_for_driver(&socket)?;
+        let socket = match self.ring {
+            Ring::Tcp(_) => Socket::Tcp(TcpStream::from_std(socket.into())?),
+            Ring::Unix(_) => Socket::Unix(UnixStream::from_std(socket.into())?),
+        };
+        Ok(Accepted { socket, peer: peer.as_socket() })
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The epoll driver wants sockets that do not block; io_uring takes that flag to mean that an operation must not wait.
+fn set_blocking_for_driver(socket: &socket2::Socket) -> io::Result<()> {
+    let driver = Core::current().expect("sockets are taken over on a core").driver();
+    socket.set_nonblocking(driver == DriverKind::Epoll)
+}
+
+/// Errors that accept(2) passes on from a connection that is gone already: the next one may be fine.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let of_one = [
+        libc::ECONNABORTED,
+        libc::EINTR,
+        libc::EPROTO,
+        libc::EPERM,
+        libc::ENETDOWN,
+        libc::ENOPROTOOPT,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::EOPNOTSUPP,
+        libc::ENETUNREACH,
+    ];
+    error.raw_os_error().is_some_and(|code| of_one.contains(&code))
+}
+
+/// The first pause of a listener that is out of descriptors or memory; each one in a row is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// The longest pause: a server that got its descriptors back is not left waiting for long.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
