@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Problem;
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Shape};
 
 /// wrk, pinned to one CPU.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Wrk {
 pub(crate) struct Load {
     pub(crate) requests: f64,
     pub(crate) seconds: f64,
+    /// Percentiles of the time to an answer; NaN when wrk can not tell.
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     /// Connections that broke, and reads and writes that failed or took too long.
@@ -73,9 +74,23 @@ impl Wrk {
             ));
         }
         match parse(&report) {
-            Some(load) if load.requests > 0.0 => Ok(load),
+            Some(load) if load.requests > 0.0 => Ok(load.usable(scenario.shape)),
             Some(_) => Err(format!("{}: the server answered nothing", scenario.name)),
             None => Err(format!("wrk's report is not understood:\n{report}")),
+        }
+    }
+}
+
+impl Load {
+    /// Without the percentiles of a pipelined run: wrk reports zeros there, whatever the server did.
+    fn usable(self, shape: Shape) -> Self {
+        match shape {
+            Shape::Pipelined(_) => Self {
+                p50_us: f64::NAN,
+                p99_us: f64::NAN,
+                ..self
+            },
+            Shape::Get | Shape::Post(_) => self,
         }
     }
 }
@@ -151,6 +166,9 @@ pub(crate) fn self_check() {
         })
     );
     assert_eq!(parse("unable to connect to 127.0.0.1:1 Connection refused"), None);
+    let sample = parse(report).expect("parsed above");
+    assert!(sample.clone().usable(Shape::Pipelined(16)).p99_us.is_nan());
+    assert_eq!(sample.clone().usable(Shape::Get), sample);
     assert_eq!(parse_microseconds("1.50m"), Some(90e6));
     assert_eq!(parse_microseconds("12"), None);
 }

@@ -52,6 +52,10 @@ async fn echo(request: HttpRequest, payload: web::Payload) -> HttpResponse {
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     match length {
+        Some(length) if length <= COLLECTED_BYTES_MAX => match payload.to_bytes().await {
+            Ok(body) => ok("application/octet-stream").body(body),
+            Err(error) => HttpResponse::from_error(error),
+        },
         Some(length) if length <= ECHO_BYTES_MAX => {
             ok("application/octet-stream").body(SizedStream::new(length, payload))
         }
@@ -78,3 +82,7 @@ fn ok(content_type: &'static str) -> HttpResponseBuilder {
     answer.insert_header((CONTENT_TYPE, HeaderValue::from_static(content_type)));
     answer
 }
+
+/// Up to 64 KiB a body is awaited before it is answered: actix-web closes a connection when it sends the head of
+/// an answer before it has seen the end of the request, and an echo that reconnects each time would measure that.
+const COLLECTED_BYTES_MAX: u64 = 64 << 10;
