@@ -37,6 +37,7 @@ mod table;
 #[path = "compare/wrk.rs"]
 mod wrk;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use options::{Options, Parsed};
@@ -112,21 +113,28 @@ fn measure(
             // Another server begins each round: none always follows the same one.
             let index = (turn + round) % measured.len();
             let kind = measured[index].kind;
-            eprint!(
-                "\r\x1b[K{} {}/{}: {}",
+            progress(&format!(
+                "{} {}/{}: {}",
                 scenario.name,
                 round + 1,
                 options.rounds,
                 kind.name()
-            );
+            ));
             let run = run_once(options, binaries, wrk, scenario, kind);
             measured[index]
                 .runs
                 .push(run.map_err(|problem| format!("{}: {problem}", kind.name()))?);
         }
     }
-    eprint!("\r\x1b[K");
+    progress("");
     Ok(measured)
+}
+
+/// Shows what is going on, in place of what was shown before; nothing when nobody looks.
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
 }
 
 fn run_once(

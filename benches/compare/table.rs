@@ -136,12 +136,11 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
     text
 }
 
+/// The cheapest of the wanted servers, by the same ratios that the table shows.
 fn best(measured: &[Measured], wanted: fn(Kind) -> bool) -> Option<&Measured> {
-    let cpu = |server: &&Measured| server.median(Run::cpu_us);
-    measured
-        .iter()
-        .filter(|server| wanted(server.kind))
-        .min_by(|a, b| cpu(a).total_cmp(&cpu(b)))
+    let candidates = || measured.iter().filter(|server| wanted(server.kind));
+    let first = candidates().next()?;
+    candidates().min_by(|a, b| a.ratio_to(first).total_cmp(&b.ratio_to(first)))
 }
 
 fn micros(value: f64) -> String {
