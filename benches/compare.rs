@@ -86,6 +86,8 @@ fn compare(options: &Options) -> Result<(), Problem> {
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
+    // Also before the idle part, whose failure shall not cost the runs.
+    save(options, &results, &[])?;
     let mut idle = Vec::new();
     if let Some(connections) = options.idle {
         for &kind in &options.servers {
@@ -93,8 +95,16 @@ fn compare(options: &Options) -> Result<(), Problem> {
         }
         println!("\n{}", idle::render(&idle));
     }
+    save(options, &results, &idle)
+}
+
+fn save(
+    options: &Options,
+    results: &[(&Scenario, Vec<Measured>)],
+    idle: &[idle::Idle],
+) -> Result<(), Problem> {
     match &options.json {
-        Some(path) => std::fs::write(path, json::encode(options, &results, &idle))
+        Some(path) => std::fs::write(path, json::encode(options, results, idle))
             .map_err(|error| format!("writing {}: {error}", path.display())),
         None => Ok(()),
     }

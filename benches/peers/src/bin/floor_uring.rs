@@ -247,6 +247,8 @@ const POLL_FIRST: u16 = 1;
 const SUBMISSIONS: u32 = 1024;
 /// Room for a wave of 10,000 connections; above it the kernel keeps the completions in a list.
 const COMPLETIONS: u32 = 16 << 10;
-/// Longer than the longest kept head, so that there is always room to receive. Only touched pages cost memory.
-const INPUT_BYTES: usize = 32 << 10;
+/// Longer than the longest kept head, so that there is always room to receive. Every connection holds this much,
+/// also while idle: this floor is one of CPU time, not of memory. Not a power of two, so that the buffers of many
+/// connections do not all start in the same sets of the cache.
+const INPUT_BYTES: usize = 17 << 10;
 const _: () = assert!(INPUT_BYTES > 2 * HEAD_BYTES_MAX);

@@ -4,6 +4,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -36,11 +37,32 @@ fn arguments() -> Option<(u16, usize)> {
 fn connect(index: usize, port: u16) -> io::Result<TcpStream> {
     let host = u8::try_from(2 + index / CLIENTS_PER_ADDRESS).map_err(io::Error::other)?;
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    choose_port_at_connect(&socket)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
     socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
     let client = TcpStream::from(socket);
     client.set_read_timeout(Some(Duration::from_secs(10)))?;
     Ok(client)
+}
+
+/// Otherwise `bind` wants a port that no connection to any server uses, also none that waits out its end.
+fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: pointer and length describe `on`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// One `GET /plaintext`, read to the end of its body.
