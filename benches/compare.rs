@@ -1,0 +1,174 @@
+//! Compares ringhttp's `plaintext` example with its peers: CPU time per request, throughput and latency.
+//!
+//! ```text
+//! cargo bench --bench compare -- [options]       (--help lists them)
+//! ```
+//!
+//! A server runs pinned to one CPU, wrk pinned to another. The servers take turns within every round, and each
+//! round starts them anew, so that a change of the machine's speed, or one lucky placement in memory, does not
+//! favour one of them. CPU time per request is the figure to trust: wrk is often the slower side, and then
+//! requests/s says more about wrk than about the server (column `busy`).
+//!
+//! Without `--bench` (so `cargo test --benches`), or with `--test`, only the program's own parts are checked.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program reports by printing"
+)]
+
+#[path = "compare/check.rs"]
+mod check;
+#[path = "compare/idle.rs"]
+mod idle;
+#[path = "compare/json.rs"]
+mod json;
+#[path = "compare/options.rs"]
+mod options;
+#[path = "compare/process.rs"]
+mod process;
+#[path = "compare/scenario.rs"]
+mod scenario;
+#[path = "compare/server.rs"]
+mod server;
+#[path = "compare/table.rs"]
+mod table;
+#[path = "compare/wrk.rs"]
+mod wrk;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use options::{Options, Parsed};
+use scenario::Scenario;
+use server::Kind;
+use table::{Measured, Run};
+use wrk::Wrk;
+
+/// A failure that ends the program: a clause for the user.
+type Problem = String;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match options::parse(&arguments) {
+        Ok(Parsed::Help) => {
+            println!("{}", options::usage());
+            Ok(())
+        }
+        Ok(Parsed::SelfCheck) => {
+            self_check();
+            Ok(())
+        }
+        Ok(Parsed::Compare(options)) => compare(&options),
+        Err(problem) => Err(problem),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("compare: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(options: &Options) -> Result<(), Problem> {
+    let wrk = Wrk::find(options.load_cpu)?;
+    process::raise_open_files()?;
+    let binaries = server::build(options)?;
+    for &kind in &options.servers {
+        check::surface(&binaries.start(kind)?).map_err(|problem| format!("{}: {problem}", kind.name()))?;
+    }
+
+    let mut results = Vec::new();
+    for &scenario in &options.scenarios {
+        let measured = measure(options, &binaries, &wrk, scenario)?;
+        println!("\n{}", table::render(scenario, &measured));
+        results.push((scenario, measured));
+    }
+    // Also before the idle part, whose failure shall not cost the runs.
+    save(options, &results, &[])?;
+    let mut idle = Vec::new();
+    if let Some(connections) = options.idle {
+        for &kind in &options.servers {
+            idle.push(idle::measure(&binaries, kind, connections)?);
+        }
+        println!("\n{}", idle::render(&idle));
+    }
+    save(options, &results, &idle)
+}
+
+fn save(
+    options: &Options,
+    results: &[(&Scenario, Vec<Measured>)],
+    idle: &[idle::Idle],
+) -> Result<(), Problem> {
+    match &options.json {
+        Some(path) => std::fs::write(path, json::encode(options, results, idle))
+            .map_err(|error| format!("writing {}: {error}", path.display())),
+        None => Ok(()),
+    }
+}
+
+/// All rounds of one scenario.
+fn measure(
+    options: &Options,
+    binaries: &server::Binaries,
+    wrk: &Wrk,
+    scenario: &'static Scenario,
+) -> Result<Vec<Measured>, Problem> {
+    let mut measured: Vec<Measured> = options.servers.iter().map(|&kind| Measured::new(kind)).collect();
+    for round in 0..options.rounds {
+        for turn in 0..measured.len() {
+            // Another server begins each round: none always follows the same one.
+            let index = (turn + round) % measured.len();
+            let kind = measured[index].kind;
+            progress(&format!(
+                "{} {}/{}: {}",
+                scenario.name,
+                round + 1,
+                options.rounds,
+                kind.name()
+            ));
+            let run = run_once(options, binaries, wrk, scenario, kind);
+            measured[index]
+                .runs
+                .push(run.map_err(|problem| format!("{}: {problem}", kind.name()))?);
+        }
+    }
+    progress("");
+    Ok(measured)
+}
+
+/// Shows what is going on, in place of what was shown before; nothing when nobody looks.
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+    }
+}
+
+fn run_once(
+    options: &Options,
+    binaries: &server::Binaries,
+    wrk: &Wrk,
+    scenario: &Scenario,
+    kind: Kind,
+) -> Result<Run, Problem> {
+    let server = binaries.start(kind)?;
+    let before = process::cpu_time(server.pid())?;
+    let load = wrk.run(scenario, server.port(), options.seconds)?;
+    let cpu = process::cpu_time(server.pid())?.since(before);
+    Ok(Run::new(cpu, &load))
+}
+
+/// What can be checked without a server: the command line, wrk's report, procfs, tables and JSON.
+fn self_check() {
+    options::self_check();
+    process::self_check();
+    wrk::self_check();
+    check::self_check();
+    table::self_check();
+    idle::self_check();
+    json::self_check();
+    println!("compare: self-check passed; to measure: cargo bench --bench compare");
+}

@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use crate::Problem;
+use crate::scenario::{SCENARIOS, Scenario};
+use crate::server::Kind;
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// `--help`.
+    Help,
+    /// `--test`, or a call that did not come from `cargo bench`.
+    SelfCheck,
+    /// Measure.
+    Compare(Options),
+}
+
+/// The settings of one comparison; defaults as in [`usage`].
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) rounds: usize,
+    /// Length of one run of wrk.
+    pub(crate) seconds: u32,
+    pub(crate) servers: Vec<Kind>,
+    pub(crate) scenarios: Vec<&'static Scenario>,
+    /// Idle connections to open on each server; `None`: not asked for.
+    pub(crate) idle: Option<usize>,
+    pub(crate) json: Option<PathBuf>,
+    /// Our server's binary; `None`: build the example.
+    pub(crate) ours: Option<PathBuf>,
+    pub(crate) server_cpu: usize,
+    pub(crate) load_cpu: usize,
+}
+
+/// Reads `arguments`, without the program's name.
+///
+/// # Errors
+/// A clause that names the argument.
+pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
+    let mut options = Options {
+        rounds: 3,
+        seconds: 3,
+        servers: Kind::ALL.to_vec(),
+        scenarios: SCENARIOS.iter().collect(),
+        idle: None,
+        json: None,
+        ours: None,
+        server_cpu: 0,
+        load_cpu: 1,
+    };
+    let (mut bench, mut test, mut scenarios_named) = (false, false, false);
+    let mut rest = arguments.iter().map(String::as_str).peekable();
+    while let Some(name) = rest.next() {
+        match name {
+            "--help" | "-h" => return Ok(Parsed::Help),
+            "--bench" => bench = true,
+            "--test" => test = true,
+            // The number may be left out.
+            "--idle" => {
+                let count = rest.next_if(|next| !next.starts_with("--"));
+                options.idle = Some(count.map_or(Ok(IDLE_CONNECTIONS), |count| number(name, count))?);
+            }
+            _ => {
+                let value = rest
+                    .next()
+                    .ok_or_else(|| format!("{name}: unknown, or its value is missing"))?;
+                match name {
+                    "--rounds" => options.rounds = number(name, value)?,
+                    "--seconds" => options.seconds = number(name, value)?,
+                    "--server-cpu" => options.server_cpu = number(name, value)?,
+                    "--load-cpu" => options.load_cpu = number(name, value)?,
+                    "--servers" => options.servers = list(name, value, Kind::by_name)?,
+                    "--scenarios" => {
+                        options.scenarios = list(name, value, Scenario::by_name)?;
+                        scenarios_named = true;
+                    }
+                    "--json" => options.json = Some(value.into()),
+                    "--ours" => options.ours = Some(value.into()),
+                    _ => return Err(format!("{name}: unknown option\n{}", usage())),
+                }
+            }
+        }
+    }
+    // `--idle` alone is a measurement of its own.
+    if options.idle.is_some() && !scenarios_named {
+        options.scenarios.clear();
+    }
+    if test || !bench {
+        return Ok(Parsed::SelfCheck);
+    }
+    validate(&options)?;
+    Ok(Parsed::Compare(options))
+}
+
+/// The help text.
+pub(crate) fn usage() -> String {
+    let servers: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
+    let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+    format!(
+        "cargo bench --bench compare -- [options]
+  --rounds N        rounds, the median of which is shown; 3 at least (default 3)
+  --seconds N       length of one run of wrk (default 3)
+  --servers LIST    default: {}
+  --scenarios LIST  default, without --idle: {}
+  --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
+  --json FILE       write all runs to FILE
+  --ours PATH       ringhttp's plaintext example (default: built by cargo)
+  --server-cpu N    CPU of the servers (default 0)
+  --load-cpu N      CPU of wrk (default 1)
+  --test            check this program only",
+        servers.join(","),
+        scenarios.join(",")
+    )
+}
+
+fn validate(options: &Options) -> Result<(), Problem> {
+    // Fewer have no median that leaves out a disturbed run.
+    if options.rounds < 3 {
+        return Err("--rounds: at least 3".to_owned());
+    }
+    if options.seconds == 0 {
+        return Err("--seconds: at least 1".to_owned());
+    }
+    if options.server_cpu == options.load_cpu {
+        return Err("--server-cpu and --load-cpu must differ".to_owned());
+    }
+    match options.idle {
+        Some(0) => Err("--idle: at least 1".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
+    value
+        .parse()
+        .map_err(|_| format!("{name}: {value:?} is not a number that fits"))
+}
+
+fn list<T>(name: &str, value: &str, find: fn(&str) -> Option<T>) -> Result<Vec<T>, Problem> {
+    value
+        .split(',')
+        .map(|item| find(item).ok_or_else(|| format!("{name}: {item:?} is unknown")))
+        .collect()
+}
+
+const IDLE_CONNECTIONS: usize = 10_000;
+
+/// Accepted and refused command lines.
+pub(crate) fn self_check() {
+    let words = |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+    let parsed = |line: &str| parse(&words(line));
+    assert!(matches!(parsed("--help"), Ok(Parsed::Help)));
+    assert!(matches!(parsed(""), Ok(Parsed::SelfCheck)));
+    assert!(matches!(parsed("--bench --test"), Ok(Parsed::SelfCheck)));
+
+    let Ok(Parsed::Compare(all)) = parsed("--bench") else {
+        panic!("the defaults are usable")
+    };
+    assert_eq!(
+        (all.rounds, all.seconds, all.server_cpu, all.load_cpu),
+        (3, 3, 0, 1)
+    );
+    assert_eq!(
+        (all.servers.len(), all.scenarios.len()),
+        (Kind::ALL.len(), SCENARIOS.len())
+    );
+    assert_eq!(all.idle, None);
+
+    let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --bench";
+    let Ok(Parsed::Compare(some)) = parsed(line) else {
+        panic!("{line} is usable")
+    };
+    assert_eq!(
+        some.servers.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+        ["hyper", "axum"]
+    );
+    assert_eq!(
+        some.scenarios
+            .iter()
+            .map(|scenario| scenario.name)
+            .collect::<Vec<_>>(),
+        ["json"]
+    );
+    assert_eq!(
+        (some.rounds, some.seconds, some.idle),
+        (5, 2, Some(IDLE_CONNECTIONS))
+    );
+
+    let Ok(Parsed::Compare(idle)) = parsed("--bench --idle 50") else {
+        panic!("--idle 50 is usable")
+    };
+    assert!(idle.scenarios.is_empty() && idle.idle == Some(50));
+
+    for refused in [
+        "--rounds 2",
+        "--rounds x",
+        "--seconds 0",
+        "--servers nginx",
+        "--scenarios x",
+        "--load-cpu 0",
+        "--what 1",
+        "--json",
+    ] {
+        assert!(
+            parsed(&format!("--bench {refused}")).is_err(),
+            "{refused} must be refused"
+        );
+    }
+}

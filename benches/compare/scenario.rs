@@ -1,0 +1,75 @@
+//! What is asked of the servers.
+
+/// One kind of load.
+#[derive(Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) connections: u32,
+    pub(crate) path: &'static str,
+    pub(crate) shape: Shape,
+}
+
+/// How wrk makes its requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Shape {
+    /// One GET after the other.
+    Get,
+    /// This many GETs in one write; the answers are awaited together.
+    Pipelined(u32),
+    /// POST with a body of this many bytes.
+    Post(u32),
+}
+
+impl Scenario {
+    pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
+        SCENARIOS.iter().find(|scenario| scenario.name == name)
+    }
+
+    /// wrk's script for the shape; `None`: wrk needs none.
+    pub(crate) fn script(&self) -> Option<String> {
+        match self.shape {
+            Shape::Get => None,
+            // wrk counts answers, so that the script's one string is still 16 requests in its report.
+            Shape::Pipelined(depth) => Some(format!(
+                "local batch\n\
+                 init = function() batch = string.rep(wrk.format(), {depth}) end\n\
+                 request = function() return batch end\n"
+            )),
+            Shape::Post(bytes) => Some(format!(
+                "wrk.method = \"POST\"\n\
+                 wrk.body = string.rep(\"x\", {bytes})\n\
+                 wrk.headers[\"Content-Type\"] = \"application/octet-stream\"\n"
+            )),
+        }
+    }
+}
+
+/// In the order in which they are measured.
+pub(crate) static SCENARIOS: [Scenario; 9] = [
+    Scenario::get("plaintext", 64, "/plaintext"),
+    Scenario {
+        shape: Shape::Pipelined(16),
+        ..Scenario::get("pipelined", 64, "/plaintext")
+    },
+    Scenario::get("plaintext-512", 512, "/plaintext"),
+    Scenario::get("json", 64, "/json"),
+    Scenario::get("users", 64, "/users/42"),
+    Scenario {
+        shape: Shape::Post(1024),
+        ..Scenario::get("echo-1k", 64, "/echo")
+    },
+    Scenario::get("bytes-1k", 64, "/bytes/1024"),
+    Scenario::get("bytes-64k", 64, "/bytes/65536"),
+    Scenario::get("bytes-1m", 64, "/bytes/1048576"),
+];
+
+impl Scenario {
+    const fn get(name: &'static str, connections: u32, path: &'static str) -> Self {
+        Self {
+            name,
+            connections,
+            path,
+            shape: Shape::Get,
+        }
+    }
+}

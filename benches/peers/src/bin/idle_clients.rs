@@ -1,0 +1,86 @@
+//! Opens keep-alive connections, makes one request on each, prints `ready` and holds them until its input ends.
+//!
+//! `idle_clients --port N --count N`; part of `benches/compare.rs --idle`.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+fn main() -> io::Result<()> {
+    let (port, count) =
+        arguments().ok_or_else(|| io::Error::other("usage: idle_clients --port N --count N"))?;
+    ringhttp_peers::raise_open_files();
+    let mut clients = Vec::with_capacity(count);
+    for index in 0..count {
+        clients.push(connect(index, port)?);
+    }
+    for client in &mut clients {
+        ask(client)?;
+    }
+    println!("ready");
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn arguments() -> Option<(u16, usize)> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--port", port, "--count", count] => Some((port.parse().ok()?, count.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// Connects from 127.0.0.2 and up, each address for as many clients as it surely has ports.
+fn connect(index: usize, port: u16) -> io::Result<TcpStream> {
+    let host = u8::try_from(2 + index / CLIENTS_PER_ADDRESS).map_err(io::Error::other)?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    choose_port_at_connect(&socket)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
+    socket.connect(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    let client = TcpStream::from(socket);
+    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    Ok(client)
+}
+
+/// Otherwise `bind` wants a port that no connection to any server uses, also none that waits out its end.
+fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: pointer and length describe `on`, which outlives the call.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// One `GET /plaintext`, read to the end of its body.
+fn ask(client: &mut TcpStream) -> io::Result<()> {
+    client.write_all(b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let (mut answer, mut filled) = ([0; 1024], 0);
+    while !answer[..filled].ends_with(b"Hello, World!") {
+        match client.read(&mut answer[filled..])? {
+            0 => {
+                return Err(io::Error::other(
+                    "the server closed a connection, or its answer is not the expected one",
+                ));
+            }
+            received => filled += received,
+        }
+    }
+    Ok(())
+}
+
+/// Below the size of the usual range of ephemeral ports, 28,232.
+const CLIENTS_PER_ADDRESS: usize = 20_000;
