@@ -5,10 +5,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use monoio::buf::IoVecBuf;
+
+use crate::listener::Socket;
 
 /// Bytes in a buffer of the pool.
 pub const POOLED_BYTES: usize = 8 * 1024;
@@ -190,6 +193,16 @@ unsafe impl IoVecBuf for Chunks {
     fn read_iovec_len(&self) -> usize {
         self.iovecs.len()
     }
+}
+
+/// The descriptor of a socket, borrowed for as long as the socket is: monoio's sockets only tell its number.
+pub(crate) fn socket_fd(socket: &Socket) -> BorrowedFd<'_> {
+    let raw = match socket {
+        Socket::Tcp(stream) => stream.as_raw_fd(),
+        Socket::Unix(stream) => stream.as_raw_fd(),
+    };
+    // SAFETY: the socket owns this descriptor and does not close it while it is borrowed; the result borrows it.
+    unsafe { BorrowedFd::borrow_raw(raw) }
 }
 
 impl fmt::Debug for Chunks {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -21,11 +22,14 @@ use std::time::Duration;
 use monoio::io::AsyncReadRent;
 
 use crate::blocking::{Blocking, BlockingPool, BlockingStats};
+use crate::buffer::BufferPool;
 use crate::driver::{DriverKind, KernelReport};
 use crate::lifecycle::{Control, Life, Reached, Stage};
+use crate::listener::{BindAddress, SharedPorts};
 use crate::mailbox::{Call, Invoke, InvokeError, Mailbox, Reply};
 use crate::stats::{CoreStats, StatsSnapshot, count};
 use crate::task::{Contained, JoinHandle, TaskList, spawn};
+use crate::time::Timers;
 use crate::wakers::WakerSet;
 use crate::watchdog::{Heart, Pulse};
 
@@ -41,6 +45,10 @@ struct Inner {
     tasks: TaskList,
     heart: Heart,
     stats: CoreStats,
+    buffers: BufferPool,
+    timers: Timers,
+    /// How often this core has bound each address.
+    binds: RefCell<HashMap<BindAddress, usize>>,
     replies: WakerSet,
     yielders: RefCell<Vec<Waker>>,
     relay: Relay,
@@ -55,6 +63,7 @@ pub(crate) struct Run {
     pub(crate) control: Arc<Control>,
     pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) cleanup_timeout: Duration,
+    pub(crate) ports: SharedPorts,
 }
 
 thread_local! {
@@ -71,6 +80,9 @@ impl Core {
             tasks: TaskList::default(),
             heart: Heart::new(Arc::clone(&run.pulses[id])),
             stats: CoreStats::default(),
+            buffers: BufferPool::new(),
+            timers: Timers::new(),
+            binds: RefCell::default(),
             replies: WakerSet::default(),
             yielders: RefCell::default(),
             relay: Relay::default(),
@@ -277,6 +289,16 @@ impl Core {
         }
     }
 
+    /// This core's buffers.
+    pub fn buffers(&self) -> &BufferPool {
+        &self.0.buffers
+    }
+
+    /// This core's clock and deadlines.
+    pub fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+
     /// This core's counters.
     pub fn stats(&self) -> &CoreStats {
         &self.0.stats
@@ -315,6 +337,18 @@ impl Core {
         &self.0.run.control
     }
 
+    /// How often this core has bound `address` before, counting this time.
+    pub(crate) fn count_bind(&self, address: &BindAddress) -> usize {
+        let mut binds = self.0.binds.borrow_mut();
+        let count = binds.entry(address.clone()).or_default();
+        *count += 1;
+        *count
+    }
+
+    pub(crate) fn ports(&self) -> &SharedPorts {
+        &self.0.run.ports
+    }
+
     pub(crate) fn cleanup_timeout(&self) -> Duration {
         self.0.run.cleanup_timeout
     }
@@ -340,6 +374,7 @@ impl Core {
         drop(unread);
         self.0.ended.set(true);
         self.0.mailbox.ring();
+        self.0.timers.leave();
         doorbell.await;
         CURRENT.set(None);
     }

@@ -17,7 +17,9 @@
 //! ```
 
 pub mod buffer;
+pub mod listener;
 pub mod stream;
+pub mod sync;
 pub mod time;
 
 mod blocking;

@@ -6,12 +6,9 @@
 #![forbid(unsafe_code)]
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,9 +17,11 @@ use crate::config::RuntimeConfig;
 use crate::core::{Core, Run};
 use crate::driver::{DriverChoice, KernelReport};
 use crate::error::RunError;
+use crate::listener::SharedPorts;
 use crate::lifecycle::{Control, Reached, Stage, Supervisor};
 use crate::mailbox::{Mailbox, lock};
 use crate::pinning::{choose_cpus, pin_current};
+use crate::sync::{Either, race};
 use crate::task::{Contained, JoinError, message_of};
 use crate::watchdog::{Pulse, Watchdog};
 
@@ -105,6 +104,7 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
             config.blocking_queue_max,
         )),
         cleanup_timeout: config.cleanup_timeout,
+        ports: SharedPorts::default(),
     };
     Ok((Arc::new(run), ear))
 }
@@ -182,7 +182,7 @@ where
 
         self.run_body(&core).await;
         leave.body_done();
-        either(Reached::new(&core, |life| &life.bodies_done), core.cut()).await;
+        race(Reached::new(&core, |life| &life.bodies_done), core.cut()).await;
 
         report_left(&core, core.end_tasks().await);
         clean_up(&core).await;
@@ -200,7 +200,7 @@ where
             core.cut().await;
             monoio::time::sleep(CUT_TIME).await;
         };
-        match either(body, patience).await {
+        match race(body, patience).await {
             Either::First(Ok(Ok(()))) => {}
             Either::First(Ok(Err(error))) => self.first_error.keep(self.run, error),
             Either::First(Err(JoinError::Panicked(message))) => {
@@ -228,7 +228,7 @@ async fn clean_up(core: &Core) {
             continue;
         };
         let timer = monoio::time::sleep(left);
-        if let Either::Second(()) = either(task, timer).await {
+        if let Either::Second(()) = race(task, timer).await {
             tracing::error!(core = core.id(), "a clean-up took too long and was dropped");
             core.end_tasks().await;
         }
@@ -261,24 +261,6 @@ impl Drop for Leave<'_> {
         self.body_done();
         self.run.mailboxes[self.id].close();
     }
-}
-
-enum Either<A, B> {
-    First(A),
-    Second(B),
-}
-
-/// Waits for whichever is ready first and drops the other.
-async fn either<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
-    let mut first = pin!(first);
-    let mut second = pin!(second);
-    poll_fn(|cx| {
-        if let Poll::Ready(value) = first.as_mut().poll(cx) {
-            return Poll::Ready(Either::First(value));
-        }
-        second.as_mut().poll(cx).map(Either::Second)
-    })
-    .await
 }
 
 // A body that hears of the cut has this long to return by itself.

@@ -23,6 +23,7 @@ use monoio::io::{AsyncReadRent, AsyncWriteRent, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
 use crate::buffer::{Chunks, WriteBatch};
+use crate::listener::Socket;
 
 /// A connected TCP or Unix socket of this core.
 pub struct Stream {
@@ -142,6 +143,15 @@ impl Stream {
         self.shared.write_end.set(true);
         // The shutdown itself is a plain system call that the coroutine makes as soon as it is idle.
         let _ = self.writer.as_mut().poll(cx);
+    }
+}
+
+impl From<Socket> for Stream {
+    fn from(socket: Socket) -> Self {
+        match socket {
+            Socket::Tcp(stream) => Self::tcp(stream),
+            Socket::Unix(stream) => Self::unix(stream),
+        }
     }
 }
 

@@ -59,6 +59,7 @@ struct Inner {
     /// The task that waits for the next expiry, and what it waits for.
     driver: RefCell<Option<Waker>>,
     driver_until: Cell<u64>,
+    ended: Cell<bool>,
 }
 
 /// The date of one second, ready to be sent.
@@ -91,6 +92,7 @@ impl Timers {
             date: RefCell::new(Date { second: u64::MAX, text: [b' '; DATE_BYTES] }),
             driver: RefCell::new(None),
             driver_until: Cell::new(NEVER),
+            ended: Cell::new(false),
         }))
     }
 
@@ -172,10 +174,10 @@ impl Timers {
         self.fire();
     }
 
-    /// Fires what is due and then sleeps until the next expiry, for ever. Each core runs it as a task; it
+    /// Fires what is due and then sleeps until the next expiry, until the core ends. Each core runs it as a task; it
     /// costs nothing while nothing is set.
     pub async fn drive(&self) {
-        loop {
+        while !self.0.ended.get() {
             self.fire();
             let next = self.0.wheel.borrow().next_expiry().unwrap_or(NEVER);
             self.0.driver_until.set(next);
@@ -197,6 +199,13 @@ impl Timers {
             })
             .await;
         }
+    }
+
+    /// Ends [`drive`](Self::drive), and leaves the thread without timers.
+    pub(crate) fn leave(&self) {
+        CURRENT.set(None);
+        self.0.ended.set(true);
+        self.due_at(0);
     }
 
     /// Makes these the timers that [`sleep`] and [`timeout`] use on this thread.
