@@ -1,33 +1,25 @@
-//! One core as its own code sees it. Owns the handle, the doorbell task and the core's turn.
-//!
-//! A *turn* is what the doorbell task does when the bell rang: follow the run's stage, run messages, wake who yielded. It
-//! listens for the next ring only after all that was ready has run: the executor asks its driver for completed operations
-//! even while tasks are ready, but serves timers, other threads' wake-ups and deferred completions only when none is. A
-//! doorbell that listened at once would keep some task ready for ever.
+//! One core as its own code sees it. Owns the handle and what stands behind it.
 #![forbid(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
-use std::mem;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
-
-use monoio::io::AsyncReadRent;
 
 use crate::blocking::{Blocking, BlockingPool, BlockingStats};
 use crate::buffer::BufferPool;
+use crate::doorbell::{Doorbell, YieldNow};
 use crate::driver::{DriverKind, KernelReport};
 use crate::lifecycle::{Control, Life, Reached, Stage};
 use crate::listener::{BindAddress, SharedPorts};
-use crate::mailbox::{Call, Invoke, InvokeError, Mailbox, Reply};
-use crate::stats::{CoreStats, StatsSnapshot, count};
+use crate::mailbox::{Invoke, InvokeError, Mailbox, Reply};
+use crate::stats::{CoreStats, StatsSnapshot};
 use crate::task::{Contained, JoinHandle, TaskList, spawn};
 use crate::time::Timers;
 use crate::wakers::WakerSet;
@@ -45,14 +37,12 @@ struct Inner {
     tasks: TaskList,
     heart: Heart,
     stats: CoreStats,
+    replies: WakerSet,
+    doorbell: Doorbell,
     buffers: BufferPool,
     timers: Timers,
     /// How often this core has bound each address.
     binds: RefCell<HashMap<BindAddress, usize>>,
-    replies: WakerSet,
-    yielders: RefCell<Vec<Waker>>,
-    relay: Relay,
-    ended: Cell<bool>,
 }
 
 /// What the cores of a run share.
@@ -80,13 +70,11 @@ impl Core {
             tasks: TaskList::default(),
             heart: Heart::new(Arc::clone(&run.pulses[id])),
             stats: CoreStats::default(),
+            replies: WakerSet::default(),
+            doorbell: Doorbell::default(),
             buffers: BufferPool::new(),
             timers: Timers::new(),
             binds: RefCell::default(),
-            replies: WakerSet::default(),
-            yielders: RefCell::default(),
-            relay: Relay::default(),
-            ended: Cell::new(false),
         }))
     }
 
@@ -282,11 +270,7 @@ impl Core {
     /// # Cancellation
     /// Nothing is lost.
     pub fn yield_now(&self) -> YieldNow {
-        YieldNow {
-            core: self.clone(),
-            waits: false,
-            turn: 0,
-        }
+        YieldNow::new(self)
     }
 
     /// This core's buffers.
@@ -294,7 +278,7 @@ impl Core {
         &self.0.buffers
     }
 
-    /// This core's clock and deadlines.
+    /// This core's clock and timer wheel, which `every` follows too.
     pub fn timers(&self) -> &Timers {
         &self.0.timers
     }
@@ -349,34 +333,17 @@ impl Core {
         &self.0.run.ports
     }
 
+    pub(crate) fn doorbell(&self) -> &Doorbell {
+        &self.0.doorbell
+    }
+
+    /// Makes `core` what [`Core::current`] gives on this thread.
+    pub(crate) fn set_current(core: Option<Self>) {
+        CURRENT.set(core);
+    }
+
     pub(crate) fn cleanup_timeout(&self) -> Duration {
         self.0.run.cleanup_timeout
-    }
-
-    /// Makes this the current core of its thread and starts its doorbell.
-    pub(crate) fn open(&self) -> io::Result<monoio::task::JoinHandle<()>> {
-        let clapper = self
-            .0
-            .mailbox
-            .take_clapper()
-            .ok_or(io::ErrorKind::AlreadyExists)?;
-        // io_uring takes a non-blocking socket to mean that a read must not wait.
-        clapper.set_nonblocking(self.driver() == DriverKind::Epoll)?;
-        let clapper = monoio::net::UnixStream::from_std(clapper)?;
-        CURRENT.set(Some(self.clone()));
-        drop(monoio::spawn(serve_relay(self.clone())));
-        Ok(monoio::spawn(serve_doorbell(self.clone(), clapper)))
-    }
-
-    /// Ends the doorbell, refuses messages, and leaves the thread without a core.
-    pub(crate) async fn close(&self, doorbell: monoio::task::JoinHandle<()>) {
-        let unread = self.0.mailbox.close();
-        drop(unread);
-        self.0.ended.set(true);
-        self.0.mailbox.ring();
-        self.0.timers.leave();
-        doorbell.await;
-        CURRENT.set(None);
     }
 
     /// Lets the kernel take what dropped futures left to do: the cancellation of an operation, its completion, and the
@@ -403,7 +370,7 @@ impl Core {
     /// Waits for `period`; true when the stop began before it was over.
     async fn stop_begins_within(&self, period: Duration) -> bool {
         let mut stop = Reached::new(self, |life| &life.stop_begun);
-        let mut sleep = pin!(monoio::time::sleep(period));
+        let mut sleep = pin!(self.timers().sleep(period));
         poll_fn(|cx| {
             if Pin::new(&mut stop).poll(cx).is_ready() {
                 return Poll::Ready(true);
@@ -411,26 +378,6 @@ impl Core {
             sleep.as_mut().poll(cx).map(|()| false)
         })
         .await
-    }
-
-    /// One turn; the lists are empty between turns and keep their memory.
-    fn turn(&self, lists: &mut TurnLists) {
-        count(&self.0.stats.turns);
-        if self.0.mailbox.take_nudge() {
-            self.life().follow(self, self.control());
-        }
-        self.0.mailbox.take(&mut lists.calls, &mut lists.replies);
-        for call in lists.calls.drain(..) {
-            count(&self.0.stats.messages);
-            call(self);
-        }
-        for key in lists.replies.drain(..) {
-            self.0.replies.wake(key);
-        }
-        mem::swap(&mut *self.0.yielders.borrow_mut(), &mut lists.yielders);
-        for yielder in lists.yielders.drain(..) {
-            yielder.wake();
-        }
     }
 }
 
@@ -441,123 +388,6 @@ impl fmt::Debug for Core {
             .field("cpu", &self.cpu())
             .finish_non_exhaustive()
     }
-}
-
-/// Gives way once; see [`Core::yield_now`].
-#[must_use = "futures do nothing unless awaited"]
-#[derive(Debug)]
-pub struct YieldNow {
-    core: Core,
-    waits: bool,
-    turn: u64,
-}
-
-impl Future for YieldNow {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let turns = self.core.0.stats.turns();
-        if self.waits && turns != self.turn {
-            return Poll::Ready(());
-        }
-        if !self.waits {
-            self.waits = true;
-            self.turn = turns;
-        }
-        // Stored again at each poll: the task may have been woken for another reason, or be polled by another task.
-        self.core.0.yielders.borrow_mut().push(cx.waker().clone());
-        self.core.0.mailbox.ring();
-        Poll::Pending
-    }
-}
-
-#[derive(Default)]
-struct TurnLists {
-    calls: Vec<Call>,
-    replies: Vec<usize>,
-    yielders: Vec<Waker>,
-}
-
-/// Reads the bell until the core ends.
-async fn serve_doorbell(core: Core, mut clapper: monoio::net::UnixStream) {
-    let mut lists = TurnLists::default();
-    let mut buffer = vec![0_u8; 8];
-    while !core.0.ended.get() {
-        let mut read = pin!(clapper.read(mem::take(&mut buffer)));
-        let mut armed = false;
-        let (result, returned) = poll_fn(|cx| {
-            let polled = read.as_mut().poll(cx);
-            if polled.is_pending() && !mem::replace(&mut armed, true) {
-                let waiting = core.0.mailbox.rearm();
-                if waiting || !core.0.yielders.borrow().is_empty() {
-                    core.0.mailbox.ring();
-                }
-            }
-            polled
-        })
-        .await;
-        buffer = returned;
-        if let Err(error) = result {
-            // Not seen to happen on a socket pair; without its bell the core cannot be reached, so the run stops.
-            tracing::error!(core = core.id(), %error, "the doorbell cannot be read");
-            core.shutdown();
-            return;
-        }
-        core.turn(&mut lists);
-        core.0.relay.pass().await;
-    }
-    core.0.relay.wake();
-}
-
-/// Sends a task to the end of the queue. A task that wakes itself goes to the front instead, so another one wakes it.
-#[derive(Default)]
-struct Relay {
-    asked: Cell<bool>,
-    sender: Cell<Option<Waker>>,
-    own: Cell<Option<Waker>>,
-}
-
-impl Relay {
-    /// Resolves when every task that is ready now has run.
-    async fn pass(&self) {
-        let mut sent = false;
-        poll_fn(|cx| {
-            if sent && !self.asked.get() {
-                return Poll::Ready(());
-            }
-            self.sender.set(Some(cx.waker().clone()));
-            if !mem::replace(&mut sent, true) {
-                self.asked.set(true);
-                self.wake();
-            }
-            Poll::Pending
-        })
-        .await;
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.own.take() {
-            waker.wake();
-        }
-    }
-}
-
-/// The task that does the waking.
-async fn serve_relay(core: Core) {
-    poll_fn(|cx| {
-        let relay = &core.0.relay;
-        if relay.asked.replace(false)
-            && let Some(sender) = relay.sender.take()
-        {
-            sender.wake();
-        }
-        if core.0.ended.get() {
-            return Poll::Ready(());
-        }
-        relay.own.set(Some(cx.waker().clone()));
-        Poll::Pending
-    })
-    .await;
 }
 
 // Cancellation, completion, close: each may need its own way through the ring.

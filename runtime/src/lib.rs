@@ -25,6 +25,7 @@ pub mod time;
 mod blocking;
 mod config;
 mod core;
+mod doorbell;
 mod driver;
 mod error;
 mod lifecycle;
@@ -38,7 +39,8 @@ mod watchdog;
 
 pub use crate::blocking::{Blocking, BlockingError, BlockingStats};
 pub use crate::config::{Cores, Driver, RuntimeConfig};
-pub use crate::core::{Core, YieldNow};
+pub use crate::core::Core;
+pub use crate::doorbell::YieldNow;
 pub use crate::driver::{DriverKind, KernelReport, RingFlags};
 pub use crate::error::RunError;
 pub use crate::lifecycle::Reached;

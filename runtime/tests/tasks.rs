@@ -176,6 +176,28 @@ fn periodic_work_outlives_its_panics_and_ends_with_the_stop() {
 }
 
 #[test]
+fn periodic_work_follows_a_paused_clock() {
+    each_driver(1, async |core: Core| {
+        let runs = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&runs);
+        core.timers().pause();
+        drop(
+            core.every("counts hours", Duration::from_secs(3600), async move || {
+                counter.set(counter.get() + 1);
+            }),
+        );
+        core.yield_now().await;
+        assert_eq!(runs.get(), 0);
+        for hours in 1..=3 {
+            core.timers().advance(Duration::from_secs(3600));
+            core.yield_now().await;
+            assert_eq!(runs.get(), hours);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn yielding_tasks_leave_room_for_timers_sockets_and_messages() {
     each_driver(2, async |core: Core| {
         if core.id() == 1 {
