@@ -59,7 +59,11 @@ impl BufferPool {
     /// Takes an empty buffer with at least `bytes` of room: a pooled one where that is enough, a new one otherwise.
     #[must_use]
     pub fn take_at_least(&self, bytes: usize) -> BytesMut {
-        if bytes <= POOLED_BYTES { self.take() } else { BytesMut::with_capacity(bytes) }
+        if bytes <= POOLED_BYTES {
+            self.take()
+        } else {
+            BytesMut::with_capacity(bytes)
+        }
     }
 
     /// Gives a buffer back. It is kept only if nobody else holds a view of it and it has the pool's size; what it held
@@ -91,7 +95,9 @@ impl BufferPool {
 
 impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferPool").field("free", &self.free_count()).finish_non_exhaustive()
+        f.debug_struct("BufferPool")
+            .field("free", &self.free_count())
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,7 +154,11 @@ impl Chunks {
     pub fn new(mut chunks: Vec<Bytes>) -> Self {
         // A write of nothing but empty slices would report 0, which means an error.
         chunks.retain(|chunk| !chunk.is_empty());
-        Self { chunks, first: 0, iovecs: Vec::new() }
+        Self {
+            chunks,
+            first: 0,
+            iovecs: Vec::new(),
+        }
     }
 
     /// Bytes not written yet.
@@ -207,7 +217,9 @@ pub(crate) fn socket_fd(socket: &Socket) -> BorrowedFd<'_> {
 
 impl fmt::Debug for Chunks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunks").field("remaining", &self.remaining()).finish_non_exhaustive()
+        f.debug_struct("Chunks")
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
     }
 }
 
@@ -220,7 +232,9 @@ mod tests {
         let mut all = Vec::new();
         for iovec in &chunks.iovecs {
             // SAFETY: `describe` has just pointed this iovec into a chunk that `chunks` still holds.
-            all.extend_from_slice(unsafe { std::slice::from_raw_parts(iovec.iov_base.cast::<u8>(), iovec.iov_len) });
+            all.extend_from_slice(unsafe {
+                std::slice::from_raw_parts(iovec.iov_base.cast::<u8>(), iovec.iov_len)
+            });
         }
         all
     }

@@ -196,7 +196,11 @@ async fn next_start<B, O>(slot: &Cell<Slot<B, O>>, mut meanwhile: impl FnMut() -
         }
         other => {
             slot.set(other);
-            if meanwhile() { Poll::Ready(None) } else { Poll::Pending }
+            if meanwhile() {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
         }
     })
     .await
@@ -204,7 +208,9 @@ async fn next_start<B, O>(slot: &Cell<Slot<B, O>>, mut meanwhile: impl FnMut() -
 
 async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
     loop {
-        let Some(buffer) = next_start(&shared.read, || false).await else { continue };
+        let Some(buffer) = next_start(&shared.read, || false).await else {
+            continue;
+        };
         let (start, end) = (buffer.len(), buffer.capacity());
         let (result, slice) = socket.read(SliceMut::new(buffer, start, end)).await;
         shared.read.set(Slot::Done(result, slice.into_inner()));

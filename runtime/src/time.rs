@@ -32,7 +32,11 @@ impl Add<Duration> for Instant {
     /// The point `after` later, rounded up to the next millisecond.
     fn add(self, after: Duration) -> Self {
         let millis = after.as_nanos().div_ceil(1_000_000);
-        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)).min(NEVER - 1))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(millis).unwrap_or(u64::MAX))
+                .min(LATEST),
+        )
     }
 }
 
@@ -71,6 +75,9 @@ struct Date {
 /// Bytes of an IMF-fixdate (RFC 9110 §5.6.7), as in `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub const DATE_BYTES: usize = 29;
 
+/// The last point that can be set.
+const LATEST: u64 = NEVER - 1;
+
 thread_local! {
     static CURRENT: RefCell<Option<Timers>> = const { RefCell::new(None) };
 }
@@ -89,7 +96,10 @@ impl Timers {
             wheel: RefCell::new(Wheel::new(kernel_now().0)),
             paused_at: Cell::new(None),
             skipped: Cell::new(Duration::ZERO),
-            date: RefCell::new(Date { second: u64::MAX, text: [b' '; DATE_BYTES] }),
+            date: RefCell::new(Date {
+                second: u64::MAX,
+                text: [b' '; DATE_BYTES],
+            }),
             driver: RefCell::new(None),
             driver_until: Cell::new(NEVER),
             ended: Cell::new(false),
@@ -119,7 +129,10 @@ impl Timers {
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         let entry = self.0.wheel.borrow_mut().insert();
-        Deadline { timers: self.clone(), entry }
+        Deadline {
+            timers: self.clone(),
+            entry,
+        }
     }
 
     /// Waits for `after`.
@@ -168,7 +181,11 @@ impl Timers {
     /// # Panics
     /// If the clock is not paused.
     pub fn advance(&self, by: Duration) {
-        let now = self.0.paused_at.get().expect("only a paused clock is moved by hand");
+        let now = self
+            .0
+            .paused_at
+            .get()
+            .expect("only a paused clock is moved by hand");
         self.0.skipped.set(self.0.skipped.get() + by);
         self.0.paused_at.set(Some(now + by));
         self.fire();
@@ -238,7 +255,9 @@ impl Timers {
 
 impl fmt::Debug for Timers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timers").field("now", &self.now()).finish_non_exhaustive()
+        f.debug_struct("Timers")
+            .field("now", &self.now())
+            .finish_non_exhaustive()
     }
 }
 
@@ -270,7 +289,11 @@ impl Deadline {
     /// # Cancellation
     /// Nothing is lost.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.timers.0.wheel.borrow_mut().poll(self.entry, cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+        if self.timers.0.wheel.borrow_mut().poll(self.entry, cx.waker()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -326,7 +349,9 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
 }
 
 fn current() -> Timers {
-    CURRENT.with_borrow(Clone::clone).expect("called on a core: inside the closure given to `run`")
+    CURRENT
+        .with_borrow(Clone::clone)
+        .expect("called on a core: inside the closure given to `run`")
 }
 
 fn kernel_now() -> Instant {
@@ -337,7 +362,9 @@ fn kernel_now() -> Instant {
 
 fn format_date(time: SystemTime) -> [u8; DATE_BYTES] {
     let text = httpdate::fmt_http_date(time);
-    text.as_bytes().try_into().expect("an IMF-fixdate has 29 bytes until the year 9999")
+    text.as_bytes()
+        .try_into()
+        .expect("an IMF-fixdate has 29 bytes until the year 9999")
 }
 
 #[cfg(test)]

@@ -22,10 +22,16 @@ impl FromStr for BindAddress {
 
     fn from_str(text: &str) -> io::Result<Self> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(invalid("the path is empty")) } else { Ok(Self::Unix(path.into())) };
+            return if path.is_empty() {
+                Err(invalid("the path is empty"))
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
         }
         match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(Self::Tcp(text.to_owned())),
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+                Ok(Self::Tcp(text.to_owned()))
+            }
             _ => Err(invalid("expected HOST:PORT or unix:PATH")),
         }
     }
@@ -37,7 +43,11 @@ impl BindAddress {
         let mut all: Vec<_> = host_and_port.to_socket_addrs()?.collect();
         all.sort_unstable();
         all.dedup();
-        if all.is_empty() { Err(invalid("the name has no address")) } else { Ok(all) }
+        if all.is_empty() {
+            Err(invalid("the name has no address"))
+        } else {
+            Ok(all)
+        }
     }
 }
 
@@ -83,9 +93,15 @@ mod tests {
     #[test]
     fn addresses_are_told_apart() {
         for tcp in ["127.0.0.1:80", "[::1]:0", "localhost:8080", "[::]:65535"] {
-            assert_eq!(tcp.parse::<BindAddress>().expect("valid"), BindAddress::Tcp(tcp.to_owned()));
+            assert_eq!(
+                tcp.parse::<BindAddress>().expect("valid"),
+                BindAddress::Tcp(tcp.to_owned())
+            );
         }
-        assert_eq!("unix:/a b".parse::<BindAddress>().expect("valid"), BindAddress::Unix("/a b".into()));
+        assert_eq!(
+            "unix:/a b".parse::<BindAddress>().expect("valid"),
+            BindAddress::Unix("/a b".into())
+        );
         for wrong in ["", "80", ":80", "a:", "a:65536", "a:-1", "unix:", "127.0.0.1"] {
             assert!(wrong.parse::<BindAddress>().is_err(), "{wrong}");
         }

@@ -60,7 +60,10 @@ impl Notify {
     /// # Cancellation
     /// Nothing is lost: a notification of one that came meanwhile goes to the next task.
     pub fn notified(&self) -> Notified<'_> {
-        Notified { notify: self, waiter: None }
+        Notified {
+            notify: self,
+            waiter: None,
+        }
     }
 }
 
@@ -109,7 +112,11 @@ impl Drop for Notified<'_> {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter.take() else { return };
         match waiter.state.get() {
-            State::Waiting => self.notify.waiters.borrow_mut().retain(|other| !Rc::ptr_eq(other, &waiter)),
+            State::Waiting => self
+                .notify
+                .waiters
+                .borrow_mut()
+                .retain(|other| !Rc::ptr_eq(other, &waiter)),
             State::One => self.notify.notify_one(),
             State::All => {}
         }
@@ -121,7 +128,9 @@ mod tests {
     use super::*;
 
     fn poll(notified: &mut Notified<'_>) -> bool {
-        Pin::new(notified).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        Pin::new(notified)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready()
     }
 
     #[test]

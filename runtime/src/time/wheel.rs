@@ -61,8 +61,15 @@ impl Wheel {
 
     /// Adds an entry that is not set.
     pub(super) fn insert(&mut self) -> usize {
-        let entry =
-            Entry { at: NEVER, fired: false, place: None, queued: NEVER, previous: NONE, next: NONE, waker: None };
+        let entry = Entry {
+            at: NEVER,
+            fired: false,
+            place: None,
+            queued: NEVER,
+            previous: NONE,
+            next: NONE,
+            waker: None,
+        };
         match self.free.pop() {
             Some(index) => {
                 self.entries[index] = entry;
@@ -114,7 +121,11 @@ impl Wheel {
 
     /// When the next slot comes up.
     pub(super) fn next_expiry(&self) -> Option<u64> {
-        if self.due.is_empty() { self.next_slot().map(|(_, _, time)| time) } else { Some(self.elapsed) }
+        if self.due.is_empty() {
+            self.next_slot().map(|(_, _, time)| time)
+        } else {
+            Some(self.elapsed)
+        }
     }
 
     /// The next deadline that has passed at `now`: `None` if there is none, otherwise whom to wake.
@@ -163,7 +174,9 @@ impl Wheel {
         let shift = SLOT_BITS * level;
         let current = self.elapsed >> shift;
         // Entries of a level are at most one turn ahead of the current slot.
-        let ahead = self.occupied[level].rotate_right((current & SLOT_MASK) as u32).trailing_zeros();
+        let ahead = self.occupied[level]
+            .rotate_right((current & SLOT_MASK) as u32)
+            .trailing_zeros();
         let target = current + u64::from(ahead);
         let slot = usize::try_from(target & SLOT_MASK).expect("below 64");
         Some((level, slot, target << shift))
@@ -190,7 +203,9 @@ impl Wheel {
 
     fn unlink(&mut self, index: usize) {
         let entry = &mut self.entries[index];
-        let Some((level, slot)) = entry.place.take() else { return };
+        let Some((level, slot)) = entry.place.take() else {
+            return;
+        };
         entry.queued = NEVER;
         let (previous, next) = (entry.previous, entry.next);
         if next != NONE {
@@ -285,7 +300,10 @@ mod tests {
                 }
             }
             let promised = wheel.next_expiry().unwrap_or(NEVER);
-            assert!(model.first().is_none_or(|&(time, _)| promised <= time), "nothing is overslept");
+            assert!(
+                model.first().is_none_or(|&(time, _)| promised <= time),
+                "nothing is overslept"
+            );
         }
     }
 
