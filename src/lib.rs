@@ -1,1 +1,3 @@
 //! HTTP/1.1 for Linux, thread-per-core on io_uring.
+
+pub mod proto;

@@ -1,0 +1,477 @@
+//! Messages to bytes: heads, chunk heads, trailers.
+//!
+//! What is written is always valid: values are checked by their types, the rest here, and a body cannot be longer or
+//! shorter than its head announced. An encoder that gives [`Misuse`] leaves `out` as it was.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+
+use super::fields;
+use super::framing::{Framing, is_bodiless};
+use super::syntax;
+use crate::proto::Misuse;
+
+/// The interim response that asks for the body (RFC 9110 §15.2.1).
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What follows the data of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+
+/// Fields that the server's writer adds by itself, unless the handler set them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Implied<'a> {
+    /// `Date`, formatted (RFC 9110 §5.6.7).
+    pub date: Option<&'a [u8; 29]>,
+    /// `Server`.
+    pub server: Option<&'a HeaderValue>,
+    /// `Connection`. Written beside one of the handler's.
+    pub connection: ConnectionField,
+}
+
+/// Which `Connection` field the writer adds (RFC 9112 §9.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ConnectionField {
+    /// None: HTTP/1.1 persists by default.
+    #[default]
+    Absent,
+    /// `close`.
+    Close,
+    /// `keep-alive`, for HTTP/1.0 clients that asked for it.
+    KeepAlive,
+}
+
+/// Appends a response head to `out`.
+///
+/// `reason`: `None` writes the standard phrase. `framing`: what the head announces, see
+/// [`response_framing`](super::response_framing). `headers` need no framing fields; a `Content-Length` that says the same
+/// as `framing` is tolerated, and with [`Framing::Empty`] it is written (answers to HEAD, and 304).
+///
+/// # Errors
+/// [`Misuse::ReasonInvalid`], or [`Misuse::FramingConflict`]: see there. `out` is left as it was.
+pub fn encode_response_head(
+    out: &mut BytesMut,
+    version: Version,
+    status: StatusCode,
+    reason: Option<&str>,
+    headers: &HeaderMap,
+    framing: Framing,
+    implied: &Implied<'_>,
+) -> Result<(), Misuse> {
+    let start = out.len();
+    out.reserve(HEAD_BYTES_GUESS);
+    let result = status_line(out, version, status, reason)
+        .and_then(|()| check_response_framing(version, status, framing))
+        .and_then(|()| response_fields(out, status, headers, framing, implied));
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+/// Appends a request head to `out`, always in HTTP/1.1. `Host` is written first (RFC 9110 §7.2).
+///
+/// `target`: in the form that the method and the way (origin server, proxy, tunnel) ask for. `headers` need exactly one
+/// `Host` and no framing fields; a `Content-Length` that says the same as `framing` is tolerated.
+///
+/// # Errors
+/// [`Misuse::HostMissing`], [`Misuse::TargetInvalid`], [`Misuse::FramingConflict`]. `out` is left as it was.
+pub fn encode_request_head(
+    out: &mut BytesMut,
+    method: &Method,
+    target: &str,
+    headers: &HeaderMap,
+    framing: Framing,
+) -> Result<(), Misuse> {
+    if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+        return Err(Misuse::TargetInvalid);
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Misuse::HostMissing);
+    };
+    if framing == Framing::UntilClose {
+        return Err(Misuse::FramingConflict);
+    }
+    let start = out.len();
+    out.reserve(HEAD_BYTES_GUESS + target.len());
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    out.extend_from_slice(host.as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let result = request_fields(out, headers, framing);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+fn request_fields(out: &mut BytesMut, headers: &HeaderMap, framing: Framing) -> Result<(), Misuse> {
+    for (name, value) in headers {
+        match special(name) {
+            Some(Special::Host) => {}
+            Some(Special::ContentLength) => agrees(value, framing)?,
+            Some(Special::TransferEncoding) => return Err(Misuse::FramingConflict),
+            _ => field(out, name, value),
+        }
+    }
+    framing_field(out, framing);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn status_line(
+    out: &mut BytesMut,
+    version: Version,
+    status: StatusCode,
+    reason: Option<&str>,
+) -> Result<(), Misuse> {
+    if status == StatusCode::OK && reason.is_none() && version == Version::HTTP_11 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+        return Ok(());
+    }
+    let reason = reason
+        .unwrap_or_else(|| status.canonical_reason().unwrap_or_default())
+        .as_bytes();
+    if !syntax::all(reason, syntax::VALUE) {
+        return Err(Misuse::ReasonInvalid);
+    }
+    out.extend_from_slice(if version == Version::HTTP_10 {
+        b"HTTP/1.0 "
+    } else {
+        b"HTTP/1.1 "
+    });
+    out.extend_from_slice(status.as_str().as_bytes());
+    // RFC 9112 §4: the space stays when the phrase is empty.
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// RFC 9110 §8.6 and RFC 9112 §6.1: which statuses and versions cannot announce a body.
+fn check_response_framing(version: Version, status: StatusCode, framing: Framing) -> Result<(), Misuse> {
+    let is_possible = match framing {
+        Framing::Empty => true,
+        Framing::Length(_) | Framing::UntilClose => !is_bodiless(status),
+        Framing::Chunked => !is_bodiless(status) && version == Version::HTTP_11,
+    };
+    if is_possible {
+        Ok(())
+    } else {
+        Err(Misuse::FramingConflict)
+    }
+}
+
+fn response_fields(
+    out: &mut BytesMut,
+    status: StatusCode,
+    headers: &HeaderMap,
+    framing: Framing,
+    implied: &Implied<'_>,
+) -> Result<(), Misuse> {
+    let (mut date, mut server) = (implied.date, implied.server);
+    for (name, value) in headers {
+        match special(name) {
+            Some(Special::ContentLength) if framing == Framing::Empty => {
+                // RFC 9110 §8.6: never in 1xx and 204.
+                if is_bodiless(status) && status != StatusCode::NOT_MODIFIED {
+                    return Err(Misuse::FramingConflict);
+                }
+                field(out, name, value);
+                continue;
+            }
+            Some(Special::ContentLength) => {
+                agrees(value, framing)?;
+                continue;
+            }
+            Some(Special::TransferEncoding) => return Err(Misuse::FramingConflict),
+            Some(Special::Date) => date = None,
+            Some(Special::Server) => server = None,
+            Some(Special::Host) | None => {}
+        }
+        field(out, name, value);
+    }
+    framing_field(out, framing);
+    match implied.connection {
+        ConnectionField::Absent => {}
+        ConnectionField::Close => out.extend_from_slice(b"connection: close\r\n"),
+        ConnectionField::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+    }
+    if let Some(server) = server {
+        out.extend_from_slice(b"server: ");
+        out.extend_from_slice(server.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    match date {
+        Some(date) => {
+            out.extend_from_slice(b"date: ");
+            out.extend_from_slice(date);
+            out.extend_from_slice(b"\r\n\r\n");
+        }
+        None => out.extend_from_slice(b"\r\n"),
+    }
+    Ok(())
+}
+
+/// The fields that the encoders treat in a way of their own.
+enum Special {
+    ContentLength,
+    Date,
+    Host,
+    Server,
+    TransferEncoding,
+}
+
+#[inline]
+fn special(name: &HeaderName) -> Option<Special> {
+    let name = name.as_str();
+    // The length alone excludes nearly every other field; names are lower case.
+    match name.len() {
+        4 if name == "date" => Some(Special::Date),
+        4 if name == "host" => Some(Special::Host),
+        6 if name == "server" => Some(Special::Server),
+        14 if name == "content-length" => Some(Special::ContentLength),
+        17 if name == "transfer-encoding" => Some(Special::TransferEncoding),
+        _ => None,
+    }
+}
+
+/// Whether a `Content-Length` of the caller says what the framing says.
+fn agrees(value: &HeaderValue, framing: Framing) -> Result<(), Misuse> {
+    match framing {
+        Framing::Length(length) if value.as_bytes() == Decimal::new(length).as_bytes() => Ok(()),
+        _ => Err(Misuse::FramingConflict),
+    }
+}
+
+#[inline]
+fn field(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+#[inline]
+fn framing_field(out: &mut BytesMut, framing: Framing) {
+    match framing {
+        Framing::Empty | Framing::UntilClose => {}
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(Decimal::new(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Encodes the pieces of one body and counts them.
+///
+/// The data itself stays where it is: write [`data`](Self::data)'s head, the data, and its tail with one `writev`; or let
+/// [`encode`](Self::encode) copy small pieces.
+#[derive(Debug)]
+#[must_use]
+pub struct BodyWriter {
+    left: Left,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Bytes(u64),
+    Chunks,
+    UntilClose,
+    /// Nothing: there is no body, or it was ended.
+    Nothing,
+}
+
+impl BodyWriter {
+    /// A writer for a body with this framing.
+    pub fn new(framing: Framing) -> Self {
+        Self {
+            left: match framing {
+                Framing::Empty => Left::Nothing,
+                Framing::Length(length) => Left::Bytes(length),
+                Framing::Chunked => Left::Chunks,
+                Framing::UntilClose => Left::UntilClose,
+            },
+        }
+    }
+
+    /// Announces `length` bytes of data; gives what goes before them and after them. For `length` 0 both are empty.
+    ///
+    /// # Errors
+    /// [`Misuse::BodyTooLong`], [`Misuse::BodyUnexpected`].
+    #[inline]
+    pub fn data(&mut self, length: usize) -> Result<(ChunkHead, &'static [u8]), Misuse> {
+        if length == 0 {
+            // An empty chunk would end the body.
+            return Ok((ChunkHead::EMPTY, b""));
+        }
+        match &mut self.left {
+            Left::Chunks => return Ok((ChunkHead::new(length), CHUNK_END)),
+            Left::Bytes(left) => *left = left.checked_sub(length as u64).ok_or(Misuse::BodyTooLong)?,
+            Left::UntilClose => {}
+            Left::Nothing => return Err(Misuse::BodyUnexpected),
+        }
+        Ok((ChunkHead::EMPTY, b""))
+    }
+
+    /// Appends a piece of the body to `out`, framed.
+    ///
+    /// # Errors
+    /// As [`data`](Self::data); `out` is left as it was.
+    pub fn encode(&mut self, out: &mut BytesMut, data: &[u8]) -> Result<(), Misuse> {
+        let (head, tail) = self.data(data.len())?;
+        out.reserve(head.len() + data.len() + tail.len());
+        out.extend_from_slice(&head);
+        out.extend_from_slice(data);
+        out.extend_from_slice(tail);
+        Ok(())
+    }
+
+    /// Ends the body: appends the last chunk and the trailers to `out` if it is chunked.
+    ///
+    /// # Errors
+    /// [`Misuse::BodyTooShort`], [`Misuse::TrailersUnframed`], [`Misuse::TrailerForbidden`] (RFC 9110 §6.5.1); `out` and
+    /// the writer are left as they were.
+    pub fn end(&mut self, out: &mut BytesMut, trailers: Option<&HeaderMap>) -> Result<(), Misuse> {
+        let trailers = trailers.filter(|trailers| !trailers.is_empty());
+        match (self.left, trailers) {
+            (Left::Bytes(1..), _) => return Err(Misuse::BodyTooShort),
+            (Left::Chunks, None) => out.extend_from_slice(b"0\r\n\r\n"),
+            (Left::Chunks, Some(trailers)) => last_chunk(out, trailers)?,
+            (_, Some(_)) => return Err(Misuse::TrailersUnframed),
+            (_, None) => {}
+        }
+        self.left = Left::Nothing;
+        Ok(())
+    }
+
+    /// Bytes that are still owed; `None` if the length was not announced.
+    #[must_use]
+    pub fn owed(&self) -> Option<u64> {
+        match self.left {
+            Left::Bytes(left) => Some(left),
+            Left::Nothing => Some(0),
+            Left::Chunks | Left::UntilClose => None,
+        }
+    }
+
+    /// Whether nothing more may be written: the body was ended or there is none.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.left == Left::Nothing
+    }
+}
+
+fn last_chunk(out: &mut BytesMut, trailers: &HeaderMap) -> Result<(), Misuse> {
+    if trailers
+        .keys()
+        .any(|name| fields::forbidden_in_trailers(name.as_str()))
+    {
+        return Err(Misuse::TrailerForbidden);
+    }
+    out.extend_from_slice(b"0\r\n");
+    for (name, value) in trailers {
+        field(out, name, value);
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+/// The line before a chunk's data: the size in hexadecimal. Empty for framings without chunks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ChunkHead {
+    bytes: [u8; Self::BYTES_MAX],
+    start: u8,
+}
+
+impl ChunkHead {
+    const EMPTY: Self = Self {
+        bytes: [0; Self::BYTES_MAX],
+        start: Self::BYTES_MAX_U8,
+    };
+
+    #[expect(clippy::cast_possible_truncation, reason = "start is below 18")]
+    fn new(mut length: usize) -> Self {
+        let mut bytes = [b'\r'; Self::BYTES_MAX];
+        bytes[Self::BYTES_MAX - 1] = b'\n';
+        let mut start = Self::BYTES_MAX - CHUNK_END.len();
+        while length > 0 {
+            start -= 1;
+            bytes[start] = b"0123456789abcdef"[length & 0xf];
+            length >>= 4;
+        }
+        Self {
+            bytes,
+            start: start as u8,
+        }
+    }
+
+    /// Sixteen digits and the line end.
+    const BYTES_MAX: usize = 18;
+    const BYTES_MAX_U8: u8 = 18;
+}
+
+impl std::ops::Deref for ChunkHead {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes[usize::from(self.start)..]
+    }
+}
+
+impl AsRef<[u8]> for ChunkHead {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl fmt::Debug for ChunkHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ChunkHead(b\"{}\")", self.escape_ascii())
+    }
+}
+
+/// A number in decimal digits.
+struct Decimal {
+    bytes: [u8; Self::DIGITS_MAX],
+    start: usize,
+}
+
+impl Decimal {
+    /// Of `u64::MAX`.
+    const DIGITS_MAX: usize = 20;
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder by ten")]
+    fn new(mut number: u64) -> Self {
+        let mut bytes = [b'0'; Self::DIGITS_MAX];
+        let mut start = Self::DIGITS_MAX;
+        loop {
+            start -= 1;
+            bytes[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return Self { bytes, start };
+            }
+        }
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+/// Room for a usual head, so that its fields do not grow the buffer one by one.
+const HEAD_BYTES_GUESS: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! The protocols, without I/O: bytes in, events out.
+//!
+//! Nothing here is asynchronous, opens a socket, reads a clock or shares memory between owners: every function takes
+//! the bytes it may look at and says what it made of them. So each rule can be tested with a table, and the same code
+//! serves io_uring, epoll, TLS and a test's byte string.
+#![forbid(unsafe_code)]
+
+mod error;
+pub mod http1;
+
+pub use error::{Misuse, PeerError};
