@@ -1,3 +1,41 @@
-//! HTTP/1.1 for Linux, thread-per-core on io_uring.
+//! HTTP/1.1 for Linux: a server, thread-per-core on io_uring, with epoll where the kernel forbids it.
+//!
+//! Each core has its own listening socket, connections, buffers and timers; nothing on a request's way takes a lock or
+//! crosses a core. No bound asks for `Send`: handlers borrow their state, and keep what is theirs in `Cell` and `Rc`.
+//!
+//! ```no_run
+//! use ringhttp::{Request, Result, Router, RuntimeConfig, Server, ServerConfig};
+//!
+//! async fn hello(_: &(), req: Request) -> Result<String> {
+//!     let name: String = req.param("name")?;
+//!     Ok(format!("Hello, {name}!\n"))
+//! }
+//!
+//! fn main() -> Result<()> {
+//!     ringhttp::run(RuntimeConfig::default(), async |core| {
+//!         let routes = Router::new().get("/{name}", hello);
+//!         Server::bind("127.0.0.1:8080", ServerConfig::default())?.serve(&core, routes, ()).await
+//!     })
+//! }
+//! ```
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("ringhttp runs on Linux only: it is built on io_uring and epoll");
+
+mod conn;
+mod error;
+mod io;
 pub mod proto;
+mod server;
+
+pub use bytes::Bytes;
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+pub use ringhttp_runtime as runtime;
+pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
+
+pub use crate::conn::{
+    Body, BodyError, BodySender, CloseCounts, CloseReason, Request, RequestBody, Response, ServerConfig, ServerStats,
+    Service, Upgraded,
+};
+pub use crate::error::{Error, Result};
+pub use crate::server::Server;

@@ -1,0 +1,8 @@
+//! Bytes between the protocol and the kernel: where they land, how they leave, and over what.
+
+#[cfg(test)]
+pub(crate) mod duplex;
+pub(crate) mod read_buffer;
+pub(crate) mod transport;
+pub(crate) mod wire;
+pub(crate) mod write_queue;

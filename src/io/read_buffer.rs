@@ -1,0 +1,217 @@
+//! Where the bytes of one connection land: the kernel appends, the protocol splits views off the front.
+//!
+//! A connection that waits for its next request lends the kernel a *landing buffer*, just large enough for the heads it
+//! has been sending (512 bytes at first), so an idle connection costs little and a busy one still reads its whole
+//! request with one operation. In the middle of a message the buffers are the core's pooled ones, and grow while reads
+//! fill them.
+#![forbid(unsafe_code)]
+
+use bytes::BytesMut;
+use ringhttp_runtime::buffer::{BufferPool, POOLED_BYTES};
+
+/// The smallest landing buffer: a request of a client library fits, mostly.
+const LANDING_BYTES_MIN: usize = 512;
+
+/// The largest landing buffer, reached by connections whose heads or pipelined batches fill the smaller ones.
+const LANDING_BYTES_MAX: usize = 4 * 1024;
+
+/// The largest read in the middle of a body.
+const BULK_BYTES_MAX: usize = 64 * 1024;
+
+/// Reads in a row that use less than a quarter of the landing buffer before it is halved.
+const SMALL_READS_BEFORE_SHRINK: u8 = 16;
+
+/// What the next read is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The first bytes of the next message.
+    NextHead,
+    /// More of a message that has begun.
+    More,
+}
+
+/// The unread bytes of a connection.
+#[derive(Debug)]
+pub(crate) struct ReadBuffer {
+    bytes: BytesMut,
+    pool: BufferPool,
+    landing_bytes: usize,
+    bulk_bytes: usize,
+    small_reads: u8,
+    lent_for: Purpose,
+    lent_room: usize,
+}
+
+impl ReadBuffer {
+    pub(crate) fn new(pool: BufferPool) -> Self {
+        Self {
+            bytes: BytesMut::new(),
+            pool,
+            landing_bytes: LANDING_BYTES_MIN,
+            bulk_bytes: POOLED_BYTES,
+            small_reads: 0,
+            lent_for: Purpose::NextHead,
+            lent_room: 0,
+        }
+    }
+
+    /// The unread bytes, for the protocol to split views off. Empty while a read is under way.
+    pub(crate) fn bytes(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
+
+    /// The buffer to append to, with room: unread bytes stay at its front. It must come back by
+    /// [`restore`](Self::restore).
+    pub(crate) fn lend(&mut self, purpose: Purpose) -> BytesMut {
+        let purpose = if self.bytes.is_empty() {
+            purpose
+        } else {
+            Purpose::More
+        };
+        let buffer = match purpose {
+            Purpose::NextHead => self.landing_buffer(),
+            Purpose::More => self.bulk_buffer(),
+        };
+        self.lent_for = purpose;
+        self.lent_room = buffer.capacity() - buffer.len();
+        buffer
+    }
+
+    /// Takes back a lent buffer, to which `read` bytes were appended.
+    pub(crate) fn restore(&mut self, buffer: BytesMut, read: usize) {
+        debug_assert!(
+            self.bytes.is_empty(),
+            "nothing is parsed while a read is under way"
+        );
+        self.bytes = buffer;
+        let filled = read == self.lent_room;
+        match self.lent_for {
+            Purpose::NextHead => self.adapt_landing(read, filled),
+            Purpose::More if filled => self.bulk_bytes = (self.bulk_bytes * 2).min(BULK_BYTES_MAX),
+            Purpose::More => {}
+        }
+    }
+
+    /// Gives the memory back to the core; unread bytes are forgotten.
+    pub(crate) fn release(&mut self) {
+        self.pool.give(std::mem::take(&mut self.bytes));
+    }
+
+    fn landing_buffer(&mut self) -> BytesMut {
+        self.bulk_bytes = POOLED_BYTES;
+        let mut buffer = std::mem::take(&mut self.bytes);
+        let wanted = self.landing_bytes;
+        if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
+            if buffer.capacity() <= LANDING_BYTES_MAX {
+                return buffer;
+            }
+            self.pool.give(buffer);
+        }
+        BytesMut::with_capacity(wanted)
+    }
+
+    fn bulk_buffer(&mut self) -> BytesMut {
+        let mut buffer = std::mem::take(&mut self.bytes);
+        let room = buffer.capacity() - buffer.len();
+        // A tail of a quarter is worth using up: it saves a buffer and the copy of what is unread.
+        if room >= self.bulk_bytes / 4 || buffer.try_reclaim(self.bulk_bytes) {
+            return buffer;
+        }
+        let mut larger = self.pool.take_at_least(buffer.len() + self.bulk_bytes);
+        larger.extend_from_slice(&buffer);
+        self.pool.give(buffer);
+        larger
+    }
+
+    fn adapt_landing(&mut self, read: usize, filled: bool) {
+        if filled {
+            self.landing_bytes = (self.landing_bytes * 2).min(LANDING_BYTES_MAX);
+            self.small_reads = 0;
+        } else if read * 4 < self.landing_bytes && self.landing_bytes > LANDING_BYTES_MIN {
+            self.small_reads += 1;
+            if self.small_reads == SMALL_READS_BEFORE_SHRINK {
+                self.landing_bytes /= 2;
+                self.small_reads = 0;
+            }
+        } else {
+            self.small_reads = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(buffer: &mut ReadBuffer, purpose: Purpose, bytes: &[u8]) -> usize {
+        let mut lent = buffer.lend(purpose);
+        let room = lent.capacity() - lent.len();
+        let count = bytes.len().min(room);
+        lent.extend_from_slice(&bytes[..count]);
+        buffer.restore(lent, count);
+        count
+    }
+
+    #[test]
+    fn bytes_of_several_reads_stand_in_order() {
+        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let all: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+        let mut done = 0;
+        while done < all.len() {
+            done += read(&mut buffer, Purpose::More, &all[done..]);
+        }
+        assert_eq!(&buffer.bytes()[..], &all[..]);
+    }
+
+    #[test]
+    fn views_survive_later_reads() {
+        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut views = Vec::new();
+        for n in 0..200_u8 {
+            read(&mut buffer, Purpose::NextHead, &[n; 100]);
+            views.push(buffer.bytes().split().freeze());
+        }
+        for (n, view) in views.iter().enumerate() {
+            assert!(view.iter().all(|&byte| usize::from(byte) == n), "view {n}");
+        }
+    }
+
+    #[test]
+    fn the_landing_buffer_grows_with_the_heads_and_shrinks_again() {
+        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let large = [0; 10_000];
+        for _ in 0..10 {
+            read(&mut buffer, Purpose::NextHead, &large);
+            buffer.bytes().clear();
+        }
+        assert_eq!(buffer.landing_bytes, LANDING_BYTES_MAX);
+        for _ in 0..100 {
+            read(&mut buffer, Purpose::NextHead, &large[..50]);
+            buffer.bytes().clear();
+        }
+        assert_eq!(buffer.landing_bytes, LANDING_BYTES_MIN);
+    }
+
+    #[test]
+    fn a_waiting_connection_holds_no_more_than_a_landing_buffer_after_a_large_body() {
+        let pool = BufferPool::new();
+        let mut buffer = ReadBuffer::new(pool);
+        for _ in 0..20 {
+            read(&mut buffer, Purpose::More, &[0; 100_000]);
+            drop(buffer.bytes().split());
+        }
+        assert!(buffer.lend(Purpose::NextHead).capacity() <= LANDING_BYTES_MAX);
+    }
+
+    #[test]
+    fn reads_of_a_body_grow_to_the_limit() {
+        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let large = vec![0; 1 << 20];
+        let mut most = 0;
+        for _ in 0..20 {
+            most = most.max(read(&mut buffer, Purpose::More, &large));
+            drop(buffer.bytes().split());
+        }
+        assert!((BULK_BYTES_MAX..=2 * BULK_BYTES_MAX).contains(&most), "{most}");
+    }
+}

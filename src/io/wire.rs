@@ -1,0 +1,149 @@
+//! A transport with its two queues: bytes that came and are not read, bytes that wait to leave.
+//!
+//! Filling and flushing go on side by side: a connection that has answered queues its answer, and the poll that finds
+//! nothing more to read starts the write and the next read together, so that both reach the kernel in one go.
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use ringhttp_runtime::buffer::BufferPool;
+use ringhttp_runtime::{Core, YieldNow};
+
+use super::read_buffer::{Purpose, ReadBuffer};
+use super::transport::Transport;
+use super::write_queue::WriteQueue;
+
+/// Both directions of one connection.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    transport: Transport,
+    input: ReadBuffer,
+    output: WriteQueue,
+    ended: bool,
+    /// Reads in a row that did not have to wait.
+    streak: u8,
+    /// The pause after too many of them.
+    pause: Option<YieldNow>,
+}
+
+/// Reads in a row without a wait, after which the other connections of the core get their turn: on epoll a socket that
+/// always has data would keep the core to itself. (io_uring always waits: it reads when the core parks.)
+const STREAK_MAX: u8 = 16;
+
+impl Wire {
+    pub(crate) fn new(transport: Transport, pool: &BufferPool) -> Self {
+        Self {
+            transport,
+            input: ReadBuffer::new(pool.clone()),
+            output: WriteQueue::new(pool.clone()),
+            ended: false,
+            streak: 0,
+            pause: None,
+        }
+    }
+
+    /// The unread bytes.
+    pub(crate) fn input(&mut self) -> &mut BytesMut {
+        self.input.bytes()
+    }
+
+    /// The queue of what is to leave.
+    pub(crate) fn output(&mut self) -> &mut WriteQueue {
+        &mut self.output
+    }
+
+    /// Whether the peer has ended its side and all it sent has been seen.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Waits for more bytes; 0 is the end of the peer's side.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the read belongs to the transport.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, purpose: Purpose) -> Poll<io::Result<usize>> {
+        if self.ended {
+            return Poll::Ready(Ok(0));
+        }
+        if !self.transport.is_reading() {
+            ready!(self.poll_pause(cx));
+            let buffer = self.input.lend(purpose);
+            self.transport.start_read(buffer);
+        }
+        let Poll::Ready((result, buffer)) = self.transport.poll_read(cx) else {
+            self.streak = 0;
+            return Poll::Pending;
+        };
+        self.input.restore(buffer, *result.as_ref().unwrap_or(&0));
+        self.ended = !matches!(result, Ok(1..));
+        Poll::Ready(result)
+    }
+
+    /// Lets others go first when this connection has read too often in a row.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(Pin::new(pause).poll(cx));
+            self.pause = None;
+            self.streak = 0;
+        }
+        self.streak += 1;
+        if self.streak >= STREAK_MAX
+            && let Some(core) = Core::current()
+        {
+            self.pause = Some(core.yield_now());
+            return self.poll_pause(cx);
+        }
+        self.streak = self.streak.min(STREAK_MAX);
+        Poll::Ready(())
+    }
+
+    /// Sends what is queued; ready when all of it is with the kernel.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the write belongs to the transport.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.transport.is_writing() {
+                let (result, batch) = ready!(self.transport.poll_write(cx));
+                self.output.give_back(batch);
+                if let Err(error) = result {
+                    self.output.clear();
+                    return Poll::Ready(Err(error));
+                }
+            }
+            match self.output.take_batch() {
+                Some(batch) => self.transport.start_write(batch),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Whether anything is still on its way to the kernel.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.transport.is_writing() || !self.output.is_empty()
+    }
+
+    /// Bytes the kernel has taken so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.transport.written()
+    }
+
+    /// Ends our side.
+    pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
+        self.transport.shutdown_write(cx);
+    }
+
+    /// Takes the unread bytes out as one view.
+    pub(crate) fn take_input(&mut self) -> Bytes {
+        self.input.bytes().split().freeze()
+    }
+
+    /// Gives unread bytes up and their memory back.
+    pub(crate) fn discard_input(&mut self) {
+        self.input.release();
+    }
+}
