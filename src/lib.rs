@@ -34,8 +34,8 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CloseCounts, CloseReason, Request, RequestBody, Response, ServerConfig, ServerStats,
-    Service, Upgraded,
+    Body, BodyError, BodySender, CloseCounts, CloseReason, Request, RequestBody, Response, ServerConfig,
+    ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};
 pub use crate::server::Server;

@@ -1,0 +1,244 @@
+//! Bodies: what a response carries, and what is read of a request.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::connection::Connection;
+use super::sender::BodySender;
+use crate::error::Result;
+use crate::proto::PeerError;
+
+/// The body of a [`Response`](crate::Response).
+///
+/// Made from strings, bytes, a stream ([`Body::stream`]) or a request's own body, which is then passed through.
+#[derive(Default)]
+pub struct Body(pub(crate) Kind);
+
+#[derive(Default)]
+pub(crate) enum Kind {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    Stream(Stream),
+    Incoming(RequestBody),
+}
+
+/// A body that a function writes while it is sent.
+pub(crate) struct Stream {
+    pub(crate) length: Option<u64>,
+    pub(crate) start: Box<dyn FnOnce(BodySender) -> Pin<Box<dyn Future<Output = Result<()>>>>>,
+}
+
+impl Body {
+    /// A body of nothing.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(Kind::Empty)
+    }
+
+    /// A body that `write` produces while it is sent. It leaves chunked to an HTTP/1.1 client, and ended by closing the
+    /// connection to an HTTP/1.0 one.
+    ///
+    /// `write` starts when the head is queued, is dropped when the client is gone or stalls, and is not started at all for
+    /// HEAD. An error ends the connection without the body's end, so that the client notices.
+    pub fn stream(write: impl AsyncFnOnce(BodySender) -> Result<()> + 'static) -> Self {
+        Self(Kind::Stream(Stream {
+            length: None,
+            start: Box::new(move |sender| Box::pin(async move { write(sender).await })),
+        }))
+    }
+
+    /// As [`stream`](Self::stream), for a body whose length is known: it leaves with a `Content-Length`.
+    /// Writing more or less than `length` bytes is an error that ends the connection.
+    pub fn stream_of(length: u64, write: impl AsyncFnOnce(BodySender) -> Result<()> + 'static) -> Self {
+        let mut body = Self::stream(write);
+        if let Kind::Stream(stream) = &mut body.0 {
+            stream.length = Some(length);
+        }
+        body
+    }
+
+    /// Bytes of the body, if they are known before it is sent.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match &self.0 {
+            Kind::Empty => Some(0),
+            Kind::Bytes(bytes) => Some(bytes.len() as u64),
+            Kind::Stream(stream) => stream.length,
+            Kind::Incoming(body) => body.length,
+        }
+    }
+
+    /// The body as one piece, if it is one.
+    #[must_use]
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(&[]),
+            Kind::Bytes(bytes) => Some(bytes),
+            Kind::Stream(_) | Kind::Incoming(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.0 {
+            Kind::Empty => "empty",
+            Kind::Bytes(_) => "bytes",
+            Kind::Stream(_) => "stream",
+            Kind::Incoming(_) => "incoming",
+        };
+        f.debug_struct("Body")
+            .field("kind", &kind)
+            .field("length", &self.length())
+            .finish()
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Self::empty()
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Bytes(bytes))
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Bytes::from_static(bytes).into()
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Bytes::from(text).into()
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Bytes::from(bytes).into()
+    }
+}
+
+impl From<RequestBody> for Body {
+    fn from(body: RequestBody) -> Self {
+        Self(Kind::Incoming(body))
+    }
+}
+
+/// The body of a request, read in pieces.
+///
+/// Nothing is read from the client before somebody asks, and no more than one buffer ahead of who reads: that is the
+/// back-pressure. A client that waits for a `100 Continue` gets it with the first ask.
+pub struct RequestBody {
+    pub(super) connection: Rc<Connection>,
+    pub(super) cycle: u32,
+    pub(super) bytes_max: u64,
+    pub(super) length: Option<u64>,
+}
+
+impl RequestBody {
+    /// The next piece, a view of the read buffer; `None` at the end of the body.
+    ///
+    /// Holding on to pieces holds on to the buffers they are in.
+    ///
+    /// # Errors
+    /// [`BodyError`]: the body is malformed, too large, too slow, or its connection is gone. Every later call returns the
+    /// same, and `?` in a handler answers with the matching status and closes the connection.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the next call gives the piece that this one would have.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        self.connection.poll_body(cx, self.cycle, self.bytes_max)
+    }
+
+    /// The trailers of a chunked body (RFC 9112 §7.1.2), once it has been read to its end.
+    pub fn trailers(&mut self) -> Option<HeaderMap> {
+        (self.connection.cycle() == self.cycle).then(|| self.connection.take_trailers())?
+    }
+
+    /// Bytes of the body by its `Content-Length`; `None` for a chunked one.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Sets how many bytes may be read, in place of `ServerConfig::body_bytes_max`.
+    pub fn set_limit(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody")
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a request body could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The client went away, or the server was cut off, before the body's end.
+    Disconnected,
+    /// The request has been answered, or its connection was taken over: there is nothing to read any more.
+    Gone,
+    /// The body breaks the protocol.
+    Malformed(PeerError),
+    /// The client stalled, or was slower than `ServerConfig::body_rate_min`.
+    Timeout,
+    /// The body is longer than its limit.
+    TooLarge,
+}
+
+impl BodyError {
+    /// The status to answer with.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Disconnected => StatusCode::BAD_REQUEST,
+            Self::Gone => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Malformed(error) => error.status(),
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected => f.write_str("the connection ended before the request body did"),
+            Self::Gone => f.write_str("the request body is gone"),
+            Self::Malformed(error) => error.fmt(f),
+            Self::Timeout => f.write_str("the request body came too slowly"),
+            Self::TooLarge => f.write_str("the request body is too large"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}

@@ -1,0 +1,601 @@
+//! One server connection's state, and the waits on it: for a head, for body bytes, for the peer to take what was sent.
+//!
+//! Everything is a poll on state that the connection owns, so a future above may be dropped at any point: what was read
+//! stays in the buffer, what was queued stays queued. One rule for deadlines: whoever waits sets the one it waits under.
+#![forbid(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use ringhttp_runtime::time::{Deadline, Instant, Timers};
+
+use super::body::BodyError;
+use super::close_reason::CloseReason;
+use super::host::Host;
+use crate::io::read_buffer::Purpose;
+use crate::io::transport::Transport;
+use crate::io::wire::Wire;
+use crate::io::write_queue::WriteQueue;
+use crate::proto::http1::{BodyEvent, CONTINUE, Framing, RequestHead, RequestReader, State};
+use crate::proto::{Misuse, PeerError};
+
+/// A connection that is being served. Shared by the task that serves it and the [`Request`](super::Request) it is about.
+pub(crate) struct Connection {
+    pub(crate) host: Rc<Host>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) local: Option<SocketAddr>,
+    io: RefCell<Io>,
+    deadline: Deadline,
+    /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
+    cycle: Cell<u32>,
+    /// The task that serves the connection, to be woken when the server stops.
+    task: RefCell<Option<Waker>>,
+    taken: Cell<bool>,
+    /// Answers that were queued since the queue was last empty.
+    unflushed: Cell<usize>,
+}
+
+/// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
+struct Io {
+    /// Gone once the handler has taken the connection over.
+    wire: Option<Wire>,
+    reader: RequestReader,
+    body: BodyProgress,
+}
+
+/// How the reading of the current request body goes.
+#[derive(Default)]
+struct BodyProgress {
+    bytes: u64,
+    /// Bytes it should have, by its `Content-Length`; 0 for a chunked one.
+    length: u64,
+    /// The peer waits for a 100 before it sends the body.
+    awaits_continue: bool,
+    failure: Option<BodyError>,
+    wait: Option<BodyWait>,
+}
+
+/// The waits of one body's reader, and the deadline they share.
+struct BodyWait {
+    deadline: Deadline,
+    since: Option<Instant>,
+    waited: Duration,
+}
+
+/// Where a wait for a head stands.
+#[derive(Debug)]
+pub(crate) struct HeadWait {
+    /// Nothing has been answered on this connection yet: its first head has `head_timeout` from the accept on.
+    first: bool,
+    stage: HeadStage,
+    since: Instant,
+    written: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeadStage {
+    /// The poll has not had to wait.
+    New,
+    /// Nothing of the next head has come.
+    Idle,
+    /// A part of it has.
+    Begun,
+}
+
+impl HeadWait {
+    pub(crate) fn new(first: bool) -> Self {
+        Self {
+            first,
+            stage: HeadStage::New,
+            since: Instant::default(),
+            written: 0,
+        }
+    }
+}
+
+/// Why no head came.
+#[derive(Debug)]
+pub(crate) enum NoHead {
+    /// The connection ends without another answer.
+    Close(CloseReason),
+    /// The peer broke the protocol and is told so.
+    Refuse(PeerError),
+    /// A head had begun and did not end in time: 408.
+    TimedOut,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        host: Rc<Host>,
+        transport: Transport,
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+    ) -> Rc<Self> {
+        let io = Io {
+            wire: Some(Wire::new(transport, &host.buffers)),
+            reader: RequestReader::new(host.limits),
+            body: BodyProgress::default(),
+        };
+        Rc::new(Self {
+            peer,
+            local,
+            io: RefCell::new(io),
+            deadline: host.timers.deadline(),
+            cycle: Cell::new(0),
+            task: RefCell::new(None),
+            taken: Cell::new(false),
+            unflushed: Cell::new(0),
+            host,
+        })
+    }
+
+    /// Remembers the task that serves the connection.
+    pub(crate) fn register_task(&self, waker: &Waker) {
+        *self.task.borrow_mut() = Some(waker.clone());
+    }
+
+    /// Wakes the task that serves the connection.
+    pub(crate) fn wake(&self) {
+        let task = self.task.borrow().clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    /// Whether the handler took the transport.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.taken.get()
+    }
+
+    /// The number of the running request.
+    pub(crate) fn cycle(&self) -> u32 {
+        self.cycle.get()
+    }
+
+    /// Waits for the next head, while what is queued leaves.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub(crate) fn poll_head(
+        &self,
+        cx: &mut Context<'_>,
+        wait: &mut HeadWait,
+        spare: &mut Option<HeaderMap>,
+    ) -> Poll<Result<RequestHead, NoHead>> {
+        let mut io = self.io.borrow_mut();
+        let Io {
+            wire: Some(wire),
+            reader,
+            body,
+        } = &mut *io
+        else {
+            return Poll::Ready(Err(NoHead::Close(CloseReason::Upgraded)));
+        };
+        loop {
+            if !wire.input().is_empty() {
+                match reader.head(wire.input(), spare) {
+                    Ok(Some(head)) => {
+                        *body = BodyProgress::new(&head);
+                        return Poll::Ready(Ok(head));
+                    }
+                    Ok(None) if wire.input().is_empty() => {}
+                    Ok(None) => self.begin_head(wait),
+                    Err(error) => return Poll::Ready(Err(NoHead::Refuse(error))),
+                }
+            }
+            self.unflushed.set(0);
+            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
+            }
+            match wire.poll_fill(cx, Purpose::NextHead) {
+                Poll::Ready(Ok(0)) if wire.is_flushing() => break,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(NoHead::Close(end_without_head(wait)))),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed))),
+                Poll::Pending => break,
+            }
+        }
+        match self.check_head_wait(cx, wait, wire) {
+            Some(reason) => Poll::Ready(Err(reason)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// A part of a head is here: from now on it has `head_timeout`.
+    fn begin_head(&self, wait: &mut HeadWait) {
+        // The first head's time runs since the connection was accepted.
+        if wait.stage != HeadStage::Begun && !(wait.first && wait.stage == HeadStage::Idle) {
+            wait.since = self.host.timers.now();
+            self.deadline.set_at(wait.since + self.host.config.head_timeout);
+        }
+        wait.stage = HeadStage::Begun;
+    }
+
+    /// The reasons not to wait any longer.
+    fn check_head_wait(&self, cx: &mut Context<'_>, wait: &mut HeadWait, wire: &Wire) -> Option<NoHead> {
+        if self.host.is_cut() {
+            return Some(NoHead::Close(CloseReason::Cut));
+        }
+        if self.host.is_stopping() && wait.stage != HeadStage::Begun && !wire.is_flushing() {
+            return Some(NoHead::Close(CloseReason::Stopping));
+        }
+        if wait.stage == HeadStage::New {
+            wait.stage = HeadStage::Idle;
+            wait.since = self.host.timers.now();
+            wait.written = wire.written();
+            self.deadline.set_at(wait.since + self.first_look(wait.first));
+        }
+        while self.deadline.poll_expired(cx).is_ready() {
+            if let Some(reason) = self.head_wait_expired(wait, wire) {
+                return Some(reason);
+            }
+        }
+        None
+    }
+
+    /// A wait between requests is looked at after `write_timeout` first, whether the last answer has left.
+    fn first_look(&self, first: bool) -> Duration {
+        let config = &self.host.config;
+        if first {
+            config.head_timeout
+        } else {
+            config.write_timeout.min(config.keep_alive_timeout)
+        }
+    }
+
+    fn head_wait_expired(&self, wait: &mut HeadWait, wire: &Wire) -> Option<NoHead> {
+        let config = &self.host.config;
+        if wait.stage == HeadStage::Begun {
+            return Some(NoHead::TimedOut);
+        }
+        if wait.first {
+            return Some(NoHead::Close(CloseReason::HeadTimeout));
+        }
+        let now = self.host.timers.now();
+        if wire.is_flushing() {
+            if wire.written() == wait.written {
+                return Some(NoHead::Close(CloseReason::WriteStalled));
+            }
+            wait.written = wire.written();
+            self.deadline.set_at(now + config.write_timeout);
+            return None;
+        }
+        let end = wait.since + config.keep_alive_timeout;
+        if now >= end {
+            return Some(NoHead::Close(CloseReason::KeepAliveExpired));
+        }
+        self.deadline.set_at(end);
+        None
+    }
+
+    /// Waits for the next piece of the running request's body: a view of the read buffer, `None` at the end.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub(crate) fn poll_body(
+        &self,
+        cx: &mut Context<'_>,
+        cycle: u32,
+        bytes_max: u64,
+    ) -> Poll<Result<Option<Bytes>, BodyError>> {
+        if cycle != self.cycle.get() {
+            return Poll::Ready(Err(BodyError::Gone));
+        }
+        let mut io = self.io.borrow_mut();
+        let Io {
+            wire: Some(wire),
+            reader,
+            body,
+        } = &mut *io
+        else {
+            return Poll::Ready(Err(BodyError::Gone));
+        };
+        let result = match body.failure {
+            Some(failure) => Err(failure),
+            None => match self.read_body(cx, wire, reader, body, bytes_max) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(result) => result,
+            },
+        };
+        if let Some(wait) = &mut body.wait {
+            wait.pause(self.host.timers.now());
+        }
+        body.failure = result.as_ref().err().copied();
+        Poll::Ready(result)
+    }
+
+    fn read_body(
+        &self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire,
+        reader: &mut RequestReader,
+        body: &mut BodyProgress,
+        bytes_max: u64,
+    ) -> Poll<Result<Option<Bytes>, BodyError>> {
+        if body.length > bytes_max {
+            return Poll::Ready(Err(BodyError::TooLarge));
+        }
+        loop {
+            match reader.body(wire.input()) {
+                Ok(BodyEvent::Data(data)) => {
+                    body.awaits_continue = false;
+                    body.bytes += data.len() as u64;
+                    let fits = body.bytes <= bytes_max;
+                    return Poll::Ready(if fits {
+                        Ok(Some(data))
+                    } else {
+                        Err(BodyError::TooLarge)
+                    });
+                }
+                Ok(BodyEvent::End) => return Poll::Ready(Ok(None)),
+                Ok(BodyEvent::NeedMore) => {}
+                Err(error) => return Poll::Ready(Err(BodyError::Malformed(error))),
+            }
+            if std::mem::take(&mut body.awaits_continue) {
+                wire.output().buffer().extend_from_slice(CONTINUE);
+            }
+            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                return Poll::Ready(Err(BodyError::Disconnected));
+            }
+            match wire.poll_fill(cx, Purpose::More) {
+                Poll::Ready(Ok(1..)) => body.arrived(&self.host.timers),
+                Poll::Ready(_) => return Poll::Ready(Err(BodyError::Disconnected)),
+                Poll::Pending => break,
+            }
+        }
+        let host = &self.host;
+        if host.is_cut() {
+            return Poll::Ready(Err(BodyError::Disconnected));
+        }
+        let wait = body.wait.get_or_insert_with(|| BodyWait {
+            deadline: host.timers.deadline(),
+            since: None,
+            waited: Duration::ZERO,
+        });
+        let now = host.timers.now();
+        if wait.since.is_none() {
+            wait.since = Some(now);
+            wait.deadline.set_at(now + host.config.body_timeout);
+        }
+        if wait.deadline.poll_expired(cx).is_ready() || wait.is_too_slow(now, body.bytes, host) {
+            return Poll::Ready(Err(BodyError::Timeout));
+        }
+        Poll::Pending
+    }
+
+    /// Waits until no more than `queued_max` bytes wait for the kernel.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: what is queued leaves all the same.
+    pub(crate) fn poll_drained(&self, cx: &mut Context<'_>, queued_max: usize) -> Poll<io::Result<()>> {
+        let mut io = self.io.borrow_mut();
+        let Some(wire) = &mut io.wire else {
+            return Poll::Ready(Ok(()));
+        };
+        self.unflushed.set(0);
+        match wire.poll_flush(cx) {
+            Poll::Pending if queued_max > 0 && wire.output().queued() < queued_max => Poll::Ready(Ok(())),
+            flushed => flushed,
+        }
+    }
+
+    /// Looks after the connection while somebody else is waited for (the handler, a stream): what is queued leaves, a
+    /// stalled peer, a passed `deadline` or the cut end the wait.
+    pub(crate) fn poll_meanwhile(&self, cx: &mut Context<'_>, wait: &mut Meanwhile) -> Poll<CloseReason> {
+        if self.host.is_cut() {
+            return Poll::Ready(CloseReason::Cut);
+        }
+        let mut io = self.io.borrow_mut();
+        let (flushing, written) = match &mut io.wire {
+            Some(wire) => {
+                if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                    return Poll::Ready(CloseReason::TransportFailed);
+                }
+                (wire.is_flushing(), wire.written())
+            }
+            None => (false, 0),
+        };
+        wait.poll(cx, self, flushing, written)
+    }
+
+    /// Runs `change` on the output queue, while the connection is ours.
+    pub(crate) fn with_output<T>(&self, change: impl FnOnce(&mut WriteQueue) -> T) -> Option<T> {
+        self.io
+            .borrow_mut()
+            .wire
+            .as_mut()
+            .map(|wire| change(wire.output()))
+    }
+
+    /// Bytes that wait to be written.
+    pub(crate) fn queued(&self) -> usize {
+        self.with_output(|output| output.queued()).unwrap_or(0)
+    }
+
+    /// Counts an answer that was queued; whether it is time to let the queue shrink before the next request.
+    pub(crate) fn count_answer(&self, answers_max: usize, bytes_max: usize) -> bool {
+        self.unflushed.set(self.unflushed.get() + 1);
+        self.unflushed.get() >= answers_max || self.queued() >= bytes_max
+    }
+
+    /// Whether the running request's body has been read to its end.
+    pub(crate) fn body_is_done(&self) -> bool {
+        self.io.borrow().reader.state() == State::Done
+    }
+
+    /// Whether the rest of the body can be expected to come and is worth reading: it is not too long, nothing is wrong
+    /// with it, and the peer does not wait for a 100 that it will not get.
+    pub(crate) fn body_can_be_drained(&self) -> bool {
+        let io = self.io.borrow();
+        let left = io.body.length.saturating_sub(io.body.bytes);
+        io.body.failure.is_none() && !io.body.awaits_continue && left <= self.host.config.drain_bytes_max
+    }
+
+    /// The trailers of the body that was read.
+    pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
+        self.io.borrow_mut().reader.trailers()
+    }
+
+    /// Ends the cycle: the next head may be read, and what is left of the old request cannot touch the connection.
+    pub(crate) fn next_cycle(&self) -> Result<(), Misuse> {
+        self.end_cycle();
+        self.io.borrow_mut().reader.start_next().map(drop)
+    }
+
+    /// Cuts what is left of the running request off from the connection.
+    pub(crate) fn end_cycle(&self) {
+        self.cycle.set(self.cycle.get().wrapping_add(1));
+    }
+
+    /// Ends our side of the connection.
+    pub(crate) fn shutdown_write(&self, cx: &mut Context<'_>) {
+        if let Some(wire) = &mut self.io.borrow_mut().wire {
+            wire.shutdown_write(cx);
+        }
+    }
+
+    /// Whether something has come that nobody will read: closing now would reset the connection.
+    pub(crate) fn has_unread_input(&self) -> bool {
+        let mut io = self.io.borrow_mut();
+        let unfinished = io.reader.state() != State::Done && io.reader.state() != State::Idle;
+        io.wire
+            .as_mut()
+            .is_some_and(|wire| !wire.has_ended() && (unfinished || !wire.input().is_empty()))
+    }
+
+    /// Reads and forgets; ready with the number of bytes, 0 at the end or on a failure.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<usize> {
+        let mut io = self.io.borrow_mut();
+        let Some(wire) = &mut io.wire else {
+            return Poll::Ready(0);
+        };
+        wire.discard_input();
+        wire.poll_fill(cx, Purpose::More)
+            .map(|result| result.unwrap_or(0))
+    }
+
+    /// Sets the connection's deadline.
+    pub(crate) fn set_deadline(&self, after: Duration) {
+        self.deadline.set(after);
+    }
+
+    pub(crate) fn poll_deadline(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.deadline.poll_expired(cx)
+    }
+
+    /// Takes the wire out for somebody else; the connection ends with the running request.
+    pub(crate) fn take_wire(&self) -> Option<Wire> {
+        let wire = self.io.borrow_mut().wire.take();
+        self.taken.set(wire.is_some());
+        wire
+    }
+}
+
+/// A wait during which the connection only has to be looked after.
+#[derive(Debug)]
+pub(crate) struct Meanwhile {
+    /// Until when the one who is waited for has time.
+    until: Option<Instant>,
+    /// What the peer had taken when last looked at, and until when it has to take more.
+    stall: Option<(u64, Instant)>,
+    set: Option<Instant>,
+}
+
+impl Meanwhile {
+    /// A wait that may last for `limit`.
+    pub(crate) fn new(connection: &Connection, limit: Option<Duration>) -> Self {
+        Self {
+            until: limit.map(|limit| connection.host.timers.now() + limit),
+            stall: None,
+            set: None,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &Connection,
+        flushing: bool,
+        written: u64,
+    ) -> Poll<CloseReason> {
+        if !flushing {
+            self.stall = None;
+        } else if self.stall.is_none_or(|(before, _)| before != written) {
+            let host = &connection.host;
+            self.stall = Some((written, host.timers.now() + host.config.write_timeout));
+        }
+        let stalled_at = self.stall.map(|(_, at)| at);
+        let Some(next) = self.until.into_iter().chain(stalled_at).min() else {
+            return Poll::Pending;
+        };
+        if self.set.replace(next) != Some(next) {
+            connection.deadline.set_at(next);
+        }
+        ready!(connection.deadline.poll_expired(cx));
+        Poll::Ready(if self.until == Some(next) {
+            CloseReason::HandlerTimeout
+        } else {
+            CloseReason::WriteStalled
+        })
+    }
+}
+
+impl BodyProgress {
+    fn new(head: &RequestHead) -> Self {
+        let length = if let Framing::Length(length) = head.framing {
+            length
+        } else {
+            0
+        };
+        Self {
+            length,
+            awaits_continue: head.expect_continue,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes came: the next wait begins anew.
+    fn arrived(&mut self, timers: &Timers) {
+        if let Some(wait) = &mut self.wait {
+            wait.pause(timers.now());
+        }
+    }
+}
+
+impl BodyWait {
+    fn pause(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.waited += now - since;
+            self.deadline.clear();
+        }
+    }
+
+    /// Whether the body comes slower than the least rate, over the time that it was waited for.
+    fn is_too_slow(&self, now: Instant, bytes: u64, host: &Host) -> bool {
+        let waited = self.waited + self.since.map_or(Duration::ZERO, |since| now - since);
+        waited > host.config.body_timeout && bytes < waited.as_secs() * host.config.body_rate_min
+    }
+}
+
+fn end_without_head(wait: &HeadWait) -> CloseReason {
+    if wait.stage == HeadStage::Begun {
+        CloseReason::PeerClosedEarly
+    } else {
+        CloseReason::PeerClosed
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("cycle", &self.cycle)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,353 @@
+//! The steps of one request and its answer behind the handler: the response is sent, the rest of the request is drained,
+//! or the connection is closed in a way that does not take the answer away again.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::header::CONNECTION;
+use http::{HeaderValue, Method, StatusCode, Version};
+
+use super::body::{Kind, RequestBody, Stream};
+use super::close_reason::CloseReason;
+use super::connection::{Connection, Meanwhile};
+use super::host::count;
+use super::response::Response;
+use super::sender::{BodyOutput, BodySender};
+use super::server::{Cycle, CycleMethod};
+use crate::error::{Error, Result};
+use crate::proto::http1::{
+    ConnectionField, Framing, Implied, ResponseFraming, encode_response_head, response_framing,
+};
+
+/// Whether the connection goes on after an answer, and why not.
+pub(super) type Close = Option<CloseReason>;
+
+/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
+/// connection, together with those before and behind it.
+pub(super) async fn write_response(
+    connection: &Rc<Connection>,
+    cycle: &Cycle,
+    mut response: Response,
+) -> Result<Close, CloseReason> {
+    let framing = framing(cycle, &response);
+    let close = close_after(connection, cycle, &mut response, framing.head);
+    if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a response cannot be sent"
+        );
+        return answer(
+            connection,
+            cycle,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            CloseReason::ResponseFailed,
+        );
+    }
+    match response.into_body_kind() {
+        _ if framing.body == Framing::Empty => {}
+        Kind::Stream(stream) => send_stream(connection, stream, framing.body).await?,
+        Kind::Incoming(body) => send_incoming(connection, body, framing.body).await?,
+        kind => queue_body(connection, kind),
+    }
+    let config = &connection.host.config;
+    if connection.count_answer(config.pipelined_requests_max, config.write_buffer_bytes_max) {
+        flush(connection, config.write_buffer_bytes_max / 2).await?;
+    }
+    Ok(close)
+}
+
+fn framing(cycle: &Cycle, response: &Response) -> ResponseFraming {
+    let method = match cycle.method {
+        CycleMethod::Head => Method::HEAD,
+        CycleMethod::Connect => Method::CONNECT,
+        CycleMethod::Other => Method::GET,
+    };
+    response_framing(&method, cycle.version, response.status, response.body.length())
+}
+
+/// The reason to close after this response, if there is one. What the handler said about it is taken out of the fields:
+/// the writer says it.
+fn close_after(connection: &Connection, cycle: &Cycle, response: &mut Response, framing: Framing) -> Close {
+    if take_close(response) || response.close || framing == Framing::UntilClose {
+        Some(CloseReason::AskedByHandler)
+    } else if !cycle.keep_alive {
+        Some(CloseReason::AskedByPeer)
+    } else if connection.host.is_stopping() {
+        Some(CloseReason::Stopping)
+    } else if !connection.body_is_done() && !connection.body_can_be_drained() && !may_read_on(response) {
+        Some(CloseReason::BodyLeftUnread)
+    } else {
+        None
+    }
+}
+
+/// Whether the body of the response may be what reads the rest of the request's.
+fn may_read_on(response: &Response) -> bool {
+    matches!(response.body.0, Kind::Incoming(_) | Kind::Stream(_))
+}
+
+fn take_close(response: &mut Response) -> bool {
+    if response.headers.is_empty() || !response.headers.contains_key(CONNECTION) {
+        return false;
+    }
+    let says_close = |value: &HeaderValue| {
+        value
+            .as_bytes()
+            .split(|&byte| byte == b',')
+            .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"))
+    };
+    let close = response.headers.get_all(CONNECTION).iter().any(says_close);
+    response.headers.remove(CONNECTION);
+    close
+}
+
+fn queue_head(
+    connection: &Connection,
+    cycle: &Cycle,
+    response: &Response,
+    framing: Framing,
+    close: bool,
+) -> Result<()> {
+    let host = &connection.host;
+    let date = host.timers.date();
+    let implied = Implied {
+        date: Some(&date),
+        server: host.config.server_header.as_ref(),
+        connection: connection_field(cycle, close),
+    };
+    let encode = |out: &mut BytesMut| {
+        // RFC 9110 §2.5: a server says which version it speaks, whichever the request has.
+        let (version, reason) = (Version::HTTP_11, response.reason.as_deref());
+        encode_response_head(
+            out,
+            version,
+            response.status,
+            reason,
+            &response.headers,
+            framing,
+            &implied,
+        )
+    };
+    match connection.with_output(|output| encode(output.buffer())) {
+        Some(result) => result.map_err(Error::internal),
+        None => Err(Error::internal("the connection was taken over")),
+    }
+}
+
+/// RFC 9112 §9.3: HTTP/1.1 persists unless told otherwise, HTTP/1.0 the other way round.
+fn connection_field(cycle: &Cycle, close: bool) -> ConnectionField {
+    match (close, cycle.version) {
+        (true, _) => ConnectionField::Close,
+        (false, Version::HTTP_10) => ConnectionField::KeepAlive,
+        (false, _) => ConnectionField::Absent,
+    }
+}
+
+fn queue_body(connection: &Connection, kind: Kind) {
+    if let Kind::Bytes(bytes) = kind
+        && !bytes.is_empty()
+    {
+        connection.with_output(|output| output.push(bytes));
+    }
+}
+
+/// Runs a stream to its end. While it waits for something itself, what it has written leaves.
+async fn send_stream(
+    connection: &Rc<Connection>,
+    stream: Stream,
+    framing: Framing,
+) -> Result<(), CloseReason> {
+    let output = Rc::new(RefCell::new(BodyOutput::new(framing)));
+    let sender = BodySender::new(Rc::clone(connection), Rc::clone(&output));
+    let mut write = (stream.start)(sender);
+    let written = drive(connection, |cx| write.as_mut().poll(cx)).await?;
+    drop(write);
+    if let Err(error) = written {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a streamed response failed"
+        );
+        return Err(fail_response(connection).await);
+    }
+    let ended = output.borrow_mut().end(connection);
+    end_body(connection, ended).await
+}
+
+/// Passes a request's body through as the response's.
+async fn send_incoming(
+    connection: &Rc<Connection>,
+    mut body: RequestBody,
+    framing: Framing,
+) -> Result<(), CloseReason> {
+    let mut output = BodyOutput::new(framing);
+    let queued_max = connection.host.config.write_buffer_bytes_max;
+    let passed = drive(connection, |cx| {
+        loop {
+            match ready!(body.poll_chunk(cx))? {
+                Some(piece) => output.push(connection, piece)?,
+                None => return Poll::Ready(Ok(())),
+            }
+            if connection.queued() >= queued_max {
+                ready!(connection.poll_drained(cx, queued_max))?;
+            }
+        }
+    })
+    .await?;
+    let ended = passed.and_then(|()| output.end(connection));
+    end_body(connection, ended).await
+}
+
+async fn end_body(connection: &Connection, ended: Result<()>) -> Result<(), CloseReason> {
+    if let Err(error) = ended {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "a response could not be brought to its end"
+        );
+        return Err(fail_response(connection).await);
+    }
+    Ok(())
+}
+
+/// A body that cannot be brought to its end: what was written leaves, and the missing end tells the client.
+async fn fail_response(connection: &Connection) -> CloseReason {
+    connection.end_cycle();
+    match flush(connection, 0).await {
+        Ok(()) => CloseReason::ResponseFailed,
+        Err(reason) => reason,
+    }
+}
+
+/// Waits for `poll` while the connection is looked after.
+async fn drive<T>(
+    connection: &Connection,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, CloseReason> {
+    let mut wait = Meanwhile::new(connection, None);
+    poll_fn(|cx| match poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Ok(output)),
+        Poll::Pending => connection.poll_meanwhile(cx, &mut wait).map(Err),
+    })
+    .await
+}
+
+/// Waits until no more than `queued_max` bytes wait for the kernel.
+async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
+    let flushed = drive(connection, |cx| connection.poll_drained(cx, queued_max)).await?;
+    flushed.map_err(|_| CloseReason::TransportFailed)
+}
+
+/// Ends the cycle: the next request may come, or the connection is closed.
+pub(super) async fn finish_cycle(connection: &Rc<Connection>, close: Close) -> Result<(), CloseReason> {
+    if let Some(reason) = close {
+        return Err(end(connection, reason).await);
+    }
+    if !connection.body_is_done() {
+        drain(connection).await?;
+    }
+    connection.next_cycle().map_err(|_| CloseReason::BodyLeftUnread)
+}
+
+/// Reads and throws away what the handler left of the body, so that the next head can be found.
+async fn drain(connection: &Rc<Connection>) -> Result<(), CloseReason> {
+    let bytes_max = connection.host.config.drain_bytes_max;
+    let mut drained = 0;
+    let done = drive(connection, |cx| {
+        loop {
+            match connection.poll_body(cx, connection.cycle(), u64::MAX) {
+                Poll::Ready(Ok(None)) => return Poll::Ready(true),
+                Poll::Ready(Ok(Some(piece))) => drained += piece.len() as u64,
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+            if drained > bytes_max {
+                return Poll::Ready(false);
+            }
+        }
+    })
+    .await?;
+    if done {
+        Ok(())
+    } else {
+        Err(end(connection, CloseReason::BodyLeftUnread).await)
+    }
+}
+
+/// Answers a request whose head broke the rules, and ends the connection.
+pub(super) async fn refuse(connection: &Rc<Connection>, status: StatusCode) -> CloseReason {
+    answer_and_end(connection, status, CloseReason::Refused).await
+}
+
+/// Answers a head that did not come in time, and ends the connection.
+pub(super) async fn refuse_late(connection: &Rc<Connection>) -> CloseReason {
+    answer_and_end(connection, StatusCode::REQUEST_TIMEOUT, CloseReason::HeadTimeout).await
+}
+
+async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason: CloseReason) -> CloseReason {
+    count(&connection.host.stats.refused);
+    let cycle = Cycle {
+        method: CycleMethod::Other,
+        version: Version::HTTP_11,
+        keep_alive: false,
+    };
+    match answer(connection, &cycle, status, reason) {
+        Ok(_) => end(connection, reason).await,
+        Err(reason) => reason,
+    }
+}
+
+/// Queues an answer of our own, behind which the connection ends.
+fn answer(
+    connection: &Connection,
+    cycle: &Cycle,
+    status: StatusCode,
+    reason: CloseReason,
+) -> Result<Close, CloseReason> {
+    let response = Response::from(Error::new(status));
+    let framing = framing(cycle, &response);
+    queue_head(connection, cycle, &response, framing.head, true).map_err(|_| CloseReason::ResponseFailed)?;
+    if framing.body != Framing::Empty {
+        queue_body(connection, response.into_body_kind());
+    }
+    Ok(Some(reason))
+}
+
+/// Ends the connection: what is queued leaves, our side ends, and what the peer still sends is read for a while: closing
+/// over unread bytes would reset the connection, and take the answer away from a peer that has not read it yet
+/// (RFC 9112 §9.6).
+async fn end(connection: &Connection, reason: CloseReason) -> CloseReason {
+    connection.end_cycle();
+    if let Err(reason) = flush(connection, 0).await {
+        return reason;
+    }
+    if connection.has_unread_input() {
+        linger(connection).await;
+    }
+    reason
+}
+
+async fn linger(connection: &Connection) {
+    let bytes_max = connection.host.config.drain_bytes_max;
+    let mut discarded = 0;
+    connection.set_deadline(connection.host.config.linger_timeout);
+    let mut ended = false;
+    poll_fn(|cx| {
+        if !std::mem::replace(&mut ended, true) {
+            connection.shutdown_write(cx);
+        }
+        while let Poll::Ready(count) = connection.poll_discard(cx) {
+            discarded += count as u64;
+            if count == 0 || discarded > bytes_max {
+                return Poll::Ready(());
+            }
+        }
+        if connection.host.is_cut() {
+            return Poll::Ready(());
+        }
+        connection.poll_deadline(cx)
+    })
+    .await;
+}

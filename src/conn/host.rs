@@ -1,0 +1,102 @@
+//! What the connections of one server on one core share.
+#![forbid(unsafe_code)]
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use ringhttp_runtime::buffer::BufferPool;
+use ringhttp_runtime::time::Timers;
+
+use super::close_reason::CloseCounts;
+use super::config::ServerConfig;
+use super::request::Exchange;
+use crate::proto::http1::Limits;
+
+/// Requests in flight whose memory one core keeps for the next ones.
+const SPARE_EXCHANGES_MAX: usize = 64;
+
+/// The surroundings of a core's connections: its configuration, buffers, clock and counters.
+pub(crate) struct Host {
+    pub(crate) config: ServerConfig,
+    pub(crate) limits: Limits,
+    pub(crate) buffers: BufferPool,
+    pub(crate) timers: Timers,
+    pub(crate) stats: ServerStats,
+    stopping: Cell<bool>,
+    cut: Cell<bool>,
+    spare_exchanges: RefCell<Vec<Box<Exchange>>>,
+}
+
+/// What one core's server has counted.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// Connections accepted.
+    pub accepted: Cell<u64>,
+    /// Connections open now.
+    pub active: Cell<u64>,
+    /// Requests whose head was read.
+    pub requests: Cell<u64>,
+    /// Heads that were refused, by a 4xx or 5xx of our own.
+    pub refused: Cell<u64>,
+    /// Handlers that panicked.
+    pub panics: Cell<u64>,
+    /// Why connections ended.
+    pub closed: CloseCounts,
+}
+
+pub(crate) fn count(cell: &Cell<u64>) {
+    cell.set(cell.get() + 1);
+}
+
+impl Host {
+    pub(crate) fn new(config: ServerConfig, buffers: BufferPool, timers: Timers) -> Self {
+        Self {
+            limits: config.limits(),
+            config,
+            buffers,
+            timers,
+            stats: ServerStats::default(),
+            stopping: Cell::new(false),
+            cut: Cell::new(false),
+            spare_exchanges: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Whether the server stops: answers close their connections, idle connections end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+    }
+
+    /// Whether the time for stopping is over: connections end where they are.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.cut.get()
+    }
+
+    pub(crate) fn cut(&self) {
+        self.cut.set(true);
+    }
+
+    pub(crate) fn take_exchange(&self) -> Option<Box<Exchange>> {
+        self.spare_exchanges.borrow_mut().pop()
+    }
+
+    pub(crate) fn give_exchange(&self, exchange: Box<Exchange>) {
+        let mut spare = self.spare_exchanges.borrow_mut();
+        if spare.len() < SPARE_EXCHANGES_MAX {
+            spare.push(exchange);
+        }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

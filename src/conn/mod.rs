@@ -1,0 +1,32 @@
+//! Connection drivers: the only place where transport, protocol and application meet.
+//!
+//! The spine is [`server::serve_connection`]; `connection.rs` holds what it works on, `exchange.rs` its steps.
+
+mod body;
+mod close_reason;
+mod config;
+mod connection;
+mod exchange;
+mod host;
+mod request;
+mod response;
+mod sender;
+mod server;
+mod spare;
+#[cfg(test)]
+mod tests;
+mod upgrade;
+
+pub use body::{Body, BodyError, RequestBody};
+pub use close_reason::{CloseCounts, CloseReason};
+pub use config::ServerConfig;
+pub use host::ServerStats;
+pub use request::Request;
+pub use response::Response;
+pub use sender::BodySender;
+pub use server::Service;
+pub use upgrade::Upgraded;
+
+pub(crate) use connection::Connection;
+pub(crate) use host::{Host, count};
+pub(crate) use server::serve_connection;

@@ -1,0 +1,226 @@
+//! A request as its handler sees it: a head whose parts are views of the read buffer, and a body that is read on demand.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderValue, Method, Version};
+
+use super::body::{BodyError, RequestBody};
+use super::connection::Connection;
+use super::upgrade::Upgraded;
+use crate::error::{Error, Result};
+use crate::proto::http1::{Framing, RequestHead, Target};
+
+/// A request, and with it the right to read its body or to take its connection over.
+///
+/// It may be moved anywhere on its core, but reads of its body fail once it has been answered.
+pub struct Request {
+    body: RequestBody,
+    /// `None` only while it is being dropped.
+    exchange: Option<Box<Exchange>>,
+}
+
+/// What a request consists of. Its memory is used again for later requests of the core.
+pub(crate) struct Exchange {
+    head: RequestHead,
+    matched: Matched,
+}
+
+/// What routing found out about a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Matched {
+    /// The pattern of the route.
+    pub(crate) route: Option<Rc<str>>,
+    /// The names of the pattern's parameters, in order.
+    pub(crate) names: Option<Rc<[String]>>,
+    /// Where their values stand in the path.
+    pub(crate) values: Vec<(u32, u32)>,
+}
+
+impl Request {
+    pub(crate) fn new(head: RequestHead, connection: Rc<Connection>) -> Self {
+        let length = match head.framing {
+            Framing::Empty => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let host = &connection.host;
+        let exchange = match host.take_exchange() {
+            Some(mut exchange) => {
+                exchange.head = head;
+                exchange
+            }
+            None => Box::new(Exchange {
+                head,
+                matched: Matched::default(),
+            }),
+        };
+        let body = RequestBody {
+            cycle: connection.cycle(),
+            bytes_max: host.config.body_bytes_max,
+            length,
+            connection,
+        };
+        Self {
+            body,
+            exchange: Some(exchange),
+        }
+    }
+
+    fn exchange(&self) -> &Exchange {
+        self.exchange.as_deref().expect("present until dropped")
+    }
+
+    fn exchange_mut(&mut self) -> &mut Exchange {
+        self.exchange.as_deref_mut().expect("present until dropped")
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.exchange().head.method
+    }
+
+    /// The request target (RFC 9112 §3.2), in whichever of its four forms it came.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.exchange().head.target
+    }
+
+    /// The path of the target as it was sent, percent-encoding and all.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target().path()
+    }
+
+    /// The query of the target as it was sent, without the `?`.
+    #[must_use]
+    pub fn query_string(&self) -> Option<&str> {
+        self.target().query()
+    }
+
+    /// HTTP/1.0 or HTTP/1.1.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.exchange().head.version
+    }
+
+    /// The fields of the head. Values are views of the read buffer: keeping one keeps the buffer.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.exchange().head.headers
+    }
+
+    /// The first field of a name.
+    pub fn header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
+        self.headers().get(name)
+    }
+
+    /// The client's address; `None` on a Unix socket.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.body.connection.peer
+    }
+
+    /// The address that the client connected to; `None` on a Unix socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.body.connection.local
+    }
+
+    /// The body, to be read where it stands.
+    pub fn body(&mut self) -> &mut RequestBody {
+        &mut self.body
+    }
+
+    /// The body without the head, to be read elsewhere or sent back as the body of the response.
+    #[must_use]
+    pub fn into_body(self) -> RequestBody {
+        let body = &self.body;
+        RequestBody {
+            connection: Rc::clone(&body.connection),
+            cycle: body.cycle,
+            bytes_max: body.bytes_max,
+            length: body.length,
+        }
+    }
+
+    /// The next piece of the body: see [`RequestBody::chunk`].
+    ///
+    /// # Errors
+    /// As [`RequestBody::chunk`].
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the next call gives the piece that this one would have.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
+        self.body().chunk().await
+    }
+
+    /// The trailers of a chunked body, once it has been read to its end.
+    pub fn trailers(&mut self) -> Option<HeaderMap> {
+        self.body().trailers()
+    }
+
+    /// Whether the client asks to switch to another protocol (`Connection: upgrade` with an `Upgrade` field).
+    #[must_use]
+    pub fn wants_upgrade(&self) -> bool {
+        self.exchange().head.upgrade
+    }
+
+    /// Sends `101 Switching Protocols` (RFC 9110 §15.2.2) with `Upgrade: protocol` and `headers`, or `200` to a CONNECT, and
+    /// takes the connection out of HTTP. The handler then *is* the session: the connection ends when the handler
+    /// returns and `Upgraded` is dropped, and what the handler returns is sent to nobody.
+    ///
+    /// # Errors
+    /// 400 if the client did not ask for it; the body of the request must have been read to its end.
+    pub fn upgrade(self, protocol: &str, headers: &HeaderMap) -> Result<Upgraded> {
+        let tunnel = self.method() == Method::CONNECT;
+        if !tunnel && !self.wants_upgrade() {
+            return Err(Error::bad_request("the request does not ask for an upgrade"));
+        }
+        Upgraded::take(&self.body.connection, tunnel, protocol, headers)
+    }
+
+    pub(crate) fn matched(&self) -> &Matched {
+        &self.exchange().matched
+    }
+
+    pub(crate) fn matched_mut(&mut self) -> &mut Matched {
+        &mut self.exchange_mut().matched
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.forget();
+            self.body.connection.host.give_exchange(exchange);
+        }
+    }
+}
+
+impl Exchange {
+    /// Lets go of the views of the read buffer; only memory for the next request stays.
+    fn forget(&mut self) {
+        super::spare::give_headers(std::mem::take(&mut self.head.headers));
+        self.head.target = Target::default();
+        self.head.method = Method::GET;
+        self.matched.route = None;
+        self.matched.names = None;
+        self.matched.values.clear();
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", self.method())
+            .field("target", &self.target().as_str())
+            .field("headers", self.headers())
+            .finish_non_exhaustive()
+    }
+}

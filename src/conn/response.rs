@@ -1,0 +1,163 @@
+//! A response: status, fields, body.
+#![forbid(unsafe_code)]
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::body::{Body, Kind};
+use super::sender::BodySender;
+use super::spare;
+use crate::error::{Error, Result};
+
+/// A response.
+///
+/// `Content-Length` or `Transfer-Encoding`, `Date`, `Server` and `Connection` are added when it is sent. A
+/// `Connection: close` among its fields ends the connection after it.
+///
+/// ```
+/// use ringhttp::{Response, StatusCode};
+///
+/// let response = Response::text("made\n").with_status(StatusCode::CREATED);
+/// assert_eq!(response.status(), StatusCode::CREATED);
+/// ```
+#[derive(Debug)]
+pub struct Response {
+    pub(super) status: StatusCode,
+    pub(super) reason: Option<Box<str>>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    /// The connection ends after it, whatever its fields say.
+    pub(super) close: bool,
+}
+
+impl Response {
+    /// A response of status 200 with no fields.
+    pub fn new(body: impl Into<Body>) -> Self {
+        let headers = spare::take_headers();
+        Self {
+            status: StatusCode::OK,
+            reason: None,
+            headers,
+            body: body.into(),
+            close: false,
+        }
+    }
+
+    /// A response of nothing but a status.
+    #[must_use]
+    pub fn empty(status: StatusCode) -> Self {
+        Self::new(()).with_status(status)
+    }
+
+    /// Text, as `text/plain; charset=utf-8`.
+    pub fn text(text: impl Into<Body>) -> Self {
+        Self::new(text).with_content_type("text/plain; charset=utf-8")
+    }
+
+    /// Bytes, as `application/octet-stream`.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Self {
+        Self::new(bytes.into()).with_content_type("application/octet-stream")
+    }
+
+    /// A body that `write` produces while it is sent: see [`Body::stream`].
+    pub fn stream(write: impl AsyncFnOnce(BodySender) -> Result<()> + 'static) -> Self {
+        Self::new(Body::stream(write))
+    }
+
+    /// Sets the status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Sets the reason phrase behind the status (RFC 9112 §4), in place of the usual one.
+    ///
+    /// # Errors
+    /// If it contains a control character.
+    pub fn with_reason(mut self, reason: impl Into<Box<str>>) -> Result<Self> {
+        let reason = reason.into();
+        if reason
+            .chars()
+            .any(|character| character.is_ascii_control() && character != '\t')
+        {
+            return Err(Error::internal(
+                "a reason phrase must not contain control characters",
+            ));
+        }
+        self.reason = Some(reason);
+        Ok(self)
+    }
+
+    /// Sets a field, replacing those of the same name.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets `Content-Type`.
+    #[must_use]
+    pub fn with_content_type(self, value: &'static str) -> Self {
+        self.with_header(CONTENT_TYPE, HeaderValue::from_static(value))
+    }
+
+    /// Sets the body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The status, to be changed.
+    pub fn status_mut(&mut self) -> &mut StatusCode {
+        &mut self.status
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The fields, to be changed.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// Takes the body out, leaving an empty one.
+    pub fn take_body(&mut self) -> Body {
+        Body(std::mem::take(&mut self.body.0))
+    }
+
+    /// Gives the memory of the fields back, once they are sent.
+    pub(super) fn into_body_kind(self) -> Kind {
+        spare::give_headers(self.headers);
+        self.body.0
+    }
+}
+
+impl From<Error> for Response {
+    /// The error's status and public text. A source is logged: here, because beyond this point it is gone.
+    fn from(error: Error) -> Self {
+        if let Some(source) = std::error::Error::source(&error) {
+            tracing::error!(status = error.status().as_u16(), error = source, "handler failed");
+        }
+        let mut response = Self::text(format!("{}\n", error.text())).with_status(error.status());
+        response.close = error.closes();
+        response
+    }
+}

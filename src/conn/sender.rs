@@ -1,0 +1,140 @@
+//! The writing end of a streamed response body.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+
+use super::connection::Connection;
+use crate::error::{Error, Result};
+use crate::io::write_queue::WriteQueue;
+use crate::proto::http1::{BodyWriter, Framing};
+
+/// Writes the body of a streamed response; handed to the function given to [`Body::stream`](super::Body::stream).
+pub struct BodySender {
+    connection: Rc<Connection>,
+    cycle: u32,
+    output: Rc<RefCell<BodyOutput>>,
+}
+
+impl BodySender {
+    pub(super) fn new(connection: Rc<Connection>, output: Rc<RefCell<BodyOutput>>) -> Self {
+        Self {
+            cycle: connection.cycle(),
+            connection,
+            output,
+        }
+    }
+
+    /// Queues a piece of the body, and waits while more than `ServerConfig::write_buffer_bytes_max` bytes wait for the
+    /// kernel: a client that reads slowly slows its writer down. An empty piece does nothing.
+    ///
+    /// What is queued leaves as soon as the writer waits for something, whatever that is.
+    ///
+    /// # Errors
+    /// If the client is gone, or if the body becomes longer than the length it was given.
+    ///
+    /// # Cancellation
+    /// The piece is queued by the first poll; dropping the future after that loses nothing.
+    pub async fn write(&mut self, piece: impl Into<Bytes>) -> Result<()> {
+        self.queue(piece.into())?;
+        let queued_max = self.connection.host.config.write_buffer_bytes_max;
+        poll_fn(|cx| self.connection.poll_drained(cx, queued_max))
+            .await
+            .map_err(client_gone)
+    }
+
+    /// Waits until all that was written is with the kernel.
+    ///
+    /// # Errors
+    /// If the client is gone.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub async fn flush(&mut self) -> Result<()> {
+        poll_fn(|cx| self.connection.poll_drained(cx, 0))
+            .await
+            .map_err(client_gone)
+    }
+
+    /// Sets the trailers (RFC 9110 §6.5) that follow a chunked body. Where the body is not chunked (towards HTTP/1.0, or
+    /// with a known length) there is no place for them, and they are left out.
+    pub fn set_trailers(&mut self, trailers: HeaderMap) {
+        self.output.borrow_mut().trailers = Some(trailers);
+    }
+
+    fn queue(&mut self, piece: Bytes) -> Result<()> {
+        if self.cycle != self.connection.cycle() {
+            return Err(Error::internal("the response is over"));
+        }
+        self.output.borrow_mut().push(&self.connection, piece)
+    }
+}
+
+/// The body of a response on its way into the output queue.
+pub(super) struct BodyOutput {
+    writer: BodyWriter,
+    chunked: bool,
+    trailers: Option<HeaderMap>,
+}
+
+impl BodyOutput {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            writer: BodyWriter::new(framing),
+            chunked: framing == Framing::Chunked,
+            trailers: None,
+        }
+    }
+
+    /// Queues one piece in the framing of its message.
+    pub(super) fn push(&mut self, connection: &Connection, piece: Bytes) -> Result<()> {
+        let (head, tail) = self.writer.data(piece.len()).map_err(Error::internal)?;
+        with_output(connection, |output| {
+            if !head.is_empty() {
+                output.buffer().extend_from_slice(&head);
+            }
+            output.push(piece);
+            if !tail.is_empty() {
+                output.buffer().extend_from_slice(tail);
+            }
+        })
+    }
+
+    /// Queues what ends the body.
+    pub(super) fn end(&mut self, connection: &Connection) -> Result<()> {
+        let trailers = self.trailers.take().filter(|_| self.chunked);
+        if !self.chunked {
+            return self
+                .writer
+                .end(&mut BytesMut::new(), None)
+                .map_err(Error::internal);
+        }
+        with_output(connection, |output| {
+            self.writer.end(output.buffer(), trailers.as_ref())
+        })?
+        .map_err(Error::internal)
+    }
+}
+
+fn with_output<T>(connection: &Connection, change: impl FnOnce(&mut WriteQueue) -> T) -> Result<T> {
+    connection
+        .with_output(change)
+        .ok_or_else(|| Error::internal("the connection was taken over"))
+}
+
+fn client_gone(error: std::io::Error) -> Error {
+    Error::new(StatusCode::BAD_GATEWAY)
+        .with_text("the client is gone")
+        .with_source(error)
+}
+
+impl fmt::Debug for BodySender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodySender").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,158 @@
+//! Serving a connection: the loop that tells the whole story. The steps are in `exchange.rs`, the waits in
+//! `connection.rs`.
+#![forbid(unsafe_code)]
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use http::{Method, StatusCode, Version};
+
+use super::close_reason::CloseReason;
+use super::connection::{Connection, HeadWait, Meanwhile, NoHead};
+use super::exchange;
+use super::host::count;
+use super::request::Request;
+use super::response::Response;
+use super::spare;
+use crate::error::Error;
+use crate::proto::http1::RequestHead;
+
+/// What answers requests: a router with its state, or any function of a request.
+///
+/// Implemented for `impl AsyncFn(Request) -> Response`.
+pub trait Service: 'static {
+    /// Answers one request. The future is dropped when the client's connection fails, a deadline passes or the server is
+    /// cut off.
+    fn call(&self, request: Request) -> impl Future<Output = Response>;
+}
+
+impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
+    fn call(&self, request: Request) -> impl Future<Output = Response> {
+        self(request)
+    }
+}
+
+/// Serves one connection until it ends, one request after another, and says why it ended.
+pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl Service) -> CloseReason {
+    register_task(&connection).await;
+    let mut first = true;
+    loop {
+        // 1. The head, within the keep-alive and then the head deadline. Meanwhile earlier answers leave.
+        let head = match read_head(&connection, first).await {
+            Ok(head) => head,
+            Err(NoHead::Close(reason)) => return reason,
+            Err(NoHead::Refuse(error)) => return exchange::refuse(&connection, error.status()).await,
+            Err(NoHead::TimedOut) => return exchange::refuse_late(&connection).await,
+        };
+        first = false;
+        count(&connection.host.stats.requests);
+        let cycle = Cycle::new(&head);
+        // 2. The handler, which may read the body or take the connection over.
+        let request = Request::new(head, Rc::clone(&connection));
+        let response = match run_handler(&connection, service.call(request)).await {
+            Ok(response) => response,
+            Err(reason) => return reason,
+        };
+        if connection.was_taken() {
+            return CloseReason::Upgraded;
+        }
+        // 3. The response: queued if it is small, sent bit by bit if it is a stream.
+        let close = match exchange::write_response(&connection, &cycle, response).await {
+            Ok(close) => close,
+            Err(reason) => return reason,
+        };
+        // 4. What is left of the request body is drained within limits, or this was the last cycle.
+        if let Err(reason) = exchange::finish_cycle(&connection, close).await {
+            return reason;
+        }
+    }
+}
+
+/// What the rest of a cycle has to know of its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cycle {
+    pub(super) method: CycleMethod,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+}
+
+/// The methods whose answers are framed in their own way (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CycleMethod {
+    Head,
+    Connect,
+    Other,
+}
+
+impl Cycle {
+    fn new(head: &RequestHead) -> Self {
+        let method = match head.method {
+            Method::HEAD => CycleMethod::Head,
+            Method::CONNECT => CycleMethod::Connect,
+            _ => CycleMethod::Other,
+        };
+        Self {
+            method,
+            version: head.version,
+            keep_alive: head.keep_alive,
+        }
+    }
+}
+
+async fn register_task(connection: &Connection) {
+    poll_fn(|cx| {
+        connection.register_task(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+async fn read_head(connection: &Connection, first: bool) -> Result<RequestHead, NoHead> {
+    let mut wait = HeadWait::new(first);
+    let mut headers = Some(spare::take_headers());
+    let head = poll_fn(|cx| connection.poll_head(cx, &mut wait, &mut headers)).await;
+    if let Some(headers) = headers {
+        spare::give_headers(headers);
+    }
+    head
+}
+
+/// Waits for the handler. While it waits for something itself, earlier answers leave; a failed connection, a passed
+/// deadline or the cut drop it, and a panic in it is an answer of 500.
+async fn run_handler(
+    connection: &Connection,
+    handler: impl Future<Output = Response>,
+) -> Result<Response, CloseReason> {
+    let mut handler = pin!(handler);
+    let mut wait: Option<Meanwhile> = None;
+    poll_fn(|cx| {
+        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+            Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
+            Ok(Poll::Pending) => {}
+            Err(_) => return Poll::Ready(Ok(panicked(connection))),
+        }
+        let limit = connection.host.config.handler_timeout;
+        let wait = wait.get_or_insert_with(|| Meanwhile::new(connection, limit));
+        match connection.poll_meanwhile(cx, wait) {
+            Poll::Ready(CloseReason::HandlerTimeout) => Poll::Ready(Ok(timed_out())),
+            Poll::Ready(reason) => Poll::Ready(Err(reason)),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+fn panicked(connection: &Connection) -> Response {
+    count(&connection.host.stats.panics);
+    Error::new(StatusCode::INTERNAL_SERVER_ERROR).with_close().into()
+}
+
+fn timed_out() -> Response {
+    Error::new(StatusCode::SERVICE_UNAVAILABLE)
+        .with_text("the request took too long")
+        .with_close()
+        .into()
+}

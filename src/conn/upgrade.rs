@@ -1,0 +1,175 @@
+//! Taking a connection out of HTTP: what is left is a stream of bytes, beginning with those that had come already.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Version};
+
+use super::connection::Connection;
+use crate::error::{Error, Result};
+use crate::io::read_buffer::Purpose;
+use crate::io::wire::Wire;
+use crate::proto::http1::{Framing, Implied, encode_response_head};
+
+/// A connection that speaks another protocol now. Dropping it closes the connection.
+pub struct Upgraded {
+    wire: Wire,
+    /// What was queued last is bounded by this before a writer waits.
+    queued_max: usize,
+    /// The connection's place in the server's counts is kept as long as this is.
+    _connection: Rc<Connection>,
+}
+
+impl Upgraded {
+    pub(super) fn take(
+        connection: &Rc<Connection>,
+        tunnel: bool,
+        protocol: &str,
+        headers: &HeaderMap,
+    ) -> Result<Self> {
+        if !connection.body_is_done() {
+            return Err(Error::bad_request(
+                "the request body must be read before an upgrade",
+            ));
+        }
+        let mut wire = connection
+            .take_wire()
+            .ok_or_else(|| Error::internal("the connection is taken already"))?;
+        let head = switching_head(connection, tunnel, protocol, headers)?;
+        encode(&mut wire, connection, tunnel, &head)?;
+        let queued_max = connection.host.config.write_buffer_bytes_max;
+        Ok(Self {
+            wire,
+            queued_max,
+            _connection: Rc::clone(connection),
+        })
+    }
+
+    /// The next bytes from the peer, those that came behind its request first; `None` when it has ended its side.
+    ///
+    /// # Errors
+    /// If the transport failed.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub async fn read(&mut self) -> io::Result<Option<Bytes>> {
+        poll_fn(|cx| {
+            loop {
+                if !self.wire.input().is_empty() {
+                    return std::task::Poll::Ready(Ok(Some(self.wire.take_input())));
+                }
+                if let std::task::Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
+                    return std::task::Poll::Ready(Err(error));
+                }
+                if std::task::ready!(self.wire.poll_fill(cx, Purpose::More))? == 0 {
+                    return std::task::Poll::Ready(Ok(None));
+                }
+            }
+        })
+        .await
+    }
+
+    /// Queues bytes for the peer, and waits while more than `ServerConfig::write_buffer_bytes_max` of them wait for the kernel.
+    ///
+    /// # Errors
+    /// If the transport failed.
+    ///
+    /// # Cancellation
+    /// The bytes are queued by the first poll; they leave with this future or the next call.
+    pub async fn write(&mut self, bytes: impl Into<Bytes>) -> io::Result<()> {
+        self.wire.output().push(bytes.into());
+        let queued_max = self.queued_max;
+        poll_fn(|cx| match self.wire.poll_flush(cx) {
+            std::task::Poll::Pending if self.wire.output().queued() < queued_max => {
+                std::task::Poll::Ready(Ok(()))
+            }
+            flushed => flushed,
+        })
+        .await
+    }
+
+    /// Waits until all that was written is with the kernel.
+    ///
+    /// # Errors
+    /// If the transport failed.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.wire.poll_flush(cx)).await
+    }
+
+    /// Flushes and ends our side; the peer's can still be read.
+    ///
+    /// # Errors
+    /// If the transport failed.
+    ///
+    /// # Cancellation
+    /// Nothing is lost; call it again.
+    pub async fn shutdown(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        poll_fn(|cx| {
+            self.wire.shutdown_write(cx);
+            std::task::Poll::Ready(Ok(()))
+        })
+        .await
+    }
+}
+
+/// The fields of the answer that ends HTTP on the connection (RFC 9110 §7.8).
+fn switching_head(
+    connection: &Connection,
+    tunnel: bool,
+    protocol: &str,
+    headers: &HeaderMap,
+) -> Result<HeaderMap> {
+    let mut head = headers.clone();
+    if !tunnel {
+        let protocol = protocol
+            .try_into()
+            .map_err(|_| Error::internal("the protocol's name is no field value"))?;
+        head.insert(http::header::UPGRADE, protocol);
+        head.insert(
+            http::header::CONNECTION,
+            http::HeaderValue::from_static("upgrade"),
+        );
+    }
+    let _ = connection;
+    Ok(head)
+}
+
+fn encode(wire: &mut Wire, connection: &Connection, tunnel: bool, head: &HeaderMap) -> Result<()> {
+    let status = if tunnel {
+        StatusCode::OK
+    } else {
+        StatusCode::SWITCHING_PROTOCOLS
+    };
+    let host = &connection.host;
+    let date = host.timers.date();
+    let implied = Implied {
+        date: Some(&date),
+        server: host.config.server_header.as_ref(),
+        ..Implied::default()
+    };
+    let out = wire.output().buffer();
+    encode_response_head(
+        out,
+        Version::HTTP_11,
+        status,
+        None,
+        head,
+        Framing::Empty,
+        &implied,
+    )
+    .map_err(Error::internal)
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! From a listening socket to connections. One task per listener owns its accept loop for good: a connection that is
+//! half accepted must not be dropped. A full server does not accept, so that the kernel's backlog holds newcomers back.
+#![forbid(unsafe_code)]
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ringhttp_runtime::Core;
+use ringhttp_runtime::listener::{Accepted, Listener};
+use ringhttp_runtime::stream::Stream;
+
+use super::drain::{Connections, drain};
+use crate::conn::{Connection, Host, Service, serve_connection};
+use crate::error::Result;
+use crate::io::transport::Transport;
+
+/// Serves what the listeners bring until the core stops, then drains.
+pub(super) async fn serve(
+    core: &Core,
+    listeners: Vec<Listener>,
+    host: Rc<Host>,
+    service: Rc<impl Service>,
+) -> Result<()> {
+    let connections = Rc::new(Connections::default());
+    let open = OpenListeners(listeners.into_iter().map(Rc::new).collect());
+    let mut loops = Vec::new();
+    for listener in &open.0 {
+        let shared = Shared {
+            core: core.clone(),
+            host: Rc::clone(&host),
+            service: Rc::clone(&service),
+            connections: Rc::clone(&connections),
+        };
+        loops.push(core.spawn("accept", accept_loop(shared, Rc::clone(listener))));
+    }
+    core.stopping().await;
+    drop(open);
+    for accept in loops {
+        // A loop that panicked has been counted and logged; the others are drained all the same.
+        let _ = accept.await;
+    }
+    drain(core, &host, &connections).await;
+    Ok(())
+}
+
+/// Closes the listeners when serving ends, in whichever way.
+struct OpenListeners(Vec<Rc<Listener>>);
+
+impl Drop for OpenListeners {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|listener| listener.close());
+    }
+}
+
+/// What each accepted connection needs.
+struct Shared<S> {
+    core: Core,
+    host: Rc<Host>,
+    service: Rc<S>,
+    connections: Rc<Connections>,
+}
+
+async fn accept_loop<S: Service>(shared: Shared<S>, listener: Rc<Listener>) {
+    let local = listener.local_addr().as_socket();
+    loop {
+        shared.wait_for_room().await;
+        let Some(accepted) = listener.accept().await else {
+            return;
+        };
+        shared.start(accepted, local);
+    }
+}
+
+impl<S: Service> Shared<S> {
+    fn start(&self, accepted: Accepted, local: Option<SocketAddr>) {
+        let peer = accepted.peer;
+        let stream = Stream::from(accepted.socket);
+        let connection = Connection::new(Rc::clone(&self.host), Transport::Socket(stream), peer, local);
+        let place = self.connections.enter(Rc::clone(&connection));
+        let service = Rc::clone(&self.service);
+        let task = self.core.spawn("connection", async move {
+            let reason = serve_connection(connection, &*service).await;
+            place.ended(reason);
+        });
+        drop(task);
+    }
+
+    async fn wait_for_room(&self) {
+        while self.connections.count() >= self.host.config.connections_max && !self.core.is_stopping() {
+            self.connections.one_ended().await;
+        }
+    }
+}
