@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use http::header::LOCATION;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::conn::{Body, Response};
@@ -140,9 +140,8 @@ pub struct Json<T>(pub T);
 #[cfg(feature = "json")]
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        let content_type = const { &HeaderValue::from_static("application/json") };
         match serde_json::to_vec(&self.0) {
-            Ok(text) => Response::new(text).with_content_type(content_type),
+            Ok(text) => Response::new(text).with_header(CONTENT_TYPE, HeaderValue::from_static("application/json")),
             Err(error) => Error::internal(error).into(),
         }
     }
@@ -154,7 +153,7 @@ pub struct Html<T>(pub T);
 
 impl<T: Into<Body>> IntoResponse for Html<T> {
     fn into_response(self) -> Response {
-        Response::new(self.0).with_content_type(const { &HeaderValue::from_static("text/html; charset=utf-8") })
+        Response::new(self.0).with_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
     }
 }
 
@@ -194,7 +193,7 @@ impl IntoResponse for Redirect {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{CONTENT_TYPE, SET_COOKIE};
+    use http::header::SET_COOKIE;
 
     use super::*;
 
