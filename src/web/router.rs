@@ -8,7 +8,7 @@ use std::rc::Rc;
 use http::Method;
 
 use super::app::App;
-use super::handler::{self, Endpoint, Middleware, Next, SharedEndpoint};
+use super::handler::{self, Middleware, Next, SharedEndpoint};
 use super::into_response::IntoResponse;
 use super::refusal::{NotFound, Refusal};
 use crate::conn::Request;
@@ -60,6 +60,8 @@ pub struct Router<S> {
     /// Fallbacks of nested routers.
     scopes: Vec<Scope<S>>,
     body_bytes_max: Option<u64>,
+    /// What was wrong with paths and prefixes, reported when the table is made.
+    mistakes: Vec<String>,
 }
 
 /// One handler and where it answers.
@@ -93,13 +95,20 @@ pub(super) struct Parts<S> {
     /// Answers `OPTIONS *`.
     pub(super) refuse: SharedEndpoint<S>,
     pub(super) refusal: Rc<Refusal>,
+    pub(super) mistakes: Vec<String>,
 }
 
 impl<S: 'static> Router<S> {
     /// A router without routes: it answers 404.
     pub fn new() -> Self {
-        let (routes, middleware, scopes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { routes, middleware, fallback: None, scopes, body_bytes_max: None }
+        Self {
+            routes: Vec::new(),
+            middleware: Vec::new(),
+            fallback: None,
+            scopes: Vec::new(),
+            body_bytes_max: None,
+            mistakes: Vec::new(),
+        }
     }
 
     /// Answers GET, and HEAD unless it has a handler of its own.
@@ -239,7 +248,7 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// Sets how many bytes of a request body the handlers of this router can read, in place of
+    /// Sets how many bytes of a request body the routes of this router can read, in place of
     /// `ServerConfig::body_bytes_max` (1 MiB). Nested routers that set their own keep it. A longer body is answered 413.
     ///
     /// A handler may also decide by itself: `req.body().set_limit(…)`.
@@ -263,6 +272,9 @@ impl<S: 'static> Router<S> {
 
     #[track_caller]
     fn add(mut self, method: Option<Method>, path: &str, endpoint: SharedEndpoint<S>) -> Self {
+        if !path.starts_with('/') {
+            self.mistakes.push(format!("path {path:?} ({}) must begin with `/`", Location::caller()));
+        }
         let refusal = Rc::new(Refusal::default());
         self.routes.push(Route {
             method,
@@ -278,6 +290,11 @@ impl<S: 'static> Router<S> {
 
     #[track_caller]
     fn add_below(mut self, prefix: &str, inner: Parts<S>) -> Self {
+        if !prefix.starts_with('/') || (prefix.len() > 1 && prefix.ends_with('/')) {
+            let added = Location::caller();
+            self.mistakes.push(format!("prefix {prefix:?} ({added}) must begin with `/` and not end with one"));
+        }
+        self.mistakes.extend(inner.mistakes);
         for mut route in inner.routes {
             route.pattern = join(prefix, &route.pattern);
             self.routes.push(route);
@@ -311,8 +328,9 @@ impl<S: 'static> Router<S> {
             scopes: self.scopes.into_iter().map(wrap_scope).collect(),
             fallback: wrap(self.fallback.unwrap_or_else(|| Rc::new(NotFound))),
             has_fallback,
-            refuse: wrap(Rc::clone(&refusal) as Rc<dyn Endpoint<S>>),
+            refuse: wrap(Rc::clone(&refusal) as SharedEndpoint<S>),
             refusal,
+            mistakes: self.mistakes,
         }
     }
 }
@@ -341,6 +359,7 @@ impl<P: 'static> Parts<P> {
             has_fallback: self.has_fallback,
             refuse: of_part(self.refuse),
             refusal: self.refusal,
+            mistakes: self.mistakes,
         }
     }
 }
@@ -358,8 +377,7 @@ impl<S> fmt::Debug for Router<S> {
     }
 }
 
-/// A path below a prefix: `/` is the prefix itself, and below `/` everything keeps its path. What is wrong with either is
-/// still wrong with the result, and found when the table is made.
+/// A path below a prefix: `/` is the prefix itself, and below `/` everything keeps its path.
 fn join(prefix: &str, path: &str) -> String {
     match (prefix, path) {
         ("/", path) => path.to_owned(),
