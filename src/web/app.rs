@@ -9,7 +9,6 @@ use std::rc::Rc;
 use http::Method;
 
 use super::handler::{Answer, Endpoint, SharedEndpoint};
-use super::refusal::Refusal;
 use super::router::{Parts, Route, Scope};
 use crate::conn::{Request, Response, Service};
 use crate::error::{Error, Result};
@@ -216,14 +215,15 @@ fn methods<S>(routes: &[Route<S>]) -> impl Iterator<Item = &Method> {
 /// The names of a pattern's parameters. The pattern has been accepted, so braces come in pairs.
 fn names(pattern: &str) -> Rc<[String]> {
     let mut names = Vec::new();
-    let mut rest = pattern;
-    while let Some(open) = rest.find('{') {
-        rest = &rest[open + 1..];
-        if let Some(behind) = rest.strip_prefix('{') {
-            rest = behind;
-        } else if let Some(close) = rest.find('}') {
-            names.push(rest[..close].trim_start_matches('*').to_owned());
-            rest = &rest[close + 1..];
+    let mut name = None;
+    let mut characters = pattern.chars().peekable();
+    while let Some(character) = characters.next() {
+        let escaped = matches!(character, '{' | '}') && characters.next_if_eq(&character).is_some();
+        match character {
+            '{' if !escaped => name = Some(String::new()),
+            '}' if !escaped => names.extend(name.take()),
+            '*' if name.as_ref().is_some_and(String::is_empty) => {}
+            _ => name.iter_mut().for_each(|name| name.push(character)),
         }
     }
     names.into()

@@ -82,8 +82,9 @@ fn written(levels: &[Level<'_>]) -> String {
             }
         }
         if path.len() > PATH_BYTES_MAX {
-            let end = path.floor_char_boundary(PATH_BYTES_MAX);
-            path.truncate(end);
+            while path.len() > PATH_BYTES_MAX {
+                path.pop();
+            }
             path.push('…');
             break;
         }
