@@ -10,7 +10,7 @@ use std::task::{Context, Waker};
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
-use crate::conn::{Connection, Host, Request, ServerConfig, serve_connection};
+use crate::conn::{Connection, Host, Request, Response, ServerConfig, serve_connection};
 use crate::io::duplex::Duplex;
 use crate::io::transport::Transport;
 
@@ -39,7 +39,7 @@ pub fn request(message: &[u8]) -> Request {
     // The service keeps the request and never answers, so what is left of the body stays readable.
     let service = async move |request: Request| {
         slot.set(Some(request));
-        pending().await
+        pending::<Response>().await
     };
     let serving = pin!(serve_connection(connection, &service));
     let _ = serving.poll(&mut Context::from_waker(Waker::noop()));
