@@ -26,8 +26,11 @@ impl Here {
         self.requests.set(self.requests.get() + 1);
         next.run(req).await
     }
+}
 
-    fn print_counters(&self) {
+/// The server has drained and let go of its state.
+impl Drop for Here {
+    fn drop(&mut self) {
         let cpu = self.core.cpu().map_or_else(|| "any CPU".to_owned(), |cpu| format!("CPU {cpu}"));
         println!("core {} on {cpu}: {} requests, {:?}", self.core.id(), self.requests.get(), self.core.stats_snapshot());
     }
@@ -37,12 +40,9 @@ fn main() -> Result<()> {
     let options = common::Options::from_args();
     ringhttp::run(options.runtime.clone(), async |core| {
         let here = Here { core: core.clone(), requests: Cell::new(0) };
-        let app = Router::new().get("/", Here::whoami).with(Here::counted).into_service(here)?;
-        let app = std::rc::Rc::new(app);
+        let routes = Router::new().get("/", Here::whoami).with(Here::counted);
         let server = Server::bind(&options.address, ServerConfig::default())?;
         options.announce(&core, &server, "for i in 1 2 3 4 5 6 7 8; do curl URL/; done");
-        server.serve_service(&core, std::rc::Rc::clone(&app)).await?;
-        app.state().print_counters();
-        Ok(())
+        server.serve(&core, routes, here).await
     })
 }

@@ -11,16 +11,16 @@ const USAGE: &str = "options:
   --driver NAME    auto, io_uring or epoll; default auto";
 
 /// The command line of an example.
-pub struct Options {
+pub(crate) struct Options {
     /// Where to listen.
-    pub address: String,
+    pub(crate) address: String,
     /// Cores and driver.
-    pub runtime: RuntimeConfig,
+    pub(crate) runtime: RuntimeConfig,
 }
 
 impl Options {
     /// Reads the command line; ends the process if it cannot be understood.
-    pub fn from_args() -> Self {
+    pub(crate) fn from_args() -> Self {
         Self::parse(std::env::args().skip(1)).unwrap_or_else(|mistake| {
             eprintln!("{mistake}\n{USAGE}");
             exit(2)
@@ -51,7 +51,7 @@ impl Options {
     }
 
     /// Prints, once for all cores, what runs where and what to try.
-    pub fn announce(&self, core: &Core, server: &Server, try_this: &str) {
+    pub(crate) fn announce(&self, core: &Core, server: &Server, try_this: &str) {
         if core.id() > 0 {
             return;
         }
