@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[cfg(test)]
 mod request;
 
 use std::time::Duration;
@@ -22,7 +23,8 @@ use std::time::Duration;
 use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, time};
 
 pub use client::{RawConnection, TestClient, TestRequest, TestResponse};
-pub use request::request;
+#[cfg(test)]
+pub(crate) use request::request;
 
 use crate::conn::ServerConfig;
 use crate::error::{Error, Result};

@@ -17,16 +17,10 @@ use crate::io::transport::Transport;
 /// The request that a client makes by sending `message`, a head and as much of the body as its handler will read. It is on
 /// no route: its `param`s are unknown.
 ///
-/// ```
-/// # use ringhttp::testing;
-/// let request = testing::request(b"GET /users?page=2 HTTP/1.1\r\nHost: localhost\r\n\r\n");
-/// assert_eq!(request.query_string(), Some("page=2"));
-/// ```
-///
 /// # Panics
 /// If `message` does not begin with a complete head that a server takes.
 #[must_use]
-pub fn request(message: &[u8]) -> Request {
+pub(crate) fn request(message: &[u8]) -> Request {
     let timers = Timers::new();
     timers.pause();
     let host = Rc::new(Host::new(ServerConfig::default(), BufferPool::new(), timers));
