@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     ringhttp::run(options.runtime.clone(), async |core| {
         let routes = Router::new().post("/", echo).body_limit(BODY_BYTES_MAX);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        options.announce(&core, &server, "curl -T /etc/services -X POST URL/");
+        common::announce(&core, &server, "curl -T /etc/services -X POST URL/");
         server.serve(&core, routes, ()).await
     })
 }

@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     ringhttp::run(options.runtime.clone(), async |core| {
         let routes = Router::new().get("/{name}", hello);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        options.announce(&core, &server, "curl URL/world");
+        common::announce(&core, &server, "curl URL/world");
         server.serve(&core, routes, ()).await
     })
 }

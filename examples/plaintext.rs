@@ -26,7 +26,9 @@ async fn plaintext(_: &(), _: Request) -> &'static str {
 }
 
 async fn json(_: &(), _: Request) -> Json<Message> {
-    Json(Message { message: "Hello, World!" })
+    Json(Message {
+        message: "Hello, World!",
+    })
 }
 
 async fn user(_: &(), req: Request) -> Result<String> {
@@ -56,7 +58,7 @@ fn main() -> Result<()> {
             .get("/bytes/{n}", bytes)
             .body_limit(BODY_BYTES_MAX as u64);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        options.announce(&core, &server, "wrk -t1 -c64 -d5 URL/plaintext");
+        common::announce(&core, &server, "wrk -t1 -c64 -d5 URL/plaintext");
         server.serve(&core, routes, ()).await
     })
 }

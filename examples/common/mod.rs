@@ -1,5 +1,9 @@
 //! What the examples share: their command line, and what they print when they are ready.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "an example talks to the person who started it")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example talks to the person who started it"
+)]
 
 use std::process::exit;
 
@@ -28,7 +32,10 @@ impl Options {
     }
 
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { address: "127.0.0.1:8080".to_owned(), runtime: RuntimeConfig::default() };
+        let mut options = Self {
+            address: "127.0.0.1:8080".to_owned(),
+            runtime: RuntimeConfig::default(),
+        };
         while let Some(name) = args.next() {
             if name == "--help" || name == "-h" {
                 println!("{USAGE}");
@@ -49,27 +56,38 @@ impl Options {
         }
         Ok(options)
     }
+}
 
-    /// Prints, once for all cores, what runs where and what to try.
-    pub(crate) fn announce(&self, core: &Core, server: &Server, try_this: &str) {
-        if core.id() > 0 {
-            return;
-        }
-        println!("{}", core.report());
-        for address in server.local_addrs() {
-            println!("url      http://{address}/");
-            println!("try      {}", try_this.replace("URL", &format!("http://{address}")));
-        }
-        println!("stop     Ctrl-C");
+/// Prints, once for all cores, what runs where and what to try.
+pub(crate) fn announce(core: &Core, server: &Server, try_this: &str) {
+    if core.id() > 0 {
+        return;
     }
+    println!("{}", core.report());
+    for address in server.local_addrs() {
+        println!("url      http://{address}/");
+        println!(
+            "try      {}",
+            try_this.replace("URL", &format!("http://{address}"))
+        );
+    }
+    println!("stop     Ctrl-C");
 }
 
 fn parse_cores(list: &str) -> Result<Vec<usize>, String> {
     let mut cores = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("`{text}` is no CPU id"));
+        let number = |text: &str| {
+            text.trim()
+                .parse::<usize>()
+                .map_err(|_| format!("`{text}` is no CPU id"))
+        };
         cores.extend(number(first)?..=number(last)?);
     }
-    if cores.is_empty() { Err(format!("`{list}` names no CPU")) } else { Ok(cores) }
+    if cores.is_empty() {
+        Err(format!("`{list}` names no CPU"))
+    } else {
+        Ok(cores)
+    }
 }

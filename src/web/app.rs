@@ -21,7 +21,10 @@ pub struct App<S> {
 
 impl<S: 'static> App<S> {
     pub(super) fn new(parts: Parts<S>, state: S) -> Result<Self> {
-        Ok(Self { table: Table::new(parts)?, state })
+        Ok(Self {
+            table: Table::new(parts)?,
+            state,
+        })
     }
 
     /// The state of the handlers.
@@ -66,7 +69,11 @@ struct Pattern<S> {
 
 impl<S> Table<S> {
     fn new(parts: Parts<S>) -> Result<Self> {
-        let mut build = Build { tree: matchit::Router::new(), patterns: Vec::new(), mistakes: parts.mistakes };
+        let mut build = Build {
+            tree: matchit::Router::new(),
+            patterns: Vec::new(),
+            mistakes: parts.mistakes,
+        };
         for route in parts.routes {
             build.add(route);
         }
@@ -79,7 +86,10 @@ impl<S> Table<S> {
                 first.refusal.set_methods(methods(&pattern.methods));
             }
         }
-        let all = build.patterns.iter().flat_map(|pattern| methods(&pattern.methods));
+        let all = build
+            .patterns
+            .iter()
+            .flat_map(|pattern| methods(&pattern.methods));
         parts.refusal.set_methods(all);
         Ok(Self {
             tree: build.tree,
@@ -97,7 +107,9 @@ impl<S> Table<S> {
         let found = self.at(request.path(), &mut values);
         let matched = request.matched_mut();
         matched.values = values;
-        let Some(pattern) = found else { return self.elsewhere(request) };
+        let Some(pattern) = found else {
+            return self.elsewhere(request);
+        };
         matched.route = Some(Rc::clone(&pattern.text));
         matched.names = Some(Rc::clone(&pattern.names));
         match pattern.route(request.method()) {
@@ -137,7 +149,13 @@ impl<S> Pattern<S> {
     /// The route of a method; GET's for HEAD, if there is no better one; or the one of all methods.
     fn route(&self, method: &Method) -> Option<&Route<S>> {
         let of = |wanted: Option<&Method>| self.methods.iter().find(|route| route.method.as_ref() == wanted);
-        let get = || if *method == Method::HEAD { of(Some(&Method::GET)) } else { None };
+        let get = || {
+            if *method == Method::HEAD {
+                of(Some(&Method::GET))
+            } else {
+                None
+            }
+        };
         of(Some(method)).or_else(get).or_else(|| of(None))
     }
 }
@@ -151,7 +169,11 @@ struct Build<S> {
 
 impl<S> Build<S> {
     fn add(&mut self, route: Route<S>) {
-        if let Some(pattern) = self.patterns.iter_mut().find(|pattern| *pattern.text == *route.pattern) {
+        if let Some(pattern) = self
+            .patterns
+            .iter_mut()
+            .find(|pattern| *pattern.text == *route.pattern)
+        {
             match pattern.methods.iter().find(|other| other.method == route.method) {
                 Some(other) => self.mistakes.push(conflict(&route, other)),
                 None => pattern.methods.push(route),
@@ -173,9 +195,11 @@ impl<S> Build<S> {
 
     fn mistake(&self, route: &Route<S>, error: &matchit::InsertError) -> String {
         let other = match error {
-            matchit::InsertError::Conflict { with } => {
-                self.patterns.iter().find(|pattern| *pattern.text == **with).and_then(|pattern| pattern.methods.first())
-            }
+            matchit::InsertError::Conflict { with } => self
+                .patterns
+                .iter()
+                .find(|pattern| *pattern.text == **with)
+                .and_then(|pattern| pattern.methods.first()),
             _ => None,
         };
         match other {
@@ -186,12 +210,27 @@ impl<S> Build<S> {
 
     fn scopes(&mut self, scopes: Vec<Scope<S>>) -> matchit::Router<SharedEndpoint<S>> {
         let mut tree = matchit::Router::new();
-        for Scope { prefix, fallback, added } in scopes {
+        for Scope {
+            prefix,
+            fallback,
+            added,
+        } in scopes
+        {
             let below = prefix.trim_end_matches('/');
-            for pattern in [below.to_owned(), format!("{below}/"), format!("{below}/{{*rest}}")] {
-                let inserted = if pattern.is_empty() { Ok(()) } else { tree.insert(pattern, Rc::clone(&fallback)) };
+            for pattern in [
+                below.to_owned(),
+                format!("{below}/"),
+                format!("{below}/{{*rest}}"),
+            ] {
+                let inserted = if pattern.is_empty() {
+                    Ok(())
+                } else {
+                    tree.insert(pattern, Rc::clone(&fallback))
+                };
                 if let Err(error) = inserted {
-                    self.mistakes.push(format!("fallback below {prefix} ({added}) cannot be added: {error}"));
+                    self.mistakes.push(format!(
+                        "fallback below {prefix} ({added}) cannot be added: {error}"
+                    ));
                 }
             }
         }
