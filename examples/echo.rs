@@ -1,7 +1,7 @@
 //! A request body that is sent back while it still comes: nothing is collected, and a client that reads slowly slows
 //! down what it sends.
 //!
-//! `cargo run --release --example echo`, then `curl -T /etc/services -X POST http://127.0.0.1:8080/`.
+//! `cargo run --release --example echo`, then `curl --data-binary @/etc/services http://127.0.0.1:8080/`.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn main() -> Result<()> {
     ringhttp::run(options.runtime.clone(), async |core| {
         let routes = Router::new().post("/", echo).body_limit(BODY_BYTES_MAX);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl -T /etc/services -X POST URL/");
+        common::announce(&core, &server, "curl --data-binary @/etc/services URL/");
         server.serve(&core, routes, ()).await
     })
 }
