@@ -1,0 +1,93 @@
+//! What the examples share: their command line, and what they print when they are ready.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "an example talks to the person who started it"
+)]
+
+use std::process::exit;
+
+use ringhttp::{Core, Cores, Driver, RuntimeConfig, Server};
+
+const USAGE: &str = "options:
+  --port N         port of 127.0.0.1 to listen on; default 8080, 0 for any free one
+  --cores LIST     ids of the CPUs to run on, as in 0,2-3; default: all that may be used
+  --driver NAME    auto, io_uring or epoll; default auto";
+
+/// The command line of an example.
+pub(crate) struct Options {
+    /// Where to listen.
+    pub(crate) address: String,
+    /// Cores and driver.
+    pub(crate) runtime: RuntimeConfig,
+}
+
+impl Options {
+    /// Reads the command line; ends the process if it cannot be understood.
+    pub(crate) fn from_args() -> Self {
+        Self::parse(std::env::args().skip(1)).unwrap_or_else(|mistake| {
+            eprintln!("{mistake}\n{USAGE}");
+            exit(2)
+        })
+    }
+
+    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            address: "127.0.0.1:8080".to_owned(),
+            runtime: RuntimeConfig::default(),
+        };
+        while let Some(name) = args.next() {
+            if name == "--help" || name == "-h" {
+                println!("{USAGE}");
+                exit(0);
+            }
+            let value = args.next().ok_or_else(|| format!("`{name}` needs a value"))?;
+            match name.as_str() {
+                "--port" => {
+                    let port: u16 = value.parse().map_err(|_| format!("`{value}` is no port"))?;
+                    options.address = format!("127.0.0.1:{port}");
+                }
+                "--cores" => options.runtime.cores = Cores::List(parse_cores(&value)?),
+                "--driver" => {
+                    options.runtime.driver = value.parse::<Driver>().map_err(|error| error.to_string())?;
+                }
+                _ => return Err(format!("unknown option `{name}`")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Prints, once for all cores, what runs where and what to try.
+pub(crate) fn announce(core: &Core, server: &Server, try_this: &str) {
+    if core.id() > 0 {
+        return;
+    }
+    println!("{}", core.report());
+    for address in server.local_addrs() {
+        println!("url      http://{address}/");
+        println!(
+            "try      {}",
+            try_this.replace("URL", &format!("http://{address}"))
+        );
+    }
+    println!("stop     Ctrl-C");
+}
+
+fn parse_cores(list: &str) -> Result<Vec<usize>, String> {
+    let mut cores = Vec::new();
+    for part in list.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| {
+            text.trim()
+                .parse::<usize>()
+                .map_err(|_| format!("`{text}` is no CPU id"))
+        };
+        cores.extend(number(first)?..=number(last)?);
+    }
+    if cores.is_empty() {
+        Err(format!("`{list}` names no CPU"))
+    } else {
+        Ok(cores)
+    }
+}

@@ -1,0 +1,19 @@
+//! The application layer: routes, middleware, what handlers read and what they return. All of it is optional: a
+//! [`Server`](crate::Server) serves any [`Service`](crate::Service).
+
+mod app;
+mod handler;
+mod into_response;
+#[cfg(feature = "json")]
+mod json_path;
+mod read;
+mod refusal;
+mod router;
+mod serve;
+
+pub use app::App;
+pub use handler::Next;
+#[cfg(feature = "json")]
+pub use into_response::Json;
+pub use into_response::{Html, IntoResponse, Redirect};
+pub use router::Router;
