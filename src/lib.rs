@@ -27,6 +27,8 @@ mod error;
 mod io;
 pub mod proto;
 mod server;
+pub mod testing;
+mod web;
 
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -39,3 +41,6 @@ pub use crate::conn::{
 };
 pub use crate::error::{Error, Result};
 pub use crate::server::Server;
+pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
+#[cfg(feature = "json")]
+pub use crate::web::Json;

@@ -15,6 +15,10 @@
 #![forbid(unsafe_code)]
 
 mod client;
+#[doc(hidden)]
+pub mod properties;
+#[doc(hidden)]
+pub mod transcript;
 #[cfg(test)]
 mod request;
 
