@@ -52,6 +52,12 @@ impl<T> Line<T> {
         self.0.borrow().first == NONE
     }
 
+    /// Whether the future at `key` was served and has not come for the news yet.
+    #[cfg(test)]
+    pub(super) fn is_served(&self, key: usize) -> bool {
+        matches!(self.0.borrow().places[key].state, State::Served(_))
+    }
+
     /// Takes the last place.
     pub(super) fn join(&self, waker: &Waker) -> usize {
         let waker = waker.clone();
