@@ -25,7 +25,8 @@ use self::bind::UnixPath;
 use crate::buffer::socket_fd;
 use crate::core::Core;
 use crate::driver::DriverKind;
-use crate::time::Timers;
+use crate::sync::{Notify, race};
+use crate::time::{Instant, Timers};
 
 /// How a listening socket is set up.
 #[derive(Clone, Debug)]
@@ -86,6 +87,10 @@ pub struct Listener {
     closing: Cell<bool>,
     aborted: Cell<u64>,
     exhausted: Cell<u64>,
+    /// When it was out of descriptors or memory last.
+    exhausted_at: Cell<Option<Instant>>,
+    /// Told by [`close`](Self::close), for an accept that pauses.
+    closed: Notify,
     /// Removes the file of a Unix socket behind its last listener.
     _path: Option<Arc<UnixPath>>,
 }
@@ -152,6 +157,8 @@ impl Listener {
             closing: Cell::new(false),
             aborted: Cell::new(0),
             exhausted: Cell::new(0),
+            exhausted_at: Cell::new(None),
+            closed: Notify::new(),
             _path: path,
         }
     }
@@ -192,20 +199,29 @@ impl Listener {
                 Err(error) if self.closing.get() || error.raw_os_error() == Some(libc::ECANCELED) => {}
                 Err(error) if is_of_one_connection(&error) => self.aborted.set(self.aborted.get() + 1),
                 Err(error) => {
-                    if pause == PAUSE_MIN {
-                        tracing::warn!(%error, address = %self.address, "accepting pauses");
-                    }
-                    self.exhausted.set(self.exhausted.get() + 1);
-                    self.timers.sleep(pause).await;
+                    self.pause(pause, &error).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         }
     }
 
+    /// Waits for descriptors or memory to come back, or for the close.
+    async fn pause(&self, pause: Duration, error: &io::Error) {
+        self.exhausted.set(self.exhausted.get() + 1);
+        let now = self.timers.now();
+        let before = self.exhausted_at.replace(Some(now));
+        // At the limit, each connection that ends lets one in before the next error; that is one episode.
+        if before.is_none_or(|before| now - before > EPISODE_GAP) {
+            tracing::warn!(%error, address = %self.address, "accepting pauses");
+        }
+        race(self.closed.notified(), self.timers.sleep(pause)).await;
+    }
+
     /// Stops accepting: the accept under way ends, those who wait in the backlog are still given out, then `None`.
     pub fn close(&self) {
         self.closing.set(true);
+        self.closed.notify_waiters();
         let canceller = self.canceller.take();
         self.canceller.replace(canceller.cancel());
     }
@@ -237,8 +253,12 @@ impl Listener {
         self.plain.set_nonblocking(true).ok()?;
         loop {
             match self.plain.accept() {
-                Ok((socket, peer)) => return self.take_plain(socket, &peer).ok(),
+                Ok((socket, peer)) => match self.take_plain(socket, &peer) {
+                    Ok(accepted) => return Some(accepted),
+                    Err(_) => self.aborted.set(self.aborted.get() + 1),
+                },
                 Err(error) if is_of_one_connection(&error) => self.aborted.set(self.aborted.get() + 1),
+                // Empty; or out of descriptors, and then nothing can be done for those who wait.
                 Err(_) => return None,
             }
         }
@@ -296,3 +316,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// The longest pause: a server that got its descriptors back is not left waiting for long.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Being out of descriptors again after less than this is reported with the time before: ten of the longest pauses.
+const EPISODE_GAP: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

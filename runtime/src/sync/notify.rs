@@ -1,174 +1,229 @@
-//! Telling other tasks of the core that something has happened.
+//! Telling that something happened, without saying what.
 #![forbid(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-/// Something that tasks wait for to happen.
-#[derive(Debug, Default)]
+use super::line::Line;
+
+/// Wakes one task or all that wait. It carries no value: who is woken looks at the state that is meant.
+///
+/// ```
+/// # use std::cell::Cell;
+/// # use ringhttp_runtime::sync::Notify;
+/// # async fn wait(open: &Cell<usize>, ended: &Notify) {
+/// while open.get() > 0 {
+///     ended.notified().await;
+/// }
+/// # }
+/// ```
+#[derive(Default)]
 pub struct Notify {
-    waiters: RefCell<VecDeque<Rc<Waiter>>>,
-    /// A `notify_one` that nobody was waiting for.
+    /// A notification for one that found nobody waiting.
     stored: Cell<bool>,
+    /// How often all were notified.
+    rounds: Cell<u64>,
+    line: Line<Served>,
 }
 
-#[derive(Debug, Default)]
-struct Waiter {
-    state: Cell<State>,
-    waker: RefCell<Option<Waker>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Waiting,
-    /// Woken alone: if the future is dropped, the next one has to be told.
+#[derive(Clone, Copy)]
+enum Served {
     One,
-    /// Woken together with all others.
     All,
 }
 
 impl Notify {
-    /// Nothing has happened.
+    /// One with nothing stored.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Wakes the task that has waited longest. If none waits, the next one that does goes on at once; this is
-    /// remembered once.
-    pub fn notify_one(&self) {
-        let waiter = self.waiters.borrow_mut().pop_front();
-        match waiter {
-            Some(waiter) => waiter.wake(State::One),
-            None => self.stored.set(true),
-        }
-    }
-
-    /// Wakes all tasks that wait now.
-    pub fn notify_waiters(&self) {
-        let waiters = self.waiters.take();
-        waiters.into_iter().for_each(|waiter| waiter.wake(State::All));
-    }
-
-    /// Waits to be notified. The place in the queue is taken by the first poll.
+    /// Waits for a notification: the stored one, or the next. [`notify_waiters`](Self::notify_waiters) counts from this
+    /// call on, not from the first poll; so make the future first, then look at the state, then wait.
     ///
     /// # Cancellation
-    /// Nothing is lost: a notification of one that came meanwhile goes to the next task.
+    /// Nothing is lost: a notification for one that came already goes to the next who waits, or is stored.
     pub fn notified(&self) -> Notified<'_> {
         Notified {
             notify: self,
-            waiter: None,
+            round: self.rounds.get(),
+            place: None,
         }
+    }
+
+    /// Wakes the one who waited longest. If nobody waits, the next one to wait goes on at once; several such calls
+    /// count as one.
+    pub fn notify_one(&self) {
+        if !self.line.serve_first(Served::One) {
+            self.stored.set(true);
+        }
+    }
+
+    /// Wakes everybody who waits now. Nothing is stored.
+    pub fn notify_waiters(&self) {
+        self.rounds.set(self.rounds.get().wrapping_add(1));
+        self.line.serve_all(Served::All);
     }
 }
 
-impl Waiter {
-    fn wake(&self, state: State) {
-        self.state.set(state);
-        let waker = self.waker.borrow_mut().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify")
+            .field("stored", &self.stored.get())
+            .finish_non_exhaustive()
     }
 }
 
-/// The future of [`Notify::notified`].
-#[derive(Debug)]
+/// Waits for a notification: see [`Notify::notified`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Notified<'a> {
     notify: &'a Notify,
-    waiter: Option<Rc<Waiter>>,
+    round: u64,
+    place: Option<usize>,
 }
 
 impl Future for Notified<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let notify = self.notify;
-        let waiter = match &self.waiter {
-            Some(waiter) => waiter,
-            None if notify.stored.take() => return Poll::Ready(()),
-            None => {
-                let waiter = Rc::<Waiter>::default();
-                notify.waiters.borrow_mut().push_back(Rc::clone(&waiter));
-                self.waiter.insert(waiter)
+        if let Some(place) = self.place {
+            let served = self.notify.line.poll(place, cx.waker());
+            if served.is_some() {
+                self.place = None;
             }
-        };
-        if waiter.state.get() != State::Waiting {
-            self.waiter = None;
+            return served.map_or(Poll::Pending, |_| Poll::Ready(()));
+        }
+        if self.round != self.notify.rounds.get() || self.notify.stored.take() {
             return Poll::Ready(());
         }
-        waiter.waker.replace(Some(cx.waker().clone()));
+        self.place = Some(self.notify.line.join(cx.waker()));
         Poll::Pending
     }
 }
 
 impl Drop for Notified<'_> {
     fn drop(&mut self) {
-        let Some(waiter) = self.waiter.take() else { return };
-        match waiter.state.get() {
-            State::Waiting => self
-                .notify
-                .waiters
-                .borrow_mut()
-                .retain(|other| !Rc::ptr_eq(other, &waiter)),
-            State::One => self.notify.notify_one(),
-            State::All => {}
+        let Some(place) = self.place.take() else { return };
+        if let Some(Served::One) = self.notify.line.leave(place) {
+            self.notify.notify_one();
         }
+    }
+}
+
+impl fmt::Debug for Notified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notified")
+            .field("waits", &self.place.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::testing::{Wakes, random};
 
-    fn poll(notified: &mut Notified<'_>) -> bool {
-        Pin::new(notified)
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_ready()
+    #[test]
+    fn one_is_woken_in_order_or_one_notification_is_stored() {
+        let (notify, wakes) = (Notify::new(), Wakes::new());
+        notify.notify_one();
+        notify.notify_one();
+        assert!(wakes.poll(&mut notify.notified()).is_ready());
+        let (mut first, mut second) = (notify.notified(), notify.notified());
+        assert!(wakes.poll(&mut first).is_pending(), "two stored ones are one");
+        assert!(wakes.poll(&mut second).is_pending());
+        notify.notify_one();
+        assert_eq!(wakes.count(), 1);
+        assert!(wakes.poll(&mut second).is_pending());
+        assert!(wakes.poll(&mut first).is_ready());
     }
 
     #[test]
-    fn one_wakes_the_first_and_is_remembered_once() {
-        let notify = Notify::new();
-        let (mut a, mut b) = (notify.notified(), notify.notified());
-        assert!(!poll(&mut a) && !poll(&mut b));
-        notify.notify_one();
-        assert!(!poll(&mut b) && poll(&mut a));
-        notify.notify_one();
-        assert!(poll(&mut b));
-        notify.notify_one();
-        notify.notify_one();
-        assert!(poll(&mut notify.notified()));
-        assert!(!poll(&mut notify.notified()));
-    }
-
-    #[test]
-    fn a_dropped_waiter_hands_its_notification_on() {
-        let notify = Notify::new();
-        let (mut a, mut b) = (notify.notified(), notify.notified());
-        assert!(!poll(&mut a) && !poll(&mut b));
-        notify.notify_one();
-        drop(a);
-        assert!(poll(&mut b));
-        let mut c = notify.notified();
-        assert!(!poll(&mut c));
-        drop(c);
-        assert!(notify.waiters.borrow().is_empty());
-    }
-
-    #[test]
-    fn all_wakes_those_that_wait_and_nobody_later() {
-        let notify = Notify::new();
-        let (mut a, mut b) = (notify.notified(), notify.notified());
-        assert!(!poll(&mut a) && !poll(&mut b));
+    fn all_who_asked_before_are_woken_and_nothing_is_stored() {
+        let (notify, wakes) = (Notify::new(), Wakes::new());
+        let (mut waits, mut only_asked) = (notify.notified(), notify.notified());
+        assert!(wakes.poll(&mut waits).is_pending());
         notify.notify_waiters();
-        assert!(poll(&mut a) && poll(&mut b));
-        assert!(!poll(&mut notify.notified()));
+        assert_eq!(wakes.count(), 1);
+        assert!(wakes.poll(&mut waits).is_ready());
+        assert!(wakes.poll(&mut only_asked).is_ready());
+        assert!(wakes.poll(&mut notify.notified()).is_pending());
+    }
+
+    #[test]
+    fn a_dropped_future_passes_a_notification_for_one_on() {
+        let (notify, wakes) = (Notify::new(), Wakes::new());
+        let (mut first, mut second) = (notify.notified(), notify.notified());
+        assert!(wakes.poll(&mut first).is_pending());
+        assert!(wakes.poll(&mut second).is_pending());
+        notify.notify_one();
+        drop(first);
+        assert_eq!(wakes.count(), 2, "the second was woken");
+        drop(second);
+        assert!(wakes.poll(&mut notify.notified()).is_ready(), "stored at last");
+
+        let mut told_with_all = notify.notified();
+        assert!(wakes.poll(&mut told_with_all).is_pending());
+        notify.notify_waiters();
+        drop(told_with_all);
+        assert!(
+            wakes.poll(&mut notify.notified()).is_pending(),
+            "one for all is not passed on"
+        );
+    }
+
+    /// Every notification for one ends in exactly one future, or is stored; whatever is dropped.
+    #[test]
+    fn notifications_are_conserved() {
+        let (notify, wakes) = (Notify::new(), Wakes::new());
+        let mut state = 0x1234_5678_9abc_def1;
+        let mut waiting = Vec::new();
+        // Sent, received, and those that fell on a stored one.
+        let (mut sent, mut received, mut merged) = (0_u64, 0, 0);
+        for _ in 0..100_000 {
+            match random(&mut state, 4) {
+                0 if waiting.len() < 6 => {
+                    let mut notified = notify.notified();
+                    match wakes.poll(&mut notified) {
+                        Poll::Ready(()) => received += 1,
+                        Poll::Pending => waiting.push(notified),
+                    }
+                }
+                1 if !waiting.is_empty() => {
+                    let chosen = random(&mut state, waiting.len());
+                    if wakes.poll(&mut waiting[chosen]).is_ready() {
+                        received += 1;
+                        drop(waiting.remove(chosen));
+                    }
+                }
+                2 if !waiting.is_empty() => {
+                    let leaving = waiting.remove(random(&mut state, waiting.len()));
+                    merged += u64::from(notify.stored.get() && holds_notification(&leaving));
+                    drop(leaving);
+                }
+                3 => {
+                    merged += u64::from(notify.stored.get() && notify.line.is_empty());
+                    notify.notify_one();
+                    sent += 1;
+                }
+                _ => {}
+            }
+        }
+        let held = waiting
+            .iter()
+            .filter(|notified| holds_notification(notified))
+            .count() as u64;
+        assert_eq!(sent, received + merged + held + u64::from(notify.stored.get()));
+        assert!(received > 1000);
+    }
+
+    fn holds_notification(notified: &Notified<'_>) -> bool {
+        notified
+            .place
+            .is_some_and(|place| notified.notify.line.is_served(place))
     }
 }

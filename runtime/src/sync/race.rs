@@ -26,3 +26,45 @@ pub async fn race<A: Future, B: Future>(first: A, second: B) -> Either<A::Output
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+    use crate::sync::Semaphore;
+    use crate::sync::testing::Wakes;
+
+    #[test]
+    fn the_first_one_ready_wins_and_a_draw_too() {
+        let wakes = Wakes::new();
+        assert_eq!(
+            wakes.poll(&mut pin!(race(ready(1), ready('a')))),
+            Poll::Ready(Either::First(1))
+        );
+        assert_eq!(
+            wakes.poll(&mut pin!(race(pending::<()>(), ready('a')))),
+            Poll::Ready(Either::Second('a'))
+        );
+        assert_eq!(
+            wakes.poll(&mut pin!(race(pending::<()>(), pending::<()>()))),
+            Poll::Pending
+        );
+    }
+
+    #[test]
+    fn the_loser_leaves_the_line_it_stood_in() {
+        let (semaphore, wakes) = (Semaphore::new(1), Wakes::new());
+        let permit = semaphore.try_acquire().expect("free");
+        {
+            let mut racing = pin!(race(semaphore.acquire(), semaphore.acquire()));
+            assert!(wakes.poll(&mut racing).is_pending());
+            drop(permit);
+            assert!(matches!(
+                wakes.poll(&mut racing),
+                Poll::Ready(Either::First(Ok(_)))
+            ));
+        }
+        assert_eq!(semaphore.available(), 1);
+    }
+}
