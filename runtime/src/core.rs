@@ -1,13 +1,14 @@
 //! One core as its own code sees it. Owns the handle and what stands behind it.
 #![forbid(unsafe_code)]
 
+use std::any::{Any, TypeId};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(crate) struct Run {
     pub(crate) blocking: Arc<BlockingPool>,
     pub(crate) cleanup_timeout: Duration,
     pub(crate) ports: SharedPorts,
+    pub(crate) shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 thread_local! {
@@ -271,6 +273,18 @@ impl Core {
     /// Nothing is lost.
     pub fn yield_now(&self) -> YieldNow {
         YieldNow::new(self)
+    }
+
+    /// The one `T` that all cores of the run share, made by the first that asks. For start-up: it takes a lock; keep
+    /// what it gives.
+    ///
+    /// # Panics
+    /// If `T::default` panicked before.
+    #[must_use]
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        let mut shared = self.0.run.shared.lock().expect("T::default did not panic");
+        let value = shared.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        Arc::clone(value).downcast().expect("stored under its own type")
     }
 
     /// This core's buffers.

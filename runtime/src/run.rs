@@ -105,6 +105,7 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
         )),
         cleanup_timeout: config.cleanup_timeout,
         ports: SharedPorts::default(),
+        shared: Mutex::default(),
     };
     Ok((Arc::new(run), ear))
 }

@@ -59,7 +59,8 @@ pub struct ServerConfig {
     pub write_buffer_bytes_max: usize,
     /// Connections of one core. Default 25,000. Then: no more are accepted until one ends.
     pub connections_max: usize,
-    /// Connections of all cores together. Default: no limit of its own. Then: as `connections_max`.
+    /// Connections of all cores and servers of the run together. Default: no limit. Then: as `connections_max`. Cores that
+    /// accept in the same moment may exceed it by one each.
     pub connections_total_max: Option<usize>,
     /// The `Server` field of every answer that has none. Default `ringhttp`; `None` sends no such field.
     pub server_header: Option<HeaderValue>,

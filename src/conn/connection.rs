@@ -322,7 +322,9 @@ impl Connection {
             return Poll::Ready(Err(BodyError::TooLarge));
         }
         loop {
-            match reader.body(wire.input()) {
+            // While a read is under way the unread bytes are lent out: there is nothing to look at.
+            let event = if wire.is_filling() { Ok(BodyEvent::NeedMore) } else { reader.body(wire.input()) };
+            match event {
                 Ok(BodyEvent::Data(data)) => {
                     body.awaits_continue = false;
                     body.bytes += data.len() as u64;

@@ -122,6 +122,11 @@ impl Wire {
         }
     }
 
+    /// Whether a read is under way: the unread bytes are lent to it meanwhile.
+    pub(crate) fn is_filling(&self) -> bool {
+        self.transport.is_reading()
+    }
+
     /// Whether anything is still on its way to the kernel.
     pub(crate) fn is_flushing(&self) -> bool {
         self.transport.is_writing() || !self.output.is_empty()

@@ -21,7 +21,7 @@ pub(super) async fn serve(
     host: Rc<Host>,
     service: Rc<impl Service>,
 ) -> Result<()> {
-    let connections = Rc::new(Connections::default());
+    let connections = Rc::new(Connections::new(core));
     let open = OpenListeners(listeners.into_iter().map(Rc::new).collect());
     let mut loops = Vec::new();
     for listener in &open.0 {
@@ -86,8 +86,8 @@ impl<S: Service> Shared<S> {
     }
 
     async fn wait_for_room(&self) {
-        while self.connections.count() >= self.host.config.connections_max && !self.core.is_stopping() {
-            self.connections.one_ended().await;
+        while !self.connections.have_room(&self.host.config) && !self.core.is_stopping() {
+            self.connections.may_have_room(&self.core).await;
         }
     }
 }

@@ -4,19 +4,30 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ringhttp_runtime::Core;
 use ringhttp_runtime::sync::{Either, Notify, race};
 
-use crate::conn::{CloseReason, Connection, Host, count};
+use crate::conn::{CloseReason, Connection, Host, ServerConfig, count};
+
+/// How often a core that is full because of the others looks whether they have room again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// All connections a core serves for one server.
-#[derive(Default)]
 pub(crate) struct Connections {
     slots: RefCell<Slots>,
     /// Told whenever a connection has ended.
     ended: Notify,
+    /// The connections of all cores.
+    total: Arc<Total>,
 }
+
+/// How many connections the servers of a run have on all their cores.
+#[derive(Default)]
+pub(crate) struct Total(AtomicUsize);
 
 #[derive(Default)]
 struct Slots {
@@ -33,11 +44,28 @@ pub(crate) struct Place {
 }
 
 impl Connections {
+    pub(crate) fn new(core: &Core) -> Self {
+        Self { slots: RefCell::default(), ended: Notify::new(), total: core.shared() }
+    }
+
+    /// Whether one more connection keeps both caps.
+    pub(crate) fn have_room(&self, config: &ServerConfig) -> bool {
+        let total = self.total.0.load(Ordering::Relaxed);
+        self.count() < config.connections_max && config.connections_total_max.is_none_or(|max| total < max)
+    }
+
+    /// Waits until there may be room again. Another core does not tell when one of its connections ends, so that is
+    /// looked at again after a while.
+    pub(crate) async fn may_have_room(&self, core: &Core) {
+        race(self.ended.notified(), core.timers().sleep(LOOK_AGAIN)).await;
+    }
+
     /// Adds a connection.
     pub(crate) fn enter(self: &Rc<Self>, connection: Rc<Connection>) -> Place {
         let host = Rc::clone(&connection.host);
         count(&host.stats.accepted);
         count(&host.stats.active);
+        self.total.0.fetch_add(1, Ordering::Relaxed);
         let mut slots = self.slots.borrow_mut();
         let index = slots.free.pop().unwrap_or_else(|| {
             slots.connections.push(None);
@@ -56,11 +84,6 @@ impl Connections {
     pub(crate) fn count(&self) -> usize {
         let slots = self.slots.borrow();
         slots.connections.len() - slots.free.len()
-    }
-
-    /// Waits until a connection ends.
-    pub(crate) async fn one_ended(&self) {
-        self.ended.notified().await;
     }
 
     fn wake_all(&self) {
@@ -90,6 +113,7 @@ impl Drop for Place {
         let connection = slots.connections[self.index].take();
         drop(slots);
         drop(connection);
+        self.connections.total.0.fetch_sub(1, Ordering::Relaxed);
         let stats = &self.host.stats;
         stats.active.set(stats.active.get() - 1);
         stats.closed.count(self.reason.get());
@@ -111,6 +135,6 @@ pub(crate) async fn drain(core: &Core, host: &Host, connections: &Connections) {
 
 async fn all_ended(connections: &Connections) {
     while connections.count() > 0 {
-        connections.one_ended().await;
+        connections.ended.notified().await;
     }
 }
