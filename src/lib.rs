@@ -41,6 +41,6 @@ pub use crate::conn::{
 };
 pub use crate::error::{Error, Result};
 pub use crate::server::Server;
-pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
 #[cfg(feature = "json")]
 pub use crate::web::Json;
+pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};

@@ -41,7 +41,7 @@ fn soak(driver: Driver, time: Duration) {
     load(address, time, &exchanges);
     thread::sleep(Duration::from_millis(500));
     let after = (open_fds(), resident_kib());
-    println!(
+    eprintln!(
         "{driver:?}: {} exchanges, fds and KiB: {before:?} {warm:?} {after:?}",
         exchanges.load(Ordering::Relaxed)
     );

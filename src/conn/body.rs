@@ -33,8 +33,11 @@ pub(crate) enum Kind {
 /// A body that a function writes while it is sent.
 pub(crate) struct Stream {
     pub(crate) length: Option<u64>,
-    pub(crate) start: Box<dyn FnOnce(BodySender) -> Pin<Box<dyn Future<Output = Result<()>>>>>,
+    pub(crate) start: Start,
 }
+
+type Start = Box<dyn FnOnce(BodySender) -> Writing>;
+type Writing = Pin<Box<dyn Future<Output = Result<()>>>>;
 
 impl Body {
     /// A body of nothing.
@@ -170,7 +173,7 @@ impl RequestBody {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+    pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         self.connection.poll_body(cx, self.cycle, self.bytes_max)
     }
 

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use ringhttp_runtime::listener::Socket;
+use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::{Deadline, Instant, Timers};
 
 use super::body::BodyError;
@@ -111,6 +113,16 @@ pub(crate) enum NoHead {
 }
 
 impl Connection {
+    /// A connection over a socket that was just accepted.
+    pub(crate) fn over_socket(
+        host: Rc<Host>,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+    ) -> Rc<Self> {
+        Self::new(host, Transport::Socket(Stream::from(socket)), peer, local)
+    }
+
     pub(crate) fn new(
         host: Rc<Host>,
         transport: Transport,
@@ -323,7 +335,11 @@ impl Connection {
         }
         loop {
             // While a read is under way the unread bytes are lent out: there is nothing to look at.
-            let event = if wire.is_filling() { Ok(BodyEvent::NeedMore) } else { reader.body(wire.input()) };
+            let event = if wire.is_filling() {
+                Ok(BodyEvent::NeedMore)
+            } else {
+                reader.body(wire.input())
+            };
             match event {
                 Ok(BodyEvent::Data(data)) => {
                     body.awaits_continue = false;

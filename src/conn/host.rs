@@ -24,6 +24,7 @@ pub(crate) struct Host {
     pub(crate) stats: ServerStats,
     stopping: Cell<bool>,
     cut: Cell<bool>,
+    #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
     spare_exchanges: RefCell<Vec<Box<Exchange>>>,
 }
 

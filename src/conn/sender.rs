@@ -67,7 +67,7 @@ impl BodySender {
         self.output.borrow_mut().trailers = Some(trailers);
     }
 
-    fn queue(&mut self, piece: Bytes) -> Result<()> {
+    fn queue(&self, piece: Bytes) -> Result<()> {
         if self.cycle != self.connection.cycle() {
             return Err(Error::internal("the response is over"));
         }

@@ -7,12 +7,10 @@ use std::rc::Rc;
 
 use ringhttp_runtime::Core;
 use ringhttp_runtime::listener::{Accepted, Listener};
-use ringhttp_runtime::stream::Stream;
 
 use super::drain::{Connections, drain};
 use crate::conn::{Connection, Host, Service, serve_connection};
 use crate::error::Result;
-use crate::io::transport::Transport;
 
 /// Serves what the listeners bring until the core stops, then drains.
 pub(super) async fn serve(
@@ -74,8 +72,7 @@ async fn accept_loop<S: Service>(shared: Shared<S>, listener: Rc<Listener>) {
 impl<S: Service> Shared<S> {
     fn start(&self, accepted: Accepted, local: Option<SocketAddr>) {
         let peer = accepted.peer;
-        let stream = Stream::from(accepted.socket);
-        let connection = Connection::new(Rc::clone(&self.host), Transport::Socket(stream), peer, local);
+        let connection = Connection::over_socket(Rc::clone(&self.host), accepted.socket, peer, local);
         let place = self.connections.enter(Rc::clone(&connection));
         let service = Rc::clone(&self.service);
         let task = self.core.spawn("connection", async move {

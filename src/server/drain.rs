@@ -45,7 +45,11 @@ pub(crate) struct Place {
 
 impl Connections {
     pub(crate) fn new(core: &Core) -> Self {
-        Self { slots: RefCell::default(), ended: Notify::new(), total: core.shared() }
+        Self {
+            slots: RefCell::default(),
+            ended: Notify::new(),
+            total: core.shared(),
+        }
     }
 
     /// Whether one more connection keeps both caps.

@@ -44,9 +44,9 @@ impl Server {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn and_bind(mut self, address: &str) -> Result<Self> {
-        let parsed: BindAddress = address.parse().map_err(|error| cannot_bind(address, error))?;
+        let parsed: BindAddress = address.parse().map_err(|error| cannot_bind(address, &error))?;
         let bound = this_core()?.bind(&parsed, &self.config.listener);
-        let bound = bound.map_err(|error| cannot_bind(address, error))?;
+        let bound = bound.map_err(|error| cannot_bind(address, &error))?;
         self.listeners.extend(bound);
         Ok(self)
     }
@@ -123,7 +123,7 @@ fn this_core() -> Result<Core> {
         .ok_or_else(|| Error::internal("a server is bound on a core: inside the closure given to `run`"))
 }
 
-fn cannot_bind(address: &str, error: std::io::Error) -> Error {
+fn cannot_bind(address: &str, error: &std::io::Error) -> Error {
     Error::internal(std::io::Error::new(
         error.kind(),
         format!("cannot listen on {address}: {error}"),

@@ -17,10 +17,10 @@
 mod client;
 #[doc(hidden)]
 pub mod properties;
-#[doc(hidden)]
-pub mod transcript;
 #[cfg(test)]
 mod request;
+#[doc(hidden)]
+pub mod transcript;
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub fn serve<S: 'static>(
     body: impl AsyncFn(TestClient) + Send + Sync,
 ) {
     run_on(Driver::Auto, async |core| {
-        serve_on(&core, ServerConfig::default(), router(), state(), &body).await
+        serve_on(&core, ServerConfig::default(), router(), state(), &body).await;
     });
 }
 

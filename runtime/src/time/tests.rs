@@ -1,3 +1,5 @@
+//! The clock on both drivers, and paused.
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
