@@ -140,31 +140,67 @@ impl Scan {
     }
 }
 
-/// Parses `head`, which [`Scan`] found to be complete. `spare`: an empty map whose memory is used.
+/// A request head without its fields. Those are filled in place: a map is too large to be passed from hand to hand.
+pub(super) struct RequestParts {
+    method: Method,
+    target: Target,
+    version: Version,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    expect_continue: bool,
+    upgrade: bool,
+}
+
+impl RequestParts {
+    #[inline]
+    pub(super) fn with(self, headers: HeaderMap) -> RequestHead {
+        let Self {
+            method,
+            target,
+            version,
+            framing,
+            keep_alive,
+            expect_continue,
+            upgrade,
+        } = self;
+        RequestHead {
+            method,
+            target,
+            version,
+            headers,
+            framing,
+            keep_alive,
+            expect_continue,
+            upgrade,
+        }
+    }
+}
+
+/// Parses `head`, which [`Scan`] found to be complete. `headers`: an empty map to fill.
 #[inline]
 pub(super) fn parse_request(
     head: &Bytes,
     limits: &Limits,
-    spare: &mut Option<HeaderMap>,
-) -> Result<RequestHead, PeerError> {
+    headers: &mut HeaderMap,
+) -> Result<RequestParts, PeerError> {
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
     let few = limits.header_count_max.min(SLOTS);
-    match request_in(head, &mut slots[..few], limits, spare) {
-        Err(PeerError::HeaderCountTooLarge) if limits.header_count_max > SLOTS => {
-            let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max];
-            request_in(head, &mut slots, limits, spare)
-        }
-        result => result,
+    let result = request_in(head, &mut slots[..few], limits, headers);
+    if let Err(PeerError::HeaderCountTooLarge) = result
+        && limits.header_count_max > SLOTS
+    {
+        let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max];
+        return request_in(head, &mut slots, limits, headers);
     }
+    result
 }
 
-#[inline]
 fn request_in<'head>(
     head: &'head Bytes,
     slots: &mut [MaybeUninit<httparse::Header<'head>>],
     limits: &Limits,
-    spare: &mut Option<HeaderMap>,
-) -> Result<RequestHead, PeerError> {
+    headers: &mut HeaderMap,
+) -> Result<RequestParts, PeerError> {
     let mut parsed = httparse::Request::new(&mut []);
     let complete = parsed.parse_with_uninit_headers(head, slots);
     let (Ok(httparse::Status::Complete(_)), Some(method), Some(target), Some(minor)) =
@@ -179,7 +215,7 @@ fn request_in<'head>(
     let target = Target::parse(head.slice_ref(target.as_bytes()), &method)?;
     let version = version(minor);
 
-    let (mut headers, notes) = fill(head, parsed.headers, spare, fields::repeated_in_request)?;
+    let notes = fill(headers, head, parsed.headers, fields::repeated_in_request)?;
     check_host(&notes, version)?;
     if target.form() == TargetForm::Absolute
         && let Some(host) = target.host_value()
@@ -194,11 +230,10 @@ fn request_in<'head>(
         return Err(PeerError::ExpectationUnknown);
     }
     let has_body = !matches!(framing, Framing::Empty | Framing::Length(0));
-    Ok(RequestHead {
+    Ok(RequestParts {
         method,
         target,
         version,
-        headers,
         framing,
         keep_alive: notes.persists(version),
         expect_continue: is_11 && has_body && notes.expect == Expect::Continue,
@@ -243,7 +278,8 @@ fn response_in<'head>(
     let reason = parsed
         .reason
         .map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
-    let (headers, notes) = fill(head, parsed.headers, spare, fields::repeated_in_response)?;
+    let mut headers = spare.take().unwrap_or_default();
+    let notes = fill(&mut headers, head, parsed.headers, fields::repeated_in_response)?;
     let framing = framing::of_response(&notes, version, status, request_method)?;
     let keep_alive = framing != Framing::UntilClose && notes.persists(version);
     Ok(ResponseHead {
@@ -270,19 +306,20 @@ pub(super) fn parse_trailers(lines: &Bytes, limits: &Limits) -> Result<HeaderMap
     {
         return Err(PeerError::TrailerForbidden);
     }
-    fill(lines, parsed, &mut None, |_| None).map(|(trailers, _)| trailers)
+    let mut trailers = HeaderMap::with_capacity(parsed.len());
+    fill(&mut trailers, lines, parsed, |_| None)?;
+    Ok(trailers)
 }
 
-/// Moves the parsed fields into a map, and notes what they say about the message.
+/// Puts the parsed fields into `headers`, and notes what they say about the message.
 #[inline]
 fn fill<'head>(
+    headers: &mut HeaderMap,
     head: &Bytes,
     fields: &[httparse::Header<'head>],
-    spare: &mut Option<HeaderMap>,
     repeated: fn(&str) -> Option<PeerError>,
-) -> Result<(HeaderMap, Notes<'head>), PeerError> {
+) -> Result<Notes<'head>, PeerError> {
     let mut notes = Notes::default();
-    let mut headers = spare.take().unwrap_or_default();
     for field in fields {
         notes.take(field.name, field.value);
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| PeerError::FieldNameInvalid)?;
@@ -294,7 +331,7 @@ fn fill<'head>(
             Err(_) => return Err(PeerError::HeaderCountTooLarge),
         }
     }
-    Ok((headers, notes))
+    Ok(notes)
 }
 
 /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; a repeated one was refused before.

@@ -64,13 +64,20 @@ impl RequestReader {
         spare: &mut Option<HeaderMap>,
     ) -> Result<Option<RequestHead>, PeerError> {
         self.flow.expect_idle()?;
-        let result = self.read_head(input, spare);
-        let head = self.flow.guard(result)?;
-        if let Some(head) = &head {
-            self.empty_lines = 0;
-            self.flow.begin(head.framing, head.keep_alive);
+        let lines = match self.lines(input) {
+            Ok(Some(lines)) => lines,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(self.flow.fail(error)),
+        };
+        let mut headers = spare.take().unwrap_or_default();
+        match head::parse_request(&lines, &self.flow.limits, &mut headers) {
+            Err(error) => Err(self.flow.fail(error)),
+            Ok(parts) => {
+                self.empty_lines = 0;
+                self.flow.begin(parts.framing, parts.keep_alive);
+                Ok(Some(parts.with(headers)))
+            }
         }
-        Ok(head)
     }
 
     /// The next piece of the present body.
@@ -130,11 +137,9 @@ impl RequestReader {
         self.flow.peer_closed(input)
     }
 
-    fn read_head(
-        &mut self,
-        input: &mut BytesMut,
-        spare: &mut Option<HeaderMap>,
-    ) -> Result<Option<RequestHead>, PeerError> {
+    /// The lines of the next head, when they are all there.
+    #[inline]
+    fn lines(&mut self, input: &mut BytesMut) -> Result<Option<Bytes>, PeerError> {
         match input.first() {
             Some(b'A'..=b'Z') => {}
             None => return Ok(None),
@@ -144,12 +149,8 @@ impl RequestReader {
                 }
             }
         }
-        let limits = &self.flow.limits;
-        let Some(end) = self.flow.scan.end(input, &Section::request(limits))? else {
-            return Ok(None);
-        };
-        let head = input.split_to(end).freeze();
-        head::parse_request(&head, limits, spare).map(Some)
+        let end = self.flow.scan.end(input, &Section::request(&self.flow.limits))?;
+        Ok(end.map(|end| input.split_to(end).freeze()))
     }
 
     /// RFC 9112 §2.2: a server ignores at least one empty line before a request. Gives whether a method can follow.
@@ -213,8 +214,9 @@ impl ResponseReader {
         request_method: &Method,
     ) -> Result<Option<ResponseHead>, PeerError> {
         self.flow.expect_idle()?;
-        let result = self.read_head(input, spare, request_method);
-        let head = self.flow.guard(result)?;
+        let head = self
+            .read_head(input, spare, request_method)
+            .map_err(|error| self.flow.fail(error))?;
         if let Some(head) = &head {
             self.follow(head, request_method);
         }
@@ -368,14 +370,12 @@ impl Flow {
         Ok(())
     }
 
-    /// Remembers the error of `result`, if it is one.
-    #[inline]
-    fn guard<T>(&mut self, result: Result<T, PeerError>) -> Result<T, PeerError> {
-        if let Err(error) = result {
-            self.fault = Some(error);
-            self.step(Step::Fault);
-        }
-        result
+    /// Remembers `error` and gives it back.
+    #[cold]
+    fn fail(&mut self, error: PeerError) -> PeerError {
+        self.fault = Some(error);
+        self.step(Step::Fault);
+        error
     }
 
     #[inline]
@@ -401,8 +401,7 @@ impl Flow {
         if self.state != State::Body {
             return Ok(BodyEvent::End);
         }
-        let result = self.decode(input);
-        let event = self.guard(result)?;
+        let event = self.decode(input).map_err(|error| self.fail(error))?;
         match event {
             BodyEvent::Data(_) => self.step(Step::Data),
             BodyEvent::End => self.step(Step::End),
