@@ -47,10 +47,10 @@ async fn bytes(_: &(), request: Request) -> Result<Response> {
 
 /// Runs `body` against `routes` on each driver.
 fn each(body: impl AsyncFn(TestClient) + Send + Sync) {
-    each_with(ServerConfig::default(), body);
+    each_with(&ServerConfig::default(), body);
 }
 
-fn each_with(config: ServerConfig, body: impl AsyncFn(TestClient) + Send + Sync) {
+fn each_with(config: &ServerConfig, body: impl AsyncFn(TestClient) + Send + Sync) {
     each_driver(async |core| serve_on(&core, config.clone(), routes(), (), &body).await);
 }
 
@@ -113,7 +113,7 @@ fn a_request_may_come_byte_by_byte() {
 fn large_bodies_travel_both_ways() {
     let mut config = ServerConfig::default();
     config.body_bytes_max = 64 << 20;
-    each_with(config, async |client| {
+    each_with(&config, async |client| {
         let body: Vec<u8> = (0..20_000_000_u32)
             .map(|n| n.to_le_bytes()[n as usize % 3])
             .collect();
@@ -233,7 +233,7 @@ fn deadlines_hold_on_the_real_clock() {
     config.head_timeout = Duration::from_millis(100);
     config.body_timeout = Duration::from_millis(100);
     config.keep_alive_timeout = Duration::from_millis(200);
-    each_with(config, async |client| {
+    each_with(&config, async |client| {
         assert_eq!(client.raw("").await.receive_all().await, b"", "no head at all");
         let (head, _) = head_and_body(&client.raw("GET / HT").await.receive_all().await);
         assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
@@ -283,7 +283,7 @@ fn a_client_that_never_reads_is_cut_off_and_its_memory_is_bounded() {
 fn connections_beyond_the_cap_wait_until_one_ends() {
     let mut config = ServerConfig::default();
     config.connections_max = 2;
-    each_with(config, async |client| {
+    each_with(&config, async |client| {
         let mut first = client.raw(GET).await;
         let mut second = client.raw(GET).await;
         assert_eq!(first.response(&Method::GET).await.text(), "hello");
@@ -302,7 +302,7 @@ fn connections_beyond_the_cap_wait_until_one_ends() {
 fn the_cap_of_all_cores_is_kept_together() {
     let mut config = ServerConfig::default();
     config.connections_total_max = Some(1);
-    each_with(config, async |client| {
+    each_with(&config, async |client| {
         let mut first = client.raw(GET).await;
         assert_eq!(first.response(&Method::GET).await.text(), "hello");
         let mut second = client.raw(GET).await;
@@ -556,7 +556,7 @@ fn a_body_read_that_loses_a_race_again_and_again_loses_nothing() {
 fn one_connection_that_never_pauses_does_not_starve_the_others() {
     let mut config = ServerConfig::default();
     config.body_bytes_max = u64::MAX;
-    each_with(config, async |client| {
+    each_with(&config, async |client| {
         let mut flood = client
             .raw("POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 400000000\r\n\r\n")
             .await;

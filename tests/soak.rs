@@ -41,15 +41,12 @@ fn soak(driver: Driver, time: Duration) {
     load(address, time, &exchanges);
     thread::sleep(Duration::from_millis(500));
     let after = (open_fds(), resident_kib());
-    eprintln!(
-        "{driver:?}: {} exchanges, fds and KiB: {before:?} {warm:?} {after:?}",
-        exchanges.load(Ordering::Relaxed)
-    );
-    assert!(exchanges.load(Ordering::Relaxed) > 1000, "the load ran");
-    assert!(after.0 <= warm.0 + 4, "descriptors are left: {warm:?} {after:?}");
+    let exchanges = exchanges.load(Ordering::Relaxed);
+    assert!(exchanges > 1000, "{driver:?}: {exchanges} exchanges");
+    assert!(after.0 <= warm.0 + 4, "{driver:?}, {exchanges} exchanges: descriptors are left: {warm:?} {after:?}");
     assert!(
         after.1 <= warm.1 + 32 * 1024,
-        "memory is left: {warm:?} {after:?}"
+        "{driver:?}, {exchanges} exchanges: memory is left: {warm:?} {after:?}"
     );
 
     stop.store(true, Ordering::Relaxed);

@@ -188,6 +188,11 @@ impl RequestBody {
         self.length
     }
 
+    /// Whether it is known already that it is longer than its limit.
+    pub(super) fn exceeds_limit(&self) -> bool {
+        self.length.is_some_and(|length| length > self.bytes_max)
+    }
+
     /// Sets how many bytes may be read, in place of `ServerConfig::body_bytes_max`.
     pub fn set_limit(&mut self, bytes_max: u64) {
         self.bytes_max = bytes_max;

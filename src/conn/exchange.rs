@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode, Version};
 
-use super::body::{Kind, RequestBody, Stream};
+use super::body::{BodyError, Kind, RequestBody, Stream};
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Meanwhile};
 use super::host::count;
@@ -33,6 +33,11 @@ pub(super) async fn write_response(
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
+    if let Kind::Incoming(body) = &response.body.0
+        && body.exceeds_limit()
+    {
+        response = Error::from(BodyError::TooLarge).into();
+    }
     let framing = framing(cycle, &response);
     let close = close_after(connection, cycle, &mut response, framing.head);
     if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
@@ -180,7 +185,7 @@ async fn send_stream(
 /// Passes a request's body through as the response's.
 async fn send_incoming(
     connection: &Rc<Connection>,
-    mut body: RequestBody,
+    body: RequestBody,
     framing: Framing,
 ) -> Result<(), CloseReason> {
     let mut output = BodyOutput::new(framing);

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::rc::Rc;
 
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
@@ -21,7 +22,7 @@ pub(crate) struct Host {
     pub(crate) limits: Limits,
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
-    pub(crate) stats: ServerStats,
+    pub(crate) stats: Rc<ServerStats>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -51,13 +52,13 @@ pub(crate) fn count(cell: &Cell<u64>) {
 }
 
 impl Host {
-    pub(crate) fn new(config: ServerConfig, buffers: BufferPool, timers: Timers) -> Self {
+    pub(crate) fn new(config: ServerConfig, stats: Rc<ServerStats>, buffers: BufferPool, timers: Timers) -> Self {
         Self {
             limits: config.limits(),
             config,
             buffers,
             timers,
-            stats: ServerStats::default(),
+            stats,
             stopping: Cell::new(false),
             cut: Cell::new(false),
             spare_exchanges: RefCell::new(Vec::new()),

@@ -48,7 +48,7 @@ impl Bench {
     fn with_config(config: ServerConfig, service: impl Service) -> Self {
         let timers = Timers::new();
         timers.pause();
-        let host = Rc::new(Host::new(config, BufferPool::new(), timers));
+        let host = Rc::new(Host::new(config, Rc::default(), BufferPool::new(), timers));
         let (near, far) = Duplex::pair();
         let connection = Connection::new(Rc::clone(&host), Transport::Duplex(near), None, None);
         let served = Rc::clone(&connection);
@@ -90,7 +90,7 @@ impl Bench {
         self.received()
     }
 
-    fn received(&mut self) -> String {
+    fn received(&self) -> String {
         String::from_utf8(self.far.received()).expect("text")
     }
 
@@ -592,6 +592,15 @@ fn a_request_body_passes_through_as_the_response() {
 }
 
 #[test]
+fn a_body_over_the_limit_is_not_passed_through() {
+    let mut config = ServerConfig::default();
+    config.body_bytes_max = 4;
+    let mut bench = Bench::with_config(config, async |request: Request| Response::new(request.into_body()));
+    let answer = bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(statuses(&answer), ["413"], "{answer}");
+}
+
+#[test]
 fn trailers_travel_both_ways() {
     let mut bench = Bench::new(async |mut request: Request| {
         while let Ok(Some(_)) = request.chunk().await {}
@@ -732,7 +741,7 @@ fn an_upgraded_connection_keeps_what_came_behind_the_request() {
 fn an_idle_connection_costs_little() {
     assert!(size_of::<Connection>() <= 768, "{}", size_of::<Connection>());
     let buffers = BufferPool::new();
-    let host = Rc::new(Host::new(ServerConfig::default(), buffers, Timers::new()));
+    let host = Rc::new(Host::new(ServerConfig::default(), Rc::default(), buffers, Timers::new()));
     let (near, _far) = Duplex::pair();
     let connection = Connection::new(host, Transport::Duplex(near), None, None);
     let future = serve_connection(connection, &hello);

@@ -74,7 +74,7 @@ impl Duplex {
         self.read = Some(buffer);
     }
 
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, BytesMut)> {
+    pub(crate) fn poll_read(&mut self, cx: &Context<'_>) -> Poll<(io::Result<usize>, BytesMut)> {
         let Some(mut buffer) = self.read.take() else {
             return Poll::Pending;
         };
@@ -105,7 +105,7 @@ impl Duplex {
         self.write = Some(batch);
     }
 
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
+    pub(crate) fn poll_write(&mut self, cx: &Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
         let Some(mut batch) = self.write.take() else {
             return Poll::Pending;
         };
@@ -130,7 +130,7 @@ impl Duplex {
         self.wire.borrow().written
     }
 
-    pub(crate) fn shutdown_write(&mut self) {
+    pub(crate) fn shutdown_write(&self) {
         self.wire.borrow_mut().near_ended = true;
     }
 }

@@ -197,7 +197,7 @@ mod tests {
         let pool = BufferPool::new();
         let mut buffer = ReadBuffer::new(pool);
         for _ in 0..20 {
-            read(&mut buffer, Purpose::More, &[0; 100_000]);
+            read(&mut buffer, Purpose::More, &vec![0; 100_000]);
             drop(buffer.bytes().split());
         }
         assert!(buffer.lend(Purpose::NextHead).capacity() <= LANDING_BYTES_MAX);

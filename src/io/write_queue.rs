@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_large_piece_leaves_as_a_view_between_its_neighbours() {
         let pool = BufferPool::new();
-        let mut queue = WriteQueue::new(pool.clone());
+        let mut queue = WriteQueue::new(pool);
         let large = Bytes::from(vec![7; COPY_BYTES_MAX + 1]);
         queue.buffer().extend_from_slice(b"head");
         queue.push(large.clone());

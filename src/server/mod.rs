@@ -11,7 +11,7 @@ use std::rc::Rc;
 use ringhttp_runtime::Core;
 use ringhttp_runtime::listener::{BindAddress, BoundAddress, Listener};
 
-use crate::conn::{Host, ServerConfig, Service};
+use crate::conn::{Host, ServerConfig, ServerStats, Service};
 use crate::error::{Error, Result};
 
 /// A server on one core, bound but not serving yet.
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 pub struct Server {
     config: ServerConfig,
     listeners: Vec<Listener>,
+    stats: Rc<ServerStats>,
 }
 
 impl Server {
@@ -59,10 +60,7 @@ impl Server {
         config.check().map_err(Error::internal)?;
         this_core()?;
         let listener = Listener::from_std_tcp(listener)?;
-        Ok(Self {
-            config,
-            listeners: vec![listener],
-        })
+        Ok(Self { config, listeners: vec![listener], stats: Rc::default() })
     }
 
     /// Serves an open Unix listener. Give each core its own duplicate (`try_clone`).
@@ -73,10 +71,7 @@ impl Server {
         config.check().map_err(Error::internal)?;
         this_core()?;
         let listener = Listener::from_std_unix(listener)?;
-        Ok(Self {
-            config,
-            listeners: vec![listener],
-        })
+        Ok(Self { config, listeners: vec![listener], stats: Rc::default() })
     }
 
     /// Serves the sockets that systemd passed to the process (`LISTEN_FDS`), on every core that asks.
@@ -86,7 +81,7 @@ impl Server {
     pub fn activated(config: ServerConfig) -> Result<Self> {
         config.check().map_err(Error::internal)?;
         let listeners = this_core()?.bind_systemd()?;
-        Ok(Self { config, listeners })
+        Ok(Self { config, listeners, stats: Rc::default() })
     }
 
     /// Where the server listens, port 0 replaced by the port it got.
@@ -96,6 +91,12 @@ impl Server {
             .iter()
             .map(|listener| listener.local_addr().clone())
             .collect()
+    }
+
+    /// What this core's server counts, now and while it serves.
+    #[must_use]
+    pub fn stats(&self) -> Rc<ServerStats> {
+        Rc::clone(&self.stats)
     }
 
     /// Answers requests by `service` until the run stops, then drains: no more connections, idle ones closed, the others

@@ -281,7 +281,8 @@ fn refused_field_lines() {
 
 #[test]
 fn accepted_field_lines() {
-    const CASES: &[(&[u8], &str, &[&[u8]])] = &[
+    type Case = (&'static [u8], &'static str, &'static [&'static [u8]]);
+    const CASES: &[Case] = &[
         (b"a:b\r\n", "a", &[b"b"]),
         (b"a:\r\n", "a", &[b""]),
         (b"a: \t \r\n", "a", &[b""]),
