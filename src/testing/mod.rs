@@ -47,7 +47,7 @@ pub fn serve<S: 'static>(
     body: impl AsyncFn(TestClient) + Send + Sync,
 ) {
     run_on(Driver::Auto, async |core| {
-        serve_on(&core, ServerConfig::default(), router(), state(), &body).await
+        serve_on(&core, ServerConfig::default(), router(), state(), &body).await;
     });
 }
 
