@@ -17,10 +17,10 @@
 mod client;
 #[doc(hidden)]
 pub mod properties;
-#[doc(hidden)]
-pub mod transcript;
 #[cfg(test)]
 mod request;
+#[doc(hidden)]
+pub mod transcript;
 
 use std::time::Duration;
 
