@@ -1,4 +1,5 @@
 //! Routing: which handler is asked, with which parameters, behind which middleware; and each form a handler may have.
+#![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;

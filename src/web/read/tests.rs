@@ -1,4 +1,5 @@
 //! What readers make of good and hostile input.
+#![forbid(unsafe_code)]
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
