@@ -12,11 +12,7 @@
 //! Without `--bench` (so `cargo test --benches`), or with `--test`, only the program's own parts are checked.
 
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line program reports by printing"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports by printing")]
 
 #[path = "compare/check.rs"]
 mod check;
@@ -123,17 +119,9 @@ fn measure(
             // Another server begins each round: none always follows the same one.
             let index = (turn + round) % measured.len();
             let kind = measured[index].kind;
-            progress(&format!(
-                "{} {}/{}: {}",
-                scenario.name,
-                round + 1,
-                options.rounds,
-                kind.name()
-            ));
+            progress(&format!("{} {}/{}: {}", scenario.name, round + 1, options.rounds, kind.name()));
             let run = run_once(options, binaries, wrk, scenario, kind);
-            measured[index]
-                .runs
-                .push(run.map_err(|problem| format!("{}: {problem}", kind.name()))?);
+            measured[index].runs.push(run.map_err(|problem| format!("{}: {problem}", kind.name()))?);
         }
     }
     progress("");

@@ -60,10 +60,7 @@ fn head_parse(c: &mut Criterion) {
             let mut spare = Some(HeaderMap::with_capacity(32));
             b.iter(|| {
                 refill(&mut input, request);
-                let head = reader
-                    .head(&mut input, &mut spare)
-                    .expect("valid")
-                    .expect("complete");
+                let head = reader.head(&mut input, &mut spare).expect("valid").expect("complete");
                 reader.start_next().expect("no body");
                 black_box(&head);
                 let mut headers = head.headers;
@@ -80,10 +77,7 @@ fn head_parse(c: &mut Criterion) {
         let mut spare = Some(HeaderMap::with_capacity(32));
         b.iter(|| {
             refill(&mut input, RESPONSE);
-            let head = reader
-                .head(&mut input, &mut spare, &Method::GET)
-                .expect("valid")
-                .expect("complete");
+            let head = reader.head(&mut input, &mut spare, &Method::GET).expect("valid").expect("complete");
             reader.start_next().expect("no body");
             black_box(&head);
             let mut headers = head.headers;
@@ -132,14 +126,8 @@ fn head_encode(c: &mut Criterion) {
     group.bench_function("request/small", |b| {
         b.iter(|| {
             out.clear();
-            encode_request_head(
-                &mut out,
-                &Method::GET,
-                "/plaintext",
-                black_box(&headers),
-                Framing::Empty,
-            )
-            .expect("valid");
+            encode_request_head(&mut out, &Method::GET, "/plaintext", black_box(&headers), Framing::Empty)
+                .expect("valid");
             black_box(&out);
         });
     });

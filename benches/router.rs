@@ -62,9 +62,7 @@ impl Api {
 
 fn app() -> Result<App<Api>> {
     let routes = (0..ROUTES).map(|number| format!("/group{}/resource{number}/{{id}}", number % 20));
-    routes
-        .fold(Router::new(), |router, path| router.get(&path, Api::user))
-        .into_service(Api { answer: "ok" })
+    routes.fold(Router::new(), |router, path| router.get(&path, Api::user)).into_service(Api { answer: "ok" })
 }
 
 /// What was measured of some requests.
@@ -117,20 +115,12 @@ fn measure(socket: &mut TcpStream, count: u64) -> Measured {
         read_answers(socket, batch, b"ok");
         left -= batch;
     }
-    socket
-        .write_all(b"GET /measured HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        .expect("the server reads");
+    socket.write_all(b"GET /measured HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the server reads");
     let answer = read_answers(socket, 1, b"");
     let text = answer.rsplit("\r\n\r\n").next().expect("a body");
-    let mut numbers = text
-        .split(' ')
-        .map(|number| number.parse::<u64>().expect("a number"));
+    let mut numbers = text.split(' ').map(|number| number.parse::<u64>().expect("a number"));
     let mut next = || numbers.next().expect("three numbers");
-    let measured = Measured {
-        requests: next(),
-        time: Duration::from_nanos(next()),
-        allocations: next(),
-    };
+    let measured = Measured { requests: next(), time: Duration::from_nanos(next()), allocations: next() };
     assert_eq!(measured.requests, count);
     measured
 }
@@ -158,9 +148,8 @@ fn dispatch(criterion: &mut Criterion) {
         let mut config = RuntimeConfig::default();
         config.cores = Cores::Count(1);
         config.handle_signals = false;
-        let result: Result<()> = ringhttp::run(config, async |core| {
-            serve(core, sender.clone(), Rc::default()).await
-        });
+        let result: Result<()> =
+            ringhttp::run(config, async |core| serve(core, sender.clone(), Rc::default()).await);
         result.expect("the server does not fail");
     });
     let port = port.recv().expect("the server listens");
@@ -169,16 +158,10 @@ fn dispatch(criterion: &mut Criterion) {
     let warm = measure(&mut socket, 1000);
     let allocations = warm.allocations as f64 / warm.requests as f64;
     println!("allocations per dispatch: {allocations}");
-    assert!(
-        allocations <= ALLOCATIONS_MAX,
-        "{allocations} allocations per dispatch"
-    );
+    assert!(allocations <= ALLOCATIONS_MAX, "{allocations} allocations per dispatch");
 
     let mut group = criterion.benchmark_group("router");
-    group
-        .sample_size(20)
-        .warm_up_time(Duration::from_secs(1))
-        .measurement_time(Duration::from_secs(3));
+    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     group.bench_function("dispatch_1_of_300", |bencher| {
         bencher.iter_custom(|count| measure(&mut socket, count).time);
     });

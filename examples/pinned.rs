@@ -3,10 +3,7 @@
 //!
 //! `cargo run --release --example pinned -- --cores 0,1 --driver epoll`
 
-#![expect(
-    clippy::print_stdout,
-    reason = "an example talks to the person who started it"
-)]
+#![expect(clippy::print_stdout, reason = "an example talks to the person who started it")]
 
 mod common;
 
@@ -34,10 +31,7 @@ impl Here {
 /// The server has drained and let go of its state.
 impl Drop for Here {
     fn drop(&mut self) {
-        let cpu = self
-            .core
-            .cpu()
-            .map_or_else(|| "any CPU".to_owned(), |cpu| format!("CPU {cpu}"));
+        let cpu = self.core.cpu().map_or_else(|| "any CPU".to_owned(), |cpu| format!("CPU {cpu}"));
         println!(
             "core {} on {cpu}: {} requests, {:?}",
             self.core.id(),
@@ -50,10 +44,7 @@ impl Drop for Here {
 fn main() -> Result<()> {
     let options = common::Options::from_args();
     ringhttp::run(options.runtime.clone(), async |core| {
-        let here = Here {
-            core: core.clone(),
-            requests: Cell::new(0),
-        };
+        let here = Here { core: core.clone(), requests: Cell::new(0) };
         let routes = Router::new().get("/", Here::whoami).with(Here::counted);
         let server = Server::bind(&options.address, ServerConfig::default())?;
         common::announce(&core, &server, "for i in 1 2 3 4 5 6 7 8; do curl URL/; done");

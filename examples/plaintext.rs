@@ -26,9 +26,7 @@ async fn plaintext(_: &(), _: Request) -> &'static str {
 }
 
 async fn json(_: &(), _: Request) -> Json<Message> {
-    Json(Message {
-        message: "Hello, World!",
-    })
+    Json(Message { message: "Hello, World!" })
 }
 
 async fn user(_: &(), req: Request) -> Result<String> {

@@ -30,12 +30,7 @@ impl Error {
     /// An error that is answered with `status` and the status's own reason as text.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self(Box::new(Inner {
-            status,
-            text: None,
-            source: None,
-            close: false,
-        }))
+        Self(Box::new(Inner { status, text: None, source: None, close: false }))
     }
 
     /// 400, with a text that the client sees.
@@ -112,10 +107,7 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -146,8 +138,6 @@ impl From<ringhttp_runtime::RunError> for Error {
 impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         // After a body that could not be read, nobody knows where the next message begins.
-        Self::new(error.status())
-            .with_text(error.to_string())
-            .with_close()
+        Self::new(error.status()).with_text(error.to_string()).with_close()
     }
 }

@@ -17,11 +17,7 @@ use ringhttp::{
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fn routes() -> Router<()> {
-    Router::new()
-        .get("/", hello)
-        .post("/echo", echo)
-        .post("/length", length)
-        .get("/bytes/{n}", bytes)
+    Router::new().get("/", hello).post("/echo", echo).post("/length", length).get("/bytes/{n}", bytes)
 }
 
 async fn hello(_: &(), _: Request) -> &'static str {
@@ -70,10 +66,7 @@ fn an_answer_has_the_fields_it_should() {
         assert_eq!(lines[0], "HTTP/1.1 200 OK");
         assert_eq!(lines[1], "content-length: 5");
         assert_eq!(lines[2], "content-type: text/plain; charset=utf-8");
-        assert!(
-            lines[3].starts_with("date: ") && lines[3].ends_with(" GMT"),
-            "{head}"
-        );
+        assert!(lines[3].starts_with("date: ") && lines[3].ends_with(" GMT"), "{head}");
         assert_eq!(lines[4], "server: ringhttp");
         assert_eq!(lines.len(), 5, "{head}");
         assert_eq!(body, "hello");
@@ -114,14 +107,8 @@ fn large_bodies_travel_both_ways() {
     let mut config = ServerConfig::default();
     config.body_bytes_max = 64 << 20;
     each_with(&config, async |client| {
-        let body: Vec<u8> = (0..20_000_000_u32)
-            .map(|n| n.to_le_bytes()[n as usize % 3])
-            .collect();
-        let response = client
-            .request(Method::POST, "/echo")
-            .body(body.clone())
-            .send()
-            .await;
+        let body: Vec<u8> = (0..20_000_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+        let response = client.request(Method::POST, "/echo").body(body.clone()).send().await;
         assert_eq!(response.status, StatusCode::OK);
         assert!(response.body == body, "the body came back as it was sent");
         assert_eq!(client.get("/bytes/30000000").await.body.len(), 30_000_000);
@@ -133,17 +120,9 @@ fn a_refused_body_gets_its_answer_although_the_client_still_sends() {
     each(async |client| {
         // Without lingering the connection would be reset, and the answer lost with it.
         for _ in 0..10 {
-            let response = client
-                .request(Method::POST, "/length")
-                .body(vec![b'x'; 5_000_000])
-                .send()
-                .await;
+            let response = client.request(Method::POST, "/length").body(vec![b'x'; 5_000_000]).send().await;
             assert_eq!(response.status, StatusCode::PAYLOAD_TOO_LARGE);
-            let response = client
-                .request(Method::POST, "/nowhere")
-                .body(vec![b'x'; 200_000])
-                .send()
-                .await;
+            let response = client.request(Method::POST, "/nowhere").body(vec![b'x'; 200_000]).send().await;
             assert_eq!(response.status, StatusCode::NOT_FOUND);
         }
     });
@@ -162,23 +141,11 @@ fn hostile_heads_are_refused_and_closed() {
         ("GET / HTTP/1.1\r\nhost: a\r\nx: \0\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nhost: a\r\n folded\r\n\r\n", 400),
         ("GET http://a/#f HTTP/1.1\r\nhost: a\r\n\r\n", 400),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n",
-            400,
-        ),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-            400,
-        ),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +1\r\n\r\n", 400),
-        (
-            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n",
-            501,
-        ),
-        (
-            "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
-            400,
-        ),
+        ("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n", 501),
+        ("POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", 400),
         ("GET / HTTP/2.0\r\nhost: a\r\n\r\n", 505),
         ("GET / HTTP/1.1\r\nhost: a\r\nexpect: a-pony\r\n\r\n", 417),
     ];
@@ -191,38 +158,11 @@ fn hostile_heads_are_refused_and_closed() {
             assert_eq!(connection.receive_all().await, b"", "{head:?}");
         }
         let long = format!("GET /{} HTTP/1.1\r\nhost: a\r\n\r\n", "x".repeat(10_000));
-        assert_eq!(
-            client
-                .raw(long)
-                .await
-                .response(&Method::GET)
-                .await
-                .status
-                .as_u16(),
-            414
-        );
+        assert_eq!(client.raw(long).await.response(&Method::GET).await.status.as_u16(), 414);
         let many = format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200));
-        assert_eq!(
-            client
-                .raw(many)
-                .await
-                .response(&Method::GET)
-                .await
-                .status
-                .as_u16(),
-            431
-        );
+        assert_eq!(client.raw(many).await.response(&Method::GET).await.status.as_u16(), 431);
         let endless = format!("GET / HTTP/1.1\r\nhost: a\r\n{}", "x: y\r\n".repeat(20_000));
-        assert_eq!(
-            client
-                .raw(endless)
-                .await
-                .response(&Method::GET)
-                .await
-                .status
-                .as_u16(),
-            431
-        );
+        assert_eq!(client.raw(endless).await.response(&Method::GET).await.status.as_u16(), 431);
         assert_eq!(client.get("/").await.text(), "hello", "the server still serves");
     });
 }
@@ -241,10 +181,7 @@ fn deadlines_hold_on_the_real_clock() {
         let (head, _) = head_and_body(&client.raw(body).await.receive_all().await);
         assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
         let (head, _) = head_and_body(&client.raw(GET).await.receive_all().await);
-        assert!(
-            head.starts_with("HTTP/1.1 200 "),
-            "kept for a while, then closed: {head}"
-        );
+        assert!(head.starts_with("HTTP/1.1 200 "), "kept for a while, then closed: {head}");
     });
 }
 
@@ -268,10 +205,7 @@ fn a_client_that_never_reads_is_cut_off_and_its_memory_is_bounded() {
             let _connection = client.raw("GET /endless HTTP/1.1\r\nhost: a\r\n\r\n").await;
             time::sleep(Duration::from_millis(200)).await;
             let queued = written.get();
-            assert!(
-                queued > 0 && queued < 64 << 20,
-                "{queued} bytes went into the kernel"
-            );
+            assert!(queued > 0 && queued < 64 << 20, "{queued} bytes went into the kernel");
             time::sleep(Duration::from_millis(600)).await;
             assert_eq!(written.get(), queued, "the writer was dropped");
         })
@@ -331,16 +265,9 @@ fn a_stop_answers_what_is_in_flight_and_what_waits_in_the_backlog() {
                 time::sleep(Duration::from_millis(5)).await;
             }
             stopping.shutdown();
-            assert_eq!(
-                idle.receive_all().await,
-                b"",
-                "an idle connection is closed at once"
-            );
+            assert_eq!(idle.receive_all().await, b"", "an idle connection is closed at once");
             let response = busy.response(&Method::GET).await;
-            assert_eq!(
-                (response.text(), response.header("connection")),
-                ("done", Some("close"))
-            );
+            assert_eq!((response.text(), response.header("connection")), ("done", Some("close")));
             assert_eq!(busy.receive_all().await, b"");
         })
         .await;
@@ -350,20 +277,14 @@ fn a_stop_answers_what_is_in_flight_and_what_waits_in_the_backlog() {
 #[test]
 fn a_unix_socket_serves_like_any_other_and_its_file_goes() {
     each_driver(async |core| {
-        let path = format!(
-            "/tmp/ringhttp-test-{}-{:?}.sock",
-            std::process::id(),
-            core.driver()
-        );
+        let path = format!("/tmp/ringhttp-test-{}-{:?}.sock", std::process::id(), core.driver());
         let server = Server::bind(&format!("unix:{path}"), ServerConfig::default()).expect("bound");
         let here = core.clone();
         let served = core.spawn("server", async move { server.serve(&here, routes(), ()).await });
         let socket = path.clone();
         let answer = core.spawn_blocking(move || {
             let mut stream = UnixStream::connect(socket).expect("connected");
-            stream
-                .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-                .expect("sent");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").expect("sent");
             let mut answer = String::new();
             stream.read_to_string(&mut answer).expect("answered");
             answer
@@ -407,10 +328,7 @@ fn a_config_that_cannot_work_names_its_field() {
         let mut config = ServerConfig::default();
         config.pipelined_requests_max = 0;
         let error = Server::bind("127.0.0.1:0", config).expect_err("refused");
-        assert!(
-            format!("{error:?}").contains("pipelined_requests_max"),
-            "{error:?}"
-        );
+        assert!(format!("{error:?}").contains("pipelined_requests_max"), "{error:?}");
         assert!(Server::bind("nonsense", ServerConfig::default()).is_err());
     });
 }
@@ -537,10 +455,7 @@ fn a_body_read_that_loses_a_race_again_and_again_loses_nothing() {
         });
         serve_on(&core, ServerConfig::default(), routes, (), async |client| {
             let body: String = (0..200).map(|n| format!("{n},")).collect();
-            let head = format!(
-                "POST /racy HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
+            let head = format!("POST /racy HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
             let mut connection = client.raw(head).await;
             for piece in body.as_bytes().chunks(7) {
                 connection.send(piece).await;
@@ -557,9 +472,8 @@ fn one_connection_that_never_pauses_does_not_starve_the_others() {
     let mut config = ServerConfig::default();
     config.body_bytes_max = u64::MAX;
     each_with(&config, async |client| {
-        let mut flood = client
-            .raw("POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 400000000\r\n\r\n")
-            .await;
+        let mut flood =
+            client.raw("POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 400000000\r\n\r\n").await;
         let flooding = async {
             for _ in 0..400 {
                 flood.send(vec![b'x'; 1_000_000]).await;
@@ -606,16 +520,11 @@ async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (
 fn a_handler_that_panics_costs_one_connection_only() {
     each_driver(async |core| {
         let routes =
-            Router::new()
-                .get("/", hello)
-                .get("/panic", async |_: &(), _: Request| -> &'static str {
-                    panic!("on purpose");
-                });
+            Router::new().get("/", hello).get("/panic", async |_: &(), _: Request| -> &'static str {
+                panic!("on purpose");
+            });
         serve_on(&core, ServerConfig::default(), routes, (), async |client| {
-            assert_eq!(
-                client.get("/panic").await.status,
-                StatusCode::INTERNAL_SERVER_ERROR
-            );
+            assert_eq!(client.get("/panic").await.status, StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(client.get("/").await.text(), "hello");
         })
         .await;
@@ -634,10 +543,7 @@ fn a_body_of_known_length_is_streamed_with_it() {
         });
         serve_on(&core, ServerConfig::default(), routes, (), async |client| {
             let response = client.get("/").await;
-            assert_eq!(
-                (response.text(), response.header("content-length")),
-                ("1234567890", Some("10"))
-            );
+            assert_eq!((response.text(), response.header("content-length")), ("1234567890", Some("10")));
         })
         .await;
     });
@@ -655,9 +561,7 @@ fn every_core_answers_on_the_port_that_the_first_one_got() {
         addresses.lock().expect("no panic").push(address);
         let routes = Router::new().get("/", async |core: &Core, _| core.id().to_string());
         let here = core.clone();
-        let served = core.spawn("server", async move {
-            server.serve(&here, routes, here.clone()).await
-        });
+        let served = core.spawn("server", async move { server.serve(&here, routes, here.clone()).await });
         if core.id() == 0 {
             time::sleep(Duration::from_millis(100)).await;
             let seen = RefCell::new(std::collections::HashSet::new());

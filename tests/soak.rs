@@ -43,7 +43,10 @@ fn soak(driver: Driver, time: Duration) {
     let after = (open_fds(), resident_kib());
     let exchanges = exchanges.load(Ordering::Relaxed);
     assert!(exchanges > 1000, "{driver:?}: {exchanges} exchanges");
-    assert!(after.0 <= warm.0 + 4, "{driver:?}, {exchanges} exchanges: descriptors are left: {warm:?} {after:?}");
+    assert!(
+        after.0 <= warm.0 + 4,
+        "{driver:?}, {exchanges} exchanges: descriptors are left: {warm:?} {after:?}"
+    );
     assert!(
         after.1 <= warm.1 + 32 * 1024,
         "{driver:?}, {exchanges} exchanges: memory is left: {warm:?} {after:?}"
@@ -51,11 +54,7 @@ fn soak(driver: Driver, time: Duration) {
 
     stop.store(true, Ordering::Relaxed);
     server.join().expect("no panic").expect("no error");
-    assert!(
-        open_fds() <= before.0 + 2,
-        "the run left descriptors: {before:?} {}",
-        open_fds()
-    );
+    assert!(open_fds() <= before.0 + 2, "the run left descriptors: {before:?} {}", open_fds());
 }
 
 fn serve(driver: Driver, stop: &AtomicBool, address: &mpsc::Sender<SocketAddr>) -> Result<()> {
@@ -69,14 +68,10 @@ fn serve(driver: Driver, stop: &AtomicBool, address: &mpsc::Sender<SocketAddr>) 
         config.head_timeout = Duration::from_millis(300);
         config.body_timeout = Duration::from_millis(300);
         config.linger_timeout = Duration::from_millis(300);
-        let routes = Router::new()
-            .get("/hello", async |_: &(), _| "hello")
-            .post("/echo", echo)
-            .get("/large", large);
+        let routes =
+            Router::new().get("/hello", async |_: &(), _| "hello").post("/echo", echo).get("/large", large);
         let server = Server::bind("127.0.0.1:0", config)?;
-        address
-            .send(server.local_addrs()[0].as_socket().expect("TCP"))
-            .expect("somebody waits");
+        address.send(server.local_addrs()[0].as_socket().expect("TCP")).expect("somebody waits");
         let watched = core.clone();
         let watch = async {
             while !stop.load(Ordering::Relaxed) {
@@ -123,16 +118,12 @@ fn load(address: SocketAddr, time: Duration, exchanges: &Arc<AtomicU64>) {
             })
         })
         .collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().expect("every good request was answered"));
+    threads.into_iter().for_each(|thread| thread.join().expect("every good request was answered"));
 }
 
 fn open(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("accepted");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .expect("set");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
     stream.set_nodelay(true).expect("set");
     stream
 }
@@ -154,12 +145,8 @@ fn play(part: usize, mut stream: TcpStream) -> Option<TcpStream> {
         }
         5 => {
             let head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-            expect(
-                &mut stream,
-                &[&head[..], b"3\r\nabc\r\n0\r\n\r\n"].concat(),
-                b"0\r\n\r\n",
-            )
-            .then_some(stream)
+            expect(&mut stream, &[&head[..], b"3\r\nabc\r\n0\r\n\r\n"].concat(), b"0\r\n\r\n")
+                .then_some(stream)
         }
         // The others end the connection, each in its way.
         6 => {
@@ -187,11 +174,7 @@ fn play(part: usize, mut stream: TcpStream) -> Option<TcpStream> {
             let _ = stream.shutdown(Shutdown::Write);
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer);
-            assert!(
-                answer.ends_with(b"hello"),
-                "{:?}",
-                String::from_utf8_lossy(&answer)
-            );
+            assert!(answer.ends_with(b"hello"), "{:?}", String::from_utf8_lossy(&answer));
             None
         }
     }
@@ -211,19 +194,9 @@ fn expect(stream: &mut TcpStream, request: &[u8], end: &[u8]) -> bool {
             other => panic!("{other:?} behind {:?}", String::from_utf8_lossy(&answer)),
         }
     }
-    let rest = if end.iter().all(|&byte| byte == b'b') {
-        2900
-    } else {
-        0
-    };
-    stream
-        .read_exact(&mut vec![0; rest])
-        .expect("the rest of the body");
-    assert!(
-        answer.starts_with(b"HTTP/1.1 200 "),
-        "{:?}",
-        String::from_utf8_lossy(&answer)
-    );
+    let rest = if end.iter().all(|&byte| byte == b'b') { 2900 } else { 0 };
+    stream.read_exact(&mut vec![0; rest]).expect("the rest of the body");
+    assert!(answer.starts_with(b"HTTP/1.1 200 "), "{:?}", String::from_utf8_lossy(&answer));
     true
 }
 
@@ -241,12 +214,6 @@ fn open_fds() -> usize {
 /// Anonymous memory of this process that is resident.
 fn resident_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("procfs");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("RssAnon:"))
-        .expect("a line of it");
-    line.split_whitespace()
-        .nth(1)
-        .and_then(|number| number.parse().ok())
-        .expect("a number")
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line of it");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }

@@ -20,31 +20,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 const UNSAFE_FILE: &str = "runtime/src/buffer.rs";
 
 /// What the protocol may not know: a runtime, sockets, a clock, shared state.
-const NOT_IN_PROTO: &[&str] = &[
-    "async ",
-    "monoio",
-    "ringhttp_runtime",
-    "std::net",
-    "Instant",
-    "Rc<",
-    "RefCell",
-];
+const NOT_IN_PROTO: &[&str] =
+    &["async ", "monoio", "ringhttp_runtime", "std::net", "Instant", "Rc<", "RefCell"];
 
 fn sources(below: &str) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     collect(&root.join(below), &mut files);
     files.sort();
-    let name = |path: &PathBuf| {
-        path.strip_prefix(root)
-            .expect("below the root")
-            .display()
-            .to_string()
-    };
-    files
-        .iter()
-        .map(|path| (name(path), fs::read_to_string(path).expect("readable")))
-        .collect()
+    let name = |path: &PathBuf| path.strip_prefix(root).expect("below the root").display().to_string();
+    files.iter().map(|path| (name(path), fs::read_to_string(path).expect("readable"))).collect()
 }
 
 fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -63,20 +48,14 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 /// The lines that are code, without those of test modules.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
-    let lines = text[..end]
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim_start()));
+    let lines = text[..end].lines().enumerate().map(|(index, line)| (index + 1, line.trim_start()));
     lines.filter(|(_, line)| !line.starts_with("//"))
 }
 
 /// The layer a file belongs to.
 fn layer(name: &str) -> &str {
     let rest = name.strip_prefix("src/").expect("a source file");
-    rest.split('/')
-        .next()
-        .and_then(|part| part.split('.').next())
-        .expect("a name")
+    rest.split('/').next().and_then(|part| part.split('.').next()).expect("a name")
 }
 
 #[test]
@@ -118,10 +97,7 @@ fn the_protocol_knows_no_runtime() {
 fn the_runtime_knows_no_http() {
     for (name, text) in sources("runtime/src") {
         for (line, code) in code(&text) {
-            assert!(
-                !code.contains("http::") && !code.contains("httparse"),
-                "{name}:{line}: {code}"
-            );
+            assert!(!code.contains("http::") && !code.contains("httparse"), "{name}:{line}: {code}");
         }
     }
 }
@@ -131,9 +107,7 @@ fn unsafe_stands_in_one_file() {
     let files = sources("src").into_iter().chain(sources("runtime/src"));
     for (name, text) in files.filter(|(name, _)| name != UNSAFE_FILE && !name.ends_with("tests.rs")) {
         let unsafe_line = code(&text).find(|(_, line)| {
-            ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait"]
-                .iter()
-                .any(|word| line.contains(word))
+            ["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait"].iter().any(|word| line.contains(word))
         });
         assert_eq!(unsafe_line, None, "{name}");
         let only_lists_modules = name.ends_with("lib.rs") || name.ends_with("mod.rs");

@@ -40,9 +40,7 @@ impl Api {
 
 fn routes() -> Router<Api> {
     let large = Router::new()
-        .post("/echo", async |_: &Api, req: Request| {
-            Response::new(req.into_body())
-        })
+        .post("/echo", async |_: &Api, req: Request| Response::new(req.into_body()))
         .post("/length", async |_: &Api, mut req: Request| -> Result<String> {
             Ok(req.bytes().await?.len().to_string())
         })
@@ -53,9 +51,7 @@ fn routes() -> Router<Api> {
         .get("/asked", async |api: &Api, _| api.asked.get().to_string())
         .post("/text", async |_: &Api, mut req: Request| req.text().await)
         .post("/ignore", async |_: &Api, _| "ignored")
-        .get("/panics", async |_: &Api, req: Request| -> &'static str {
-            panic!("asked to: {}", req.path())
-        })
+        .get("/panics", async |_: &Api, req: Request| -> &'static str { panic!("asked to: {}", req.path()) })
         .get("/stream", async |_: &Api, _| {
             Response::stream(async |mut out| {
                 for number in 0..3 {
@@ -80,12 +76,7 @@ fn requests_are_routed_and_answered() {
     with_api(async |client| {
         let cases = [
             ("GET", "/users/7", 200, "/users/{id} 7"),
-            (
-                "GET",
-                "/users/x",
-                400,
-                "path parameter `id`: invalid digit found in string\n",
-            ),
+            ("GET", "/users/x", 400, "path parameter `id`: invalid digit found in string\n"),
             ("HEAD", "/users/7", 200, ""),
             ("DELETE", "/users/7", 405, "Method Not Allowed\n"),
             ("GET", "/nothing", 404, "Not Found\n"),
@@ -93,19 +84,11 @@ fn requests_are_routed_and_answered() {
         ];
         for (method, path, status, text) in cases {
             let response = client.request(method.parse().unwrap(), path).send().await;
-            assert_eq!(
-                (response.status.as_u16(), response.text()),
-                (status, text),
-                "{method} {path}"
-            );
+            assert_eq!((response.status.as_u16(), response.text()), (status, text), "{method} {path}");
         }
         let refused = client.request(Method::DELETE, "/users/7").send().await;
         assert_eq!(refused.headers[ALLOW], "GET, HEAD, OPTIONS");
-        assert_eq!(
-            client.get("/asked").await.text(),
-            "8",
-            "the middleware sees all of them"
-        );
+        assert_eq!(client.get("/asked").await.text(), "8", "the middleware sees all of them");
     });
 }
 
@@ -113,27 +96,16 @@ fn requests_are_routed_and_answered() {
 fn json_goes_in_and_out() {
     with_api(async |client| {
         let post = |content_type: &str, body: &str| {
-            client
-                .request(Method::POST, "/users")
-                .header("content-type", content_type)
-                .body(body)
-                .send()
+            client.request(Method::POST, "/users").header("content-type", content_type).body(body).send()
         };
         let created = post("application/json", r#"{"name": "ä", "age": 41}"#).await;
-        assert_eq!(
-            (created.status.as_u16(), created.text()),
-            (201, r#"{"name":"ä","age":42}"#)
-        );
+        assert_eq!((created.status.as_u16(), created.text()), (201, r#"{"name":"ä","age":42}"#));
         assert_eq!(created.header("content-type"), Some("application/json"));
         assert_eq!(post("text/plain", "{}").await.status, 415);
         assert_eq!(post("application/json", "{").await.status, 400);
         let wrong = post("application/json", r#"{"name": "a", "age": "b"}"#).await;
         assert_eq!(wrong.status, 422);
-        assert!(
-            wrong.text().starts_with("JSON: `age`: invalid type: string"),
-            "{}",
-            wrong.text()
-        );
+        assert!(wrong.text().starts_with("JSON: `age`: invalid type: string"), "{}", wrong.text());
     });
 }
 
@@ -149,11 +121,7 @@ fn bodies_of_any_size_are_read_up_to_the_limit_of_their_route() {
             ("/text", 1 << 20, 200),
             ("/text", (1 << 20) + 1, 413),
         ] {
-            let response = client
-                .request(Method::POST, path)
-                .body(vec![b'x'; length])
-                .send()
-                .await;
+            let response = client.request(Method::POST, path).body(vec![b'x'; length]).send().await;
             assert_eq!(response.status.as_u16(), status, "{path} {length}");
             if path == "/large/length" && status == 200 {
                 assert_eq!(response.text(), length.to_string());
@@ -166,18 +134,9 @@ fn bodies_of_any_size_are_read_up_to_the_limit_of_their_route() {
 fn a_body_is_sent_back_while_it_comes() {
     with_api(async |client| {
         let body: Bytes = (0..2_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
-        let response = client
-            .request(Method::POST, "/large/echo")
-            .body(body.clone())
-            .send()
-            .await;
+        let response = client.request(Method::POST, "/large/echo").body(body.clone()).send().await;
         assert_eq!(response.status, 200);
-        assert!(
-            response.body == body,
-            "{} bytes of {} came back",
-            response.body.len(),
-            body.len()
-        );
+        assert!(response.body == body, "{} bytes of {} came back", response.body.len(), body.len());
     });
 }
 
@@ -191,16 +150,10 @@ fn a_connection_is_kept_for_the_next_request() {
         let last = "GET /users/3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         let mut connection = client.raw([get, head, post, last].concat()).await;
         assert_eq!(connection.response(&Method::GET).await.text(), "/users/{id} 1");
-        assert_eq!(
-            connection.response(&Method::HEAD).await.header("content-length"),
-            Some("13")
-        );
+        assert_eq!(connection.response(&Method::HEAD).await.header("content-length"), Some("13"));
         assert_eq!(connection.response(&Method::POST).await.text(), "ignored");
         let response = connection.response(&Method::GET).await;
-        assert_eq!(
-            (response.text(), response.header("connection")),
-            ("/users/{id} 3", Some("close"))
-        );
+        assert_eq!((response.text(), response.header("connection")), ("/users/{id} 3", Some("close")));
         assert_eq!(connection.receive_all().await, b"");
     });
 }
@@ -223,10 +176,7 @@ fn a_router_that_contradicts_itself_is_not_served() {
         let router = Router::new().get("/{a}", nothing).get("/{b}", nothing);
         let server = ringhttp::Server::bind("127.0.0.1:0", ServerConfig::default()).unwrap();
         let error = server.serve(&core, router, ()).await.unwrap_err();
-        assert!(
-            format!("{error:?}").contains("GET /{b} (tests/web.rs:"),
-            "{error:?}"
-        );
+        assert!(format!("{error:?}").contains("GET /{b} (tests/web.rs:"), "{error:?}");
     });
 }
 
@@ -242,9 +192,5 @@ fn the_short_form_serves_too() {
 #[test]
 #[should_panic(expected = "assertion `left == right` failed")]
 fn a_test_that_fails_is_seen_to_fail() {
-    testing::serve(
-        Router::new,
-        || (),
-        async |client| assert_eq!(client.get("/").await.status, 200),
-    );
+    testing::serve(Router::new, || (), async |client| assert_eq!(client.get("/").await.status, 200));
 }

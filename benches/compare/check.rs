@@ -22,12 +22,8 @@ pub(crate) fn surface(server: &Server) -> Result<(), Problem> {
             return Err(format!("GET /plaintext: no {field} field"));
         }
     }
-    client
-        .expect("GET", "/plaintext", b"", 200, 13)?
-        .body_is(b"Hello, World!")?;
-    client
-        .expect("GET", "/json", b"", 200, 27)?
-        .body_is(br#"{"message":"Hello, World!"}"#)?;
+    client.expect("GET", "/plaintext", b"", 200, 13)?.body_is(b"Hello, World!")?;
+    client.expect("GET", "/json", b"", 200, 27)?.body_is(br#"{"message":"Hello, World!"}"#)?;
     let user = client.ask("GET", "/users/42", b"")?;
     if user.status != 200 || !user.body.windows(2).any(|two| two == b"42") {
         return Err(format!("GET /users/42: {} without the id", user.status));
@@ -36,9 +32,7 @@ pub(crate) fn surface(server: &Server) -> Result<(), Problem> {
         client.expect("GET", &format!("/bytes/{length}"), b"", 200, length)?;
     }
     for body in [&b"x"[..], &large[..1024]] {
-        client
-            .expect("POST", "/echo", body, 200, body.len())?
-            .body_is(body)?;
+        client.expect("POST", "/echo", body, 200, body.len())?.body_is(body)?;
     }
     let index = client.ask("GET", "/", b"")?;
     if index.status != 200 || index.body.is_empty() {
@@ -56,10 +50,7 @@ pub(crate) fn surface(server: &Server) -> Result<(), Problem> {
     let refused = Client::connect(server.port())?.ask("DELETE", "/", b"")?;
     match refused.field("allow") {
         Some(allow) if refused.status == 405 && allow.contains("GET") => Ok(()),
-        allow => Err(format!(
-            "DELETE /: {} with Allow {allow:?}, expected 405 and GET",
-            refused.status
-        )),
+        allow => Err(format!("DELETE /: {} with Allow {allow:?}, expected 405 and GET", refused.status)),
     }
 }
 
@@ -80,10 +71,7 @@ struct Answer {
 
 impl Answer {
     fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
     fn body_is(&self, expected: &[u8]) -> Result<(), Problem> {
@@ -101,10 +89,7 @@ impl Client {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(text)?;
         stream.set_read_timeout(Some(TIMEOUT)).map_err(text)?;
         stream.set_write_timeout(Some(TIMEOUT)).map_err(text)?;
-        Ok(Self {
-            stream,
-            pending: Vec::new(),
-        })
+        Ok(Self { stream, pending: Vec::new() })
     }
 
     fn expect(
@@ -122,13 +107,8 @@ impl Client {
                 "{method} {path}: {found} and {bytes} bytes, expected {status} and {length}"
             ));
         }
-        if answer
-            .field("connection")
-            .is_some_and(|value| value.eq_ignore_ascii_case("close"))
-        {
-            return Err(format!(
-                "{method} {path}: the server closes, so that wrk would measure connects"
-            ));
+        if answer.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            return Err(format!("{method} {path}: the server closes, so that wrk would measure connects"));
         }
         Ok(answer)
     }
@@ -143,10 +123,7 @@ impl Client {
         // Head and body in one write, as wrk does it.
         request.extend_from_slice(body);
         // A body beyond the socket's buffers is answered while it is sent: write beside the reading.
-        let mut writer = self
-            .stream
-            .try_clone()
-            .map_err(|error| format!("{asked}: {error}"))?;
+        let mut writer = self.stream.try_clone().map_err(|error| format!("{asked}: {error}"))?;
         std::thread::scope(|scope| {
             let written = scope.spawn(move || writer.write_all(&request));
             let answer = self.read_answer(&asked);
@@ -163,18 +140,11 @@ impl Client {
         let head = String::from_utf8_lossy(&head).into_owned();
         let (status, fields) =
             parse_head(&head).ok_or_else(|| format!("{asked}: unreadable head {head:?}"))?;
-        let mut answer = Answer {
-            asked: asked.to_owned(),
-            status,
-            fields,
-            body: Vec::new(),
-        };
+        let mut answer = Answer { asked: asked.to_owned(), status, fields, body: Vec::new() };
         if answer.field("transfer-encoding") == Some("chunked") {
             answer.body = self.read_chunks(asked)?;
         } else {
-            let length = answer
-                .field("content-length")
-                .and_then(|length| length.parse().ok());
+            let length = answer.field("content-length").and_then(|length| length.parse().ok());
             let length: usize = length.ok_or_else(|| format!("{asked}: neither length nor chunks"))?;
             answer.body = self.read_exactly(length, asked)?;
         }
@@ -200,9 +170,7 @@ impl Client {
                 return Ok(self.pending.drain(..at + end.len()).collect());
             }
             if self.pending.len() > LINES_BYTES_MAX {
-                return Err(format!(
-                    "{asked}: no end of the head or line after {LINES_BYTES_MAX} bytes"
-                ));
+                return Err(format!("{asked}: no end of the head or line after {LINES_BYTES_MAX} bytes"));
             }
             self.read_more(asked)?;
         }
@@ -256,10 +224,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Heads and chunk lines, readable and not.
 pub(crate) fn self_check() {
-    let fields = vec![
-        ("content-length".to_owned(), "13".to_owned()),
-        ("server".to_owned(), "a:b".to_owned()),
-    ];
+    let fields =
+        vec![("content-length".to_owned(), "13".to_owned()), ("server".to_owned(), "a:b".to_owned())];
     assert_eq!(
         parse_head("HTTP/1.1 200 OK\r\nContent-Length: 13\r\nServer: a:b\r\n\r\n"),
         Some((200, fields))

@@ -36,10 +36,8 @@ pub(crate) fn measure(binaries: &Binaries, kind: Kind, connections: usize) -> Re
     // What the first request allocates once for all is not the connections' memory.
     drop(Clients::open(binaries, server.port(), 1).map_err(named)?);
     std::thread::sleep(PAUSE);
-    let (files_before, before) = (
-        process::open_files(server.pid())?,
-        process::anonymous_memory(server.pid())?,
-    );
+    let (files_before, before) =
+        (process::open_files(server.pid())?, process::anonymous_memory(server.pid())?);
 
     let clients = Clients::open(binaries, server.port(), connections).map_err(named)?;
     std::thread::sleep(PAUSE);
@@ -47,16 +45,9 @@ pub(crate) fn measure(binaries: &Binaries, kind: Kind, connections: usize) -> Re
     let open = process::open_files(server.pid())?.saturating_sub(files_before);
     drop(clients);
     if open < connections {
-        return Err(named(format!(
-            "only {open} of {connections} connections are open in the server"
-        )));
+        return Err(named(format!("only {open} of {connections} connections are open in the server")));
     }
-    Ok(Idle {
-        kind,
-        connections,
-        before,
-        after,
-    })
+    Ok(Idle { kind, connections, before, after })
 }
 
 /// The table of all servers.
@@ -89,9 +80,7 @@ impl Clients {
         let mut clients = Self(child.map_err(|error| format!("idle_clients: {error}"))?);
         let mut line = String::new();
         if let Some(output) = clients.0.stdout.take() {
-            BufReader::new(output)
-                .read_line(&mut line)
-                .map_err(|error| format!("idle_clients: {error}"))?;
+            BufReader::new(output).read_line(&mut line).map_err(|error| format!("idle_clients: {error}"))?;
         }
         match line.trim() {
             "ready" => Ok(clients),
@@ -113,12 +102,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 /// Known figures and their row.
 pub(crate) fn self_check() {
-    let idle = Idle {
-        kind: Kind::Axum,
-        connections: 100,
-        before: 1 << 20,
-        after: (1 << 20) + 204_800,
-    };
+    let idle = Idle { kind: Kind::Axum, connections: 100, before: 1 << 20, after: (1 << 20) + 204_800 };
     assert!((idle.bytes_per_connection() - 2048.0).abs() < 1e-9);
     let table = render(&[idle]);
     let cells: Vec<_> = table.lines().last().unwrap_or("").split_whitespace().collect();

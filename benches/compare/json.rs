@@ -16,9 +16,7 @@ pub(crate) fn encode(options: &Options, results: &[(&Scenario, Vec<Measured>)], 
         ("server_cpu", options.server_cpu.to_string()),
         ("load_cpu", options.load_cpu.to_string()),
     ]);
-    let scenarios = results
-        .iter()
-        .map(|(scenario, measured)| encode_scenario(scenario, measured));
+    let scenarios = results.iter().map(|(scenario, measured)| encode_scenario(scenario, measured));
     let mut document = object(&[
         ("machine", machine),
         ("settings", settings),
@@ -75,10 +73,7 @@ fn encode_idle(idle: &Idle) -> String {
 }
 
 fn object(members: &[(&str, String)]) -> String {
-    let members: Vec<_> = members
-        .iter()
-        .map(|(name, value)| format!("{}:{value}", string(name)))
-        .collect();
+    let members: Vec<_> = members.iter().map(|(name, value)| format!("{}:{value}", string(name))).collect();
     format!("{{{}}}", members.join(","))
 }
 
@@ -88,11 +83,7 @@ fn array(items: impl Iterator<Item = String>) -> String {
 
 /// JSON has no infinities.
 fn number(value: f64) -> String {
-    if value.is_finite() {
-        format!("{value:.4}")
-    } else {
-        "null".to_owned()
-    }
+    if value.is_finite() { format!("{value:.4}") } else { "null".to_owned() }
 }
 
 fn string(text: &str) -> String {
@@ -112,30 +103,19 @@ fn string(text: &str) -> String {
 
 fn cpu_model() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find(|line| line.starts_with("model name"))
-        .and_then(|line| line.split_once(": "));
-    model.map_or_else(
-        || std::env::consts::ARCH.to_owned(),
-        |(_, model)| model.to_owned(),
-    )
+    let model =
+        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, model)| model.to_owned())
 }
 
 fn kernel() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
 /// Escapes, numbers and the nesting of a whole scenario.
 pub(crate) fn self_check() {
     assert_eq!(string("a\"b\\c\n"), r#""a\"b\\c\u000a""#);
-    assert_eq!(
-        (number(1.5), number(f64::NAN)),
-        ("1.5000".to_owned(), "null".to_owned())
-    );
+    assert_eq!((number(1.5), number(f64::NAN)), ("1.5000".to_owned(), "null".to_owned()));
     let text = encode_scenario(&crate::scenario::SCENARIOS[0], &table::sample());
     assert!(text.starts_with(r#"{"name":"plaintext","path":"/plaintext","connections":64,"servers":[{"name":"floor_epoll","cpu_us":3.3000,"#));
     assert_eq!(text.matches("\"user_us\"").count(), 9);

@@ -63,9 +63,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
                 options.idle = Some(count.map_or(Ok(IDLE_CONNECTIONS), |count| number(name, count))?);
             }
             _ => {
-                let value = rest
-                    .next()
-                    .ok_or_else(|| format!("{name}: unknown, or its value is missing"))?;
+                let value = rest.next().ok_or_else(|| format!("{name}: unknown, or its value is missing"))?;
                 match name {
                     "--rounds" => options.rounds = number(name, value)?,
                     "--seconds" => options.seconds = number(name, value)?,
@@ -133,16 +131,11 @@ fn validate(options: &Options) -> Result<(), Problem> {
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
-    value
-        .parse()
-        .map_err(|_| format!("{name}: {value:?} is not a number that fits"))
+    value.parse().map_err(|_| format!("{name}: {value:?} is not a number that fits"))
 }
 
 fn list<T>(name: &str, value: &str, find: fn(&str) -> Option<T>) -> Result<Vec<T>, Problem> {
-    value
-        .split(',')
-        .map(|item| find(item).ok_or_else(|| format!("{name}: {item:?} is unknown")))
-        .collect()
+    value.split(',').map(|item| find(item).ok_or_else(|| format!("{name}: {item:?} is unknown"))).collect()
 }
 
 const IDLE_CONNECTIONS: usize = 10_000;
@@ -155,42 +148,18 @@ pub(crate) fn self_check() {
     assert!(matches!(parsed(""), Ok(Parsed::SelfCheck)));
     assert!(matches!(parsed("--bench --test"), Ok(Parsed::SelfCheck)));
 
-    let Ok(Parsed::Compare(all)) = parsed("--bench") else {
-        panic!("the defaults are usable")
-    };
-    assert_eq!(
-        (all.rounds, all.seconds, all.server_cpu, all.load_cpu),
-        (3, 3, 0, 1)
-    );
-    assert_eq!(
-        (all.servers.len(), all.scenarios.len()),
-        (Kind::ALL.len(), SCENARIOS.len())
-    );
+    let Ok(Parsed::Compare(all)) = parsed("--bench") else { panic!("the defaults are usable") };
+    assert_eq!((all.rounds, all.seconds, all.server_cpu, all.load_cpu), (3, 3, 0, 1));
+    assert_eq!((all.servers.len(), all.scenarios.len()), (Kind::ALL.len(), SCENARIOS.len()));
     assert_eq!(all.idle, None);
 
     let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --bench";
-    let Ok(Parsed::Compare(some)) = parsed(line) else {
-        panic!("{line} is usable")
-    };
-    assert_eq!(
-        some.servers.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
-        ["hyper", "axum"]
-    );
-    assert_eq!(
-        some.scenarios
-            .iter()
-            .map(|scenario| scenario.name)
-            .collect::<Vec<_>>(),
-        ["json"]
-    );
-    assert_eq!(
-        (some.rounds, some.seconds, some.idle),
-        (5, 2, Some(IDLE_CONNECTIONS))
-    );
+    let Ok(Parsed::Compare(some)) = parsed(line) else { panic!("{line} is usable") };
+    assert_eq!(some.servers.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["hyper", "axum"]);
+    assert_eq!(some.scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>(), ["json"]);
+    assert_eq!((some.rounds, some.seconds, some.idle), (5, 2, Some(IDLE_CONNECTIONS)));
 
-    let Ok(Parsed::Compare(idle)) = parsed("--bench --idle 50") else {
-        panic!("--idle 50 is usable")
-    };
+    let Ok(Parsed::Compare(idle)) = parsed("--bench --idle 50") else { panic!("--idle 50 is usable") };
     assert!(idle.scenarios.is_empty() && idle.idle == Some(50));
 
     for refused in [
@@ -203,9 +172,6 @@ pub(crate) fn self_check() {
         "--what 1",
         "--json",
     ] {
-        assert!(
-            parsed(&format!("--bench {refused}")).is_err(),
-            "{refused} must be refused"
-        );
+        assert!(parsed(&format!("--bench {refused}")).is_err(), "{refused} must be refused");
     }
 }

@@ -47,17 +47,11 @@ impl Scenario {
 /// In the order in which they are measured.
 pub(crate) static SCENARIOS: [Scenario; 9] = [
     Scenario::get("plaintext", 64, "/plaintext"),
-    Scenario {
-        shape: Shape::Pipelined(16),
-        ..Scenario::get("pipelined", 64, "/plaintext")
-    },
+    Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-512", 512, "/plaintext"),
     Scenario::get("json", 64, "/json"),
     Scenario::get("users", 64, "/users/42"),
-    Scenario {
-        shape: Shape::Post(1024),
-        ..Scenario::get("echo-1k", 64, "/echo")
-    },
+    Scenario { shape: Shape::Post(1024), ..Scenario::get("echo-1k", 64, "/echo") },
     Scenario::get("bytes-1k", 64, "/bytes/1024"),
     Scenario::get("bytes-64k", 64, "/bytes/65536"),
     Scenario::get("bytes-1m", 64, "/bytes/1048576"),
@@ -65,11 +59,6 @@ pub(crate) static SCENARIOS: [Scenario; 9] = [
 
 impl Scenario {
     const fn get(name: &'static str, connections: u32, path: &'static str) -> Self {
-        Self {
-            name,
-            connections,
-            path,
-            shape: Shape::Get,
-        }
+        Self { name, connections, path, shape: Shape::Get }
     }
 }

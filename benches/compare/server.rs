@@ -92,20 +92,12 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let ours_target = target.clone().unwrap_or_else(|| root.join("target"));
     // A target directory of its own: the profiles differ.
-    let peers_target = target.map_or_else(
-        || root.join("benches/peers/target"),
-        |target| target.join("peers"),
-    );
+    let peers_target =
+        target.map_or_else(|| root.join("benches/peers/target"), |target| target.join("peers"));
 
     if options.servers.iter().any(|kind| !kind.is_ours()) || options.idle.is_some() {
         cargo(
-            &[
-                "build",
-                "--release",
-                "--locked",
-                "--manifest-path",
-                "benches/peers/Cargo.toml",
-            ],
+            &["build", "--release", "--locked", "--manifest-path", "benches/peers/Cargo.toml"],
             root,
             &peers_target,
         )?;
@@ -115,30 +107,18 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
         Some(path) => path.clone(),
         None => {
             if options.servers.iter().any(|kind| kind.is_ours()) {
-                cargo(
-                    &["build", "--release", "--example", "plaintext"],
-                    root,
-                    &ours_target,
-                )?;
+                cargo(&["build", "--release", "--example", "plaintext"], root, &ours_target)?;
             }
             ours_target.join("release/examples/plaintext")
         }
     };
-    Ok(Binaries {
-        peers: peers_target.join("release"),
-        ours,
-        cpu: options.server_cpu,
-    })
+    Ok(Binaries { peers: peers_target.join("release"), ours, cpu: options.server_cpu })
 }
 
 fn cargo(arguments: &[&str], root: &Path, target: &Path) -> Result<(), Problem> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(root);
+    command.args(arguments).arg("--target-dir").arg(target).current_dir(root);
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("cargo {}: {status}", arguments.join(" "))),
@@ -152,11 +132,7 @@ impl Binaries {
     /// # Errors
     /// It can not be started, ends, or is not ready within [`START_TIMEOUT`].
     pub(crate) fn start(&self, kind: Kind) -> Result<Server, Problem> {
-        let binary = if kind.is_ours() {
-            self.ours.clone()
-        } else {
-            self.peers.join(kind.binary())
-        };
+        let binary = if kind.is_ours() { self.ours.clone() } else { self.peers.join(kind.binary()) };
         let port = free_port()?;
         let child = Command::new(&binary)
             .args(["--port", &port.to_string(), "--cores", &self.cpu.to_string()])
@@ -166,9 +142,7 @@ impl Binaries {
             .spawn()
             .map_err(|error| format!("{}: {error}", binary.display()))?;
         let mut server = Server { child, port };
-        server
-            .wait_until_ready(self.cpu)
-            .map_err(|problem| format!("{}: {problem}", kind.name()))?;
+        server.wait_until_ready(self.cpu).map_err(|problem| format!("{}: {problem}", kind.name()))?;
         Ok(server)
     }
 
@@ -229,10 +203,7 @@ impl Drop for Server {
 fn free_port() -> Result<u16, Problem> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| format!("no free port: {error}"))?;
-    Ok(listener
-        .local_addr()
-        .map_err(|error| format!("no free port: {error}"))?
-        .port())
+    Ok(listener.local_addr().map_err(|error| format!("no free port: {error}"))?.port())
 }
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);

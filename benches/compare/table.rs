@@ -50,10 +50,7 @@ pub(crate) struct Measured {
 
 impl Measured {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            runs: Vec::new(),
-        }
+        Self { kind, runs: Vec::new() }
     }
 
     /// The median of `figure` over the rounds.
@@ -72,13 +69,7 @@ impl Measured {
     ///
     /// Runs of one round are neighbours in time, so that their ratio suffers least from a machine that changes.
     pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
-        median(
-            self.runs
-                .iter()
-                .zip(&other.runs)
-                .map(|(own, other)| own.cpu_us() / other.cpu_us())
-                .collect(),
-        )
+        median(self.runs.iter().zip(&other.runs).map(|(own, other)| own.cpu_us() / other.cpu_us()).collect())
     }
 }
 
@@ -109,9 +100,7 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
     text.push_str(HEADING);
     for server in measured {
         let ratio = |reference: Option<&Measured>| {
-            reference.map_or("-".to_owned(), |reference| {
-                format!("{:.3}", server.ratio_to(reference))
-            })
+            reference.map_or("-".to_owned(), |reference| format!("{:.3}", server.ratio_to(reference)))
         };
         let _infallible = write!(
             text,
@@ -144,11 +133,7 @@ fn best(measured: &[Measured], wanted: fn(Kind) -> bool) -> Option<&Measured> {
 }
 
 fn micros(value: f64) -> String {
-    if value.is_nan() {
-        "-".to_owned()
-    } else {
-        format!("{value:.0}")
-    }
+    if value.is_nan() { "-".to_owned() } else { format!("{value:.0}") }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -167,36 +152,15 @@ const HEADING: &str = "server          CPU µs/rq     user   system   spread    
 pub(crate) fn sample() -> Vec<Measured> {
     let runs = |cpu: [f64; 3]| {
         let run = |us| {
-            let load = Load {
-                requests: 1e5,
-                seconds: 2.5,
-                p50_us: 400.0,
-                p99_us: 900.0,
-                socket_errors: 0,
-            };
-            Run::new(
-                CpuTime {
-                    user: us * 0.25e8,
-                    system: us * 0.75e8,
-                },
-                &load,
-            )
+            let load = Load { requests: 1e5, seconds: 2.5, p50_us: 400.0, p99_us: 900.0, socket_errors: 0 };
+            Run::new(CpuTime { user: us * 0.25e8, system: us * 0.75e8 }, &load)
         };
         cpu.map(run).to_vec()
     };
     vec![
-        Measured {
-            kind: Kind::FloorEpoll,
-            runs: runs([3.0, 3.3, 6.0]),
-        },
-        Measured {
-            kind: Kind::Hyper,
-            runs: runs([4.5, 3.3, 9.0]),
-        },
-        Measured {
-            kind: Kind::HyperFlush,
-            runs: runs([4.0, 4.0, 4.0]),
-        },
+        Measured { kind: Kind::FloorEpoll, runs: runs([3.0, 3.3, 6.0]) },
+        Measured { kind: Kind::Hyper, runs: runs([4.5, 3.3, 9.0]) },
+        Measured { kind: Kind::HyperFlush, runs: runs([4.0, 4.0, 4.0]) },
     ]
 }
 
@@ -220,19 +184,7 @@ pub(crate) fn self_check() {
     let cells: Vec<_> = rows[2].split_whitespace().collect();
     assert_eq!(
         cells,
-        [
-            "floor_epoll",
-            "3.300",
-            "0.825",
-            "2.475",
-            "90.9%",
-            "40000",
-            "13%",
-            "400",
-            "900",
-            "1.000",
-            "0.825"
-        ]
+        ["floor_epoll", "3.300", "0.825", "2.475", "90.9%", "40000", "13%", "400", "900", "1.000", "0.825"]
     );
     assert_eq!(rows[1].chars().count(), rows[2].chars().count());
 }

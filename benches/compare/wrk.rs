@@ -32,9 +32,7 @@ impl Wrk {
         for (program, package) in [("wrk", "wrk"), ("taskset", "util-linux")] {
             // wrk has no option that ends it well; being startable is all that is asked.
             if Command::new(program).arg("--version").output().is_err() {
-                return Err(format!(
-                    "{program} is missing; on Debian: apt-get install {package}"
-                ));
+                return Err(format!("{program} is missing; on Debian: apt-get install {package}"));
             }
         }
         let scripts = std::env::temp_dir().join(format!("ringhttp-compare-{}", std::process::id()));
@@ -49,9 +47,7 @@ impl Wrk {
     pub(crate) fn run(&self, scenario: &Scenario, port: u16, seconds: u32) -> Result<Load, Problem> {
         let mut command = Command::new("taskset");
         command.args(["-c", &self.cpu.to_string(), "wrk", "--latency", "-t1"]);
-        command
-            .arg(format!("-c{}", scenario.connections))
-            .arg(format!("-d{seconds}s"));
+        command.arg(format!("-c{}", scenario.connections)).arg(format!("-d{seconds}s"));
         if let Some(script) = scenario.script() {
             let path = self.scripts.join(format!("{}.lua", scenario.name));
             std::fs::write(&path, script).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -68,10 +64,7 @@ impl Wrk {
             ));
         }
         if report.contains("Non-2xx") {
-            return Err(format!(
-                "{}: the server refused requests\n{report}",
-                scenario.name
-            ));
+            return Err(format!("{}: the server refused requests\n{report}", scenario.name));
         }
         match parse(&report) {
             Some(load) if load.requests > 0.0 => Ok(load.usable(scenario.shape)),
@@ -85,11 +78,7 @@ impl Load {
     /// Without the percentiles of a pipelined run: wrk reports zeros there, whatever the server did.
     fn usable(self, shape: Shape) -> Self {
         match shape {
-            Shape::Pipelined(_) => Self {
-                p50_us: f64::NAN,
-                p99_us: f64::NAN,
-                ..self
-            },
+            Shape::Pipelined(_) => Self { p50_us: f64::NAN, p99_us: f64::NAN, ..self },
             Shape::Get | Shape::Post(_) => self,
         }
     }
@@ -111,18 +100,13 @@ fn parse(report: &str) -> Option<Load> {
     };
     let (requests, rest) = lines.find_map(|line| line.split_once(" requests in "))?;
     let seconds = parse_microseconds(rest.split(',').next()?)? / 1e6;
-    let errors = lines
-        .find_map(|line| line.strip_prefix("Socket errors:"))
-        .unwrap_or("");
+    let errors = lines.find_map(|line| line.strip_prefix("Socket errors:")).unwrap_or("");
     Some(Load {
         requests: requests.parse().ok()?,
         seconds,
         p50_us: percentile("50%")?,
         p99_us: percentile("99%")?,
-        socket_errors: errors
-            .split([' ', ','])
-            .filter_map(|word| word.parse::<u64>().ok())
-            .sum(),
+        socket_errors: errors.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok()).sum(),
     })
 }
 
@@ -146,25 +130,10 @@ pub(crate) fn self_check() {
     let report = "Running 3s test @ http://127.0.0.1:1/\n  1 threads and 64 connections\n  Thread Stats   Avg\n\
         \x20   Latency   412.69us   50.00us   1.61ms   75.00%\n  Latency Distribution\n     50%  410.50us\n\
         \x20    75%  420.00us\n     90%  1.00ms\n     99%  1.25ms\n  445561 requests in 3.10s, 54.39MB read\n";
-    let load = Load {
-        requests: 445_561.0,
-        seconds: 3.1,
-        p50_us: 410.5,
-        p99_us: 1250.0,
-        socket_errors: 0,
-    };
-    assert_eq!(
-        parse(&format!("{report}Requests/sec: 143729.35\n")),
-        Some(load.clone())
-    );
+    let load = Load { requests: 445_561.0, seconds: 3.1, p50_us: 410.5, p99_us: 1250.0, socket_errors: 0 };
+    assert_eq!(parse(&format!("{report}Requests/sec: 143729.35\n")), Some(load.clone()));
     let errors = "  Socket errors: connect 0, read 3, write 1, timeout 2\n";
-    assert_eq!(
-        parse(&format!("{report}{errors}")),
-        Some(Load {
-            socket_errors: 6,
-            ..load
-        })
-    );
+    assert_eq!(parse(&format!("{report}{errors}")), Some(Load { socket_errors: 6, ..load }));
     assert_eq!(parse("unable to connect to 127.0.0.1:1 Connection refused"), None);
     let sample = parse(report).expect("parsed above");
     assert!(sample.clone().usable(Shape::Pipelined(16)).p99_us.is_nan());

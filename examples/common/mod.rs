@@ -32,10 +32,7 @@ impl Options {
     }
 
     fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
-            address: "127.0.0.1:8080".to_owned(),
-            runtime: RuntimeConfig::default(),
-        };
+        let mut options = Self { address: "127.0.0.1:8080".to_owned(), runtime: RuntimeConfig::default() };
         while let Some(name) = args.next() {
             if name == "--help" || name == "-h" {
                 println!("{USAGE}");
@@ -66,10 +63,7 @@ pub(crate) fn announce(core: &Core, server: &Server, try_this: &str) {
     println!("{}", core.report());
     for address in server.local_addrs() {
         println!("url      http://{address}/");
-        println!(
-            "try      {}",
-            try_this.replace("URL", &format!("http://{address}"))
-        );
+        println!("try      {}", try_this.replace("URL", &format!("http://{address}")));
     }
     println!("stop     Ctrl-C");
 }
@@ -78,16 +72,8 @@ fn parse_cores(list: &str) -> Result<Vec<usize>, String> {
     let mut cores = Vec::new();
     for part in list.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| {
-            text.trim()
-                .parse::<usize>()
-                .map_err(|_| format!("`{text}` is no CPU id"))
-        };
+        let number = |text: &str| text.trim().parse::<usize>().map_err(|_| format!("`{text}` is no CPU id"));
         cores.extend(number(first)?..=number(last)?);
     }
-    if cores.is_empty() {
-        Err(format!("`{list}` names no CPU"))
-    } else {
-        Ok(cores)
-    }
+    if cores.is_empty() { Err(format!("`{list}` names no CPU")) } else { Ok(cores) }
 }

@@ -135,27 +135,16 @@ impl BlockingPool {
         let (sender, reply) = Reply::new(core);
         let job: Job = Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(call)).map_err(|_| Lost::Panicked);
-            let end = if result.is_ok() {
-                Ok(())
-            } else {
-                Err(Lost::Panicked)
-            };
+            let end = if result.is_ok() { Ok(()) } else { Err(Lost::Panicked) };
             sender.send(result);
             end
         });
-        if self.enqueue(job) {
-            Blocking(Queued::Waiting(reply))
-        } else {
-            Blocking(Queued::Refused)
-        }
+        if self.enqueue(job) { Blocking(Queued::Waiting(reply)) } else { Blocking(Queued::Refused) }
     }
 
     pub(crate) fn stats(&self) -> BlockingStats {
         let state = lock(&self.state);
-        BlockingStats {
-            queued: state.queue.len(),
-            ..state.stats
-        }
+        BlockingStats { queued: state.queue.len(), ..state.stats }
     }
 
     /// Waits until everything queued is done, as long as `patience` gives time; what has not started then is dropped, and
@@ -189,9 +178,8 @@ impl BlockingPool {
         }
         if needs_thread && state.stats.threads < self.threads_max {
             let pool = Arc::clone(self);
-            let started = thread::Builder::new()
-                .name("ringhttp-blocking".to_owned())
-                .spawn(move || pool.work());
+            let started =
+                thread::Builder::new().name("ringhttp-blocking".to_owned()).spawn(move || pool.work());
             if started.is_ok() {
                 state.stats.threads += 1;
             } else if state.stats.threads == 0 {
@@ -243,10 +231,7 @@ impl BlockingPool {
 }
 
 fn wait<'a>(condvar: &Condvar, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
-    condvar
-        .wait_timeout(state, time)
-        .unwrap_or_else(PoisonError::into_inner)
-        .0
+    condvar.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0
 }
 
 // How late the end of a run may notice that its patience was cut short.

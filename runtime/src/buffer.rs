@@ -59,11 +59,7 @@ impl BufferPool {
     /// Takes an empty buffer with at least `bytes` of room: a pooled one where that is enough, a new one otherwise.
     #[must_use]
     pub fn take_at_least(&self, bytes: usize) -> BytesMut {
-        if bytes <= POOLED_BYTES {
-            self.take()
-        } else {
-            BytesMut::with_capacity(bytes)
-        }
+        if bytes <= POOLED_BYTES { self.take() } else { BytesMut::with_capacity(bytes) }
     }
 
     /// Gives a buffer back. It is kept only if nobody else holds a view of it and it has the pool's size; what it held
@@ -95,9 +91,7 @@ impl BufferPool {
 
 impl fmt::Debug for BufferPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BufferPool")
-            .field("free", &self.free_count())
-            .finish_non_exhaustive()
+        f.debug_struct("BufferPool").field("free", &self.free_count()).finish_non_exhaustive()
     }
 }
 
@@ -154,11 +148,7 @@ impl Chunks {
     pub fn new(mut chunks: Vec<Bytes>) -> Self {
         // A write of nothing but empty slices would report 0, which means an error.
         chunks.retain(|chunk| !chunk.is_empty());
-        Self {
-            chunks,
-            first: 0,
-            iovecs: Vec::new(),
-        }
+        Self { chunks, first: 0, iovecs: Vec::new() }
     }
 
     /// Bytes not written yet.
@@ -171,10 +161,12 @@ impl Chunks {
     pub(crate) fn describe(&mut self) {
         let next = self.chunks[self.first..].iter().take(IOVEC_COUNT_MAX);
         self.iovecs.clear();
-        self.iovecs.extend(next.map(|chunk| libc::iovec {
-            iov_base: chunk.as_ptr().cast_mut().cast(),
-            iov_len: chunk.len(),
-        }));
+        self.iovecs.extend(
+            next.map(|chunk| libc::iovec {
+                iov_base: chunk.as_ptr().cast_mut().cast(),
+                iov_len: chunk.len(),
+            }),
+        );
     }
 
     /// Drops the first `written` bytes, and with them the views that are written whole.
@@ -217,9 +209,7 @@ pub(crate) fn socket_fd(socket: &Socket) -> BorrowedFd<'_> {
 
 impl fmt::Debug for Chunks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunks")
-            .field("remaining", &self.remaining())
-            .finish_non_exhaustive()
+        f.debug_struct("Chunks").field("remaining", &self.remaining()).finish_non_exhaustive()
     }
 }
 

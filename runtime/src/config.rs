@@ -63,10 +63,7 @@ impl RuntimeConfig {
         if !(RING_ENTRIES_MIN..=RING_ENTRIES_MAX).contains(&self.ring_entries) {
             return Err(RunError::config(
                 "ring_entries",
-                format!(
-                    "{} is not in {RING_ENTRIES_MIN}..={RING_ENTRIES_MAX}",
-                    self.ring_entries
-                ),
+                format!("{} is not in {RING_ENTRIES_MIN}..={RING_ENTRIES_MAX}", self.ring_entries),
             ));
         }
         if self.blocking_threads_max == 0 {
@@ -114,10 +111,9 @@ impl FromStr for Driver {
             "auto" => Ok(Self::Auto),
             "io_uring" => Ok(Self::IoUring),
             "epoll" => Ok(Self::Epoll),
-            other => Err(RunError::config(
-                "driver",
-                format!("`{other}` is none of auto, io_uring and epoll"),
-            )),
+            other => {
+                Err(RunError::config("driver", format!("`{other}` is none of auto, io_uring and epoll")))
+            }
         }
     }
 }

@@ -239,9 +239,7 @@ impl Core {
         F: AsyncFnOnce(Self) -> T + Clone + Send + 'static,
         T: Send + 'static,
     {
-        let calls: Vec<_> = (0..self.count())
-            .map(|core| self.invoke_on(core, call.clone()))
-            .collect();
+        let calls: Vec<_> = (0..self.count()).map(|core| self.invoke_on(core, call.clone())).collect();
         let mut results = Vec::with_capacity(calls.len());
         for call in calls {
             results.push(call.await?);
@@ -283,9 +281,7 @@ impl Core {
     #[must_use]
     pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
         let mut shared = self.0.run.shared.lock().expect("T::default did not panic");
-        let value = shared
-            .entry(TypeId::of::<T>())
-            .or_insert_with(|| Arc::new(T::default()));
+        let value = shared.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
         Arc::clone(value).downcast().expect("stored under its own type")
     }
 
@@ -399,10 +395,7 @@ impl Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
-            .field("id", &self.id())
-            .field("cpu", &self.cpu())
-            .finish_non_exhaustive()
+        f.debug_struct("Core").field("id", &self.id()).field("cpu", &self.cpu()).finish_non_exhaustive()
     }
 }
 

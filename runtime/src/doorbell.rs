@@ -33,10 +33,7 @@ pub(crate) struct Doorbell {
 impl Core {
     /// Makes this the current core of its thread and starts its doorbell.
     pub(crate) fn open(&self) -> io::Result<JoinHandle<()>> {
-        let clapper = self
-            .mailbox()
-            .take_clapper()
-            .ok_or(io::ErrorKind::AlreadyExists)?;
+        let clapper = self.mailbox().take_clapper().ok_or(io::ErrorKind::AlreadyExists)?;
         // io_uring takes a non-blocking socket to mean that a read must not wait.
         clapper.set_nonblocking(self.driver() == DriverKind::Epoll)?;
         let clapper = UnixStream::from_std(clapper)?;
@@ -91,11 +88,7 @@ pub struct YieldNow {
 
 impl YieldNow {
     pub(crate) fn new(core: &Core) -> Self {
-        Self {
-            core: core.clone(),
-            waits: false,
-            turn: 0,
-        }
+        Self { core: core.clone(), waits: false, turn: 0 }
     }
 }
 
@@ -112,11 +105,7 @@ impl Future for YieldNow {
             self.turn = turns;
         }
         // Stored again at each poll: the task may have been woken for another reason, or be polled by another task.
-        self.core
-            .doorbell()
-            .yielders
-            .borrow_mut()
-            .push(cx.waker().clone());
+        self.core.doorbell().yielders.borrow_mut().push(cx.waker().clone());
         self.core.mailbox().ring();
         Poll::Pending
     }

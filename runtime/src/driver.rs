@@ -75,11 +75,7 @@ impl fmt::Display for KernelReport {
             match refusal {
                 None => writeln!(f, "ring     {flags}: in use")?,
                 Some(errno) => {
-                    writeln!(
-                        f,
-                        "ring     {flags}: refused, {}",
-                        io::Error::from_raw_os_error(*errno)
-                    )?;
+                    writeln!(f, "ring     {flags}: refused, {}", io::Error::from_raw_os_error(*errno))?;
                 }
             }
         }
@@ -92,12 +88,7 @@ impl fmt::Display for KernelReport {
             }
         }
         let limit = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
-        write!(
-            f,
-            "\nlimits   {} fds, {} bytes locked",
-            limit(self.fd_limit),
-            limit(self.memlock_limit)
-        )
+        write!(f, "\nlimits   {} fds, {} bytes locked", limit(self.fd_limit), limit(self.memlock_limit))
     }
 }
 
@@ -148,22 +139,15 @@ impl DriverChoice {
     /// Chooses by the configuration, then the environment, then what the kernel allows.
     pub(crate) fn make(config: &RuntimeConfig) -> Result<Self, RunError> {
         let (asked, who) = asked_driver(config.driver)?;
-        let mut choice = Self {
-            ring: None,
-            entries: config.ring_entries,
-            reason: who.to_owned(),
-            rings: Vec::new(),
-        };
+        let mut choice =
+            Self { ring: None, entries: config.ring_entries, reason: who.to_owned(), rings: Vec::new() };
         if asked == Driver::Epoll {
             return Ok(choice);
         }
         match choice.probe_rings() {
             Ok(flags) => choice.ring = Some(flags),
             Err(source) if asked == Driver::IoUring => {
-                return Err(RunError::DriverUnavailable {
-                    driver: "io_uring",
-                    source,
-                });
+                return Err(RunError::DriverUnavailable { driver: "io_uring", source });
             }
             Err(source) => choice.reason = format!("io_uring is not available: {source}"),
         }
@@ -171,11 +155,7 @@ impl DriverChoice {
     }
 
     pub(crate) fn kind(&self) -> DriverKind {
-        if self.ring.is_some() {
-            DriverKind::IoUring
-        } else {
-            DriverKind::Epoll
-        }
+        if self.ring.is_some() { DriverKind::IoUring } else { DriverKind::Epoll }
     }
 
     /// Builds the driver on this thread and runs `future` on it to its end.
@@ -205,8 +185,7 @@ impl DriverChoice {
                     return Ok(flags);
                 }
                 Err(error) => {
-                    self.rings
-                        .push((flags, error.raw_os_error().or(Some(Errno::NOSYS.raw_os_error()))));
+                    self.rings.push((flags, error.raw_os_error().or(Some(Errno::NOSYS.raw_os_error()))));
                     refusal = error;
                 }
             }
@@ -226,10 +205,9 @@ fn asked_driver(configured: Driver) -> Result<(Driver, &'static str), RunError> 
     match name.parse() {
         Ok(Driver::Auto) => Ok((Driver::Auto, "the kernel allows it")),
         Ok(driver) => Ok((driver, "asked for by RINGHTTP_DRIVER")),
-        Err(_) => Err(RunError::config(
-            DRIVER_VARIABLE,
-            format!("`{name}` is none of auto, io_uring and epoll"),
-        )),
+        Err(_) => {
+            Err(RunError::config(DRIVER_VARIABLE, format!("`{name}` is none of auto, io_uring and epoll")))
+        }
     }
 }
 
@@ -240,10 +218,7 @@ fn probe_ring(flags: RingFlags, entries: u32) -> io::Result<()> {
     if OPCODES.iter().all(|code| probe.is_supported(*code)) {
         return Ok(());
     }
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the kernel lacks operations of io_uring that are needed",
-    ))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel lacks operations of io_uring that are needed"))
 }
 
 const DRIVER_VARIABLE: &str = "RINGHTTP_DRIVER";

@@ -46,10 +46,7 @@ pub enum RunError {
 
 impl RunError {
     pub(crate) fn config(field: &'static str, reason: impl Into<String>) -> Self {
-        Self::Config {
-            field,
-            reason: reason.into(),
-        }
+        Self::Config { field, reason: reason.into() }
     }
 
     pub(crate) fn setup(what: &'static str) -> impl FnOnce(io::Error) -> Self {

@@ -178,11 +178,7 @@ pub struct Reached {
 
 impl Reached {
     pub(crate) fn new(core: &Core, event: fn(&Life) -> &Event) -> Self {
-        Self {
-            core: core.clone(),
-            event,
-            key: None,
-        }
+        Self { core: core.clone(), event, key: None }
     }
 }
 
@@ -212,9 +208,7 @@ impl Drop for Reached {
 impl fmt::Debug for Reached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let happened = (self.event)(self.core.life()).has_happened();
-        f.debug_struct("Reached")
-            .field("happened", &happened)
-            .finish_non_exhaustive()
+        f.debug_struct("Reached").field("happened", &happened).finish_non_exhaustive()
     }
 }
 
@@ -233,10 +227,7 @@ impl Supervisor {
         watchdog: Option<Watchdog>,
         handle_signals: bool,
     ) -> Result<Self, RunError> {
-        let commands = control
-            .supervisor
-            .try_clone()
-            .map_err(RunError::setup("the supervisor's socket"))?;
+        let commands = control.supervisor.try_clone().map_err(RunError::setup("the supervisor's socket"))?;
         let signals = if handle_signals {
             Some(Signals::register(&commands).map_err(RunError::setup("the signal handlers"))?)
         } else {
@@ -246,11 +237,7 @@ impl Supervisor {
             .name("ringhttp-watch".to_owned())
             .spawn(move || supervise(&control, ear, watchdog))
             .map_err(RunError::setup("the supervisor's thread"))?;
-        Ok(Self {
-            thread,
-            commands,
-            signals,
-        })
+        Ok(Self { thread, commands, signals })
     }
 
     /// Ends the thread and gives the signals back.
@@ -264,10 +251,7 @@ impl Supervisor {
 fn supervise(control: &Control, mut ear: UnixStream, mut watchdog: Option<Watchdog>) {
     let mut commands = [0; 16];
     loop {
-        if ear
-            .set_read_timeout(next_look(control, watchdog.as_ref()))
-            .is_err()
-        {
+        if ear.set_read_timeout(next_look(control, watchdog.as_ref())).is_err() {
             return;
         }
         match ear.read(&mut commands) {
@@ -302,18 +286,11 @@ fn next_look(control: &Control, watchdog: Option<&Watchdog>) -> Option<Duration>
     let until_deadline = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let until_look = watchdog.map(Watchdog::interval);
     // A socket refuses a timeout of zero.
-    [until_deadline, until_look]
-        .into_iter()
-        .flatten()
-        .min()
-        .map(|time| time.max(Duration::from_millis(1)))
+    [until_deadline, until_look].into_iter().flatten().min().map(|time| time.max(Duration::from_millis(1)))
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }
 
 /// SIGINT and SIGTERM, as long as a run wants them. Several runs at once all hear them.
@@ -336,9 +313,7 @@ impl Signals {
         // From here on dropping the value takes everything back.
         let mut signals = Self(Vec::new());
         for signal in [SIGINT, SIGTERM] {
-            signals
-                .0
-                .push(low_level::pipe::register(signal, supervisor.try_clone()?)?);
+            signals.0.push(low_level::pipe::register(signal, supervisor.try_clone()?)?);
         }
         Ok(signals)
     }
@@ -369,10 +344,7 @@ impl SignalRuns {
     }
 }
 
-static RUNS: Mutex<SignalRuns> = Mutex::new(SignalRuns {
-    count: 0,
-    unused: None,
-});
+static RUNS: Mutex<SignalRuns> = Mutex::new(SignalRuns { count: 0, unused: None });
 
 // What the supervisor reads. `SIGNAL` is the byte that signal-hook writes.
 const SIGNAL: u8 = b'X';

@@ -112,12 +112,7 @@ impl Listener {
         let plain = socket2::Socket::from(listener.try_clone()?);
         let address = BoundAddress::Tcp(listener.local_addr()?);
         set_blocking_for_driver(&plain)?;
-        Ok(Self::new(
-            Ring::Tcp(TcpListener::from_std(listener)?),
-            plain,
-            address,
-            None,
-        ))
+        Ok(Self::new(Ring::Tcp(TcpListener::from_std(listener)?), plain, address, None))
     }
 
     /// Takes over an open Unix listener.
@@ -135,19 +130,11 @@ impl Listener {
         let plain = socket2::Socket::from(listener.try_clone()?);
         let address = BoundAddress::Unix(listener.local_addr()?.as_pathname().map(ToOwned::to_owned));
         set_blocking_for_driver(&plain)?;
-        Ok(Self::new(
-            Ring::Unix(UnixListener::from_std(listener)?),
-            plain,
-            address,
-            path,
-        ))
+        Ok(Self::new(Ring::Unix(UnixListener::from_std(listener)?), plain, address, path))
     }
 
     fn new(ring: Ring, plain: socket2::Socket, address: BoundAddress, path: Option<Arc<UnixPath>>) -> Self {
-        let timers = Core::current()
-            .expect("listeners are made on a core")
-            .timers()
-            .clone();
+        let timers = Core::current().expect("listeners are made on a core").timers().clone();
         Self {
             ring,
             plain,
@@ -231,17 +218,11 @@ impl Listener {
         let accepted = match &self.ring {
             Ring::Tcp(listener) => {
                 let (stream, peer) = listener.cancelable_accept(handle).await?;
-                Accepted {
-                    socket: Socket::Tcp(stream),
-                    peer: Some(peer),
-                }
+                Accepted { socket: Socket::Tcp(stream), peer: Some(peer) }
             }
             Ring::Unix(listener) => {
                 let (stream, _) = listener.cancelable_accept(handle).await?;
-                Accepted {
-                    socket: Socket::Unix(stream),
-                    peer: None,
-                }
+                Accepted { socket: Socket::Unix(stream), peer: None }
             }
         };
         // The kernel's accept through io_uring, as monoio asks for it, leaves the socket open in child processes.
@@ -270,26 +251,19 @@ impl Listener {
             Ring::Tcp(_) => Socket::Tcp(TcpStream::from_std(socket.into())?),
             Ring::Unix(_) => Socket::Unix(UnixStream::from_std(socket.into())?),
         };
-        Ok(Accepted {
-            socket,
-            peer: peer.as_socket(),
-        })
+        Ok(Accepted { socket, peer: peer.as_socket() })
     }
 }
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 /// The epoll driver wants sockets that do not block; io_uring takes that flag to mean that an operation must not wait.
 fn set_blocking_for_driver(socket: &socket2::Socket) -> io::Result<()> {
-    let driver = Core::current()
-        .expect("sockets are taken over on a core")
-        .driver();
+    let driver = Core::current().expect("sockets are taken over on a core").driver();
     socket.set_nonblocking(driver == DriverKind::Epoll)
 }
 

@@ -145,13 +145,7 @@ impl Mailbox {
 
     /// Refuses messages from now on and gives back those that nobody read; dropping them tells their senders.
     pub(crate) fn close(&self) -> Inbox {
-        mem::replace(
-            &mut *lock(&self.inbox),
-            Inbox {
-                closed: true,
-                ..Inbox::default()
-            },
-        )
+        mem::replace(&mut *lock(&self.inbox), Inbox { closed: true, ..Inbox::default() })
     }
 }
 
@@ -186,19 +180,8 @@ impl<T> Reply<T> {
     pub(crate) fn new(core: &Core) -> (ReplySender<T>, Self) {
         let cell = Arc::new(Mutex::new(ReplyState::Waiting));
         let key = core.replies().insert();
-        let sender = ReplySender {
-            cell: Arc::clone(&cell),
-            origin: Arc::clone(core.mailbox()),
-            key,
-        };
-        (
-            sender,
-            Self {
-                cell,
-                core: core.clone(),
-                key,
-            },
-        )
+        let sender = ReplySender { cell: Arc::clone(&cell), origin: Arc::clone(core.mailbox()), key };
+        (sender, Self { cell, core: core.clone(), key })
     }
 }
 
@@ -244,11 +227,7 @@ impl<T> ReplySender<T> {
 
 impl<T> Drop for ReplySender<T> {
     fn drop(&mut self) {
-        self.put(Err(if thread::panicking() {
-            Lost::Panicked
-        } else {
-            Lost::Dropped
-        }));
+        self.put(Err(if thread::panicking() { Lost::Panicked } else { Lost::Dropped }));
     }
 }
 

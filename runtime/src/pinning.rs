@@ -44,16 +44,10 @@ impl Unpinned {
 }
 
 fn affinity_mask() -> Result<Vec<usize>, RunError> {
-    let mask: Vec<usize> = core_affinity::get_core_ids()
-        .unwrap_or_default()
-        .into_iter()
-        .map(|core| core.id)
-        .collect();
+    let mask: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
     if mask.is_empty() {
-        return Err(RunError::config(
-            "cores",
-            "the affinity mask of this thread cannot be read",
-        ));
+        return Err(RunError::config("cores", "the affinity mask of this thread cannot be read"));
     }
     Ok(mask)
 }
@@ -62,10 +56,9 @@ fn place(cores: &Cores, mask: &[usize], parallelism: usize) -> Result<Vec<Option
     match cores {
         Cores::Auto => Ok(mask.iter().take(parallelism.max(1)).copied().map(Some).collect()),
         Cores::Count(0) => Err(RunError::config("cores", "a count of 0")),
-        Cores::Count(count) if *count > CORES_MAX => Err(RunError::config(
-            "cores",
-            format!("a count of {count}, the most is {CORES_MAX}"),
-        )),
+        Cores::Count(count) if *count > CORES_MAX => {
+            Err(RunError::config("cores", format!("a count of {count}, the most is {CORES_MAX}")))
+        }
         Cores::Count(count) if *count > mask.len() => Ok(vec![None; *count]),
         Cores::Count(count) => Ok(mask.iter().take(*count).copied().map(Some).collect()),
         Cores::List(list) => {
@@ -81,10 +74,7 @@ fn check_list(list: &[usize], mask: &[usize]) -> Result<(), RunError> {
     }
     for (index, cpu) in list.iter().enumerate() {
         if !mask.contains(cpu) {
-            return Err(RunError::config(
-                "cores",
-                format!("CPU {cpu} is not in the affinity mask {mask:?}"),
-            ));
+            return Err(RunError::config("cores", format!("CPU {cpu} is not in the affinity mask {mask:?}")));
         }
         if list[..index].contains(cpu) {
             return Err(RunError::config("cores", format!("CPU {cpu} is listed twice")));
@@ -118,11 +108,7 @@ mod tests {
             (Cores::List(vec![]), 4, None),
         ];
         for (cores, parallelism, expected) in cases {
-            assert_eq!(
-                place(cores, &mask, *parallelism).ok(),
-                *expected,
-                "{cores:?} of {parallelism}"
-            );
+            assert_eq!(place(cores, &mask, *parallelism).ok(), *expected, "{cores:?} of {parallelism}");
         }
     }
 

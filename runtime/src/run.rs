@@ -61,13 +61,7 @@ where
     let first_error = FirstError(Mutex::new(None));
     thread::scope(|scope| {
         for id in 0..cpus.len() {
-            let part = Part {
-                id,
-                run: &run,
-                driver: &driver,
-                body: &body,
-                first_error: &first_error,
-            };
+            let part = Part { id, run: &run, driver: &driver, body: &body, first_error: &first_error };
             let thread = thread::Builder::new().name(format!("ringhttp-{id}"));
             if let Err(source) = thread.spawn_scoped(scope, move || part.live()) {
                 first_error.keep(&run, RunError::CoreStart { core: id, source });
@@ -78,11 +72,7 @@ where
     });
     close_blocking(&run);
     supervisor.finish();
-    first_error
-        .0
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .map_or(Ok(()), Err)
+    first_error.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 /// Makes what the cores share, and the supervisor's ear.
@@ -99,10 +89,7 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
         mailboxes,
         pulses: (0..count).map(|_| Arc::new(Pulse::default())).collect(),
         control,
-        blocking: Arc::new(BlockingPool::new(
-            config.blocking_threads_max,
-            config.blocking_queue_max,
-        )),
+        blocking: Arc::new(BlockingPool::new(config.blocking_threads_max, config.blocking_queue_max)),
         cleanup_timeout: config.cleanup_timeout,
         ports: SharedPorts::default(),
         shared: Mutex::default(),
@@ -152,11 +139,7 @@ where
 {
     /// The life of the core's thread.
     fn live(&self) {
-        let leave = Leave {
-            run: self.run,
-            id: self.id,
-            body_done: Cell::new(false),
-        };
+        let leave = Leave { run: self.run, id: self.id, body_done: Cell::new(false) };
         let lived = catch_unwind(AssertUnwindSafe(|| {
             if let Some(cpu) = self.run.report.cpus[self.id] {
                 pin_current(cpu)?;
@@ -165,14 +148,10 @@ where
         }));
         let error = match lived {
             Ok(Ok(())) => return,
-            Ok(Err(source)) => RunError::CoreStart {
-                core: self.id,
-                source,
-            },
-            Err(payload) => RunError::CorePanicked {
-                core: self.id,
-                message: message_of(&*payload).into_string(),
-            },
+            Ok(Err(source)) => RunError::CoreStart { core: self.id, source },
+            Err(payload) => {
+                RunError::CorePanicked { core: self.id, message: message_of(&*payload).into_string() }
+            }
         };
         self.first_error.keep(self.run, error);
     }
@@ -205,10 +184,7 @@ where
             Either::First(Ok(Ok(()))) => {}
             Either::First(Ok(Err(error))) => self.first_error.keep(self.run, error),
             Either::First(Err(JoinError::Panicked(message))) => {
-                let error = RunError::CorePanicked {
-                    core: self.id,
-                    message: message.into_string(),
-                };
+                let error = RunError::CorePanicked { core: self.id, message: message.into_string() };
                 self.first_error.keep(self.run, error);
             }
             Either::First(Err(JoinError::Cancelled)) | Either::Second(()) => {

@@ -196,11 +196,7 @@ async fn next_start<B, O>(slot: &Cell<Slot<B, O>>, mut meanwhile: impl FnMut() -
         }
         other => {
             slot.set(other);
-            if meanwhile() {
-                Poll::Ready(None)
-            } else {
-                Poll::Pending
-            }
+            if meanwhile() { Poll::Ready(None) } else { Poll::Pending }
         }
     })
     .await

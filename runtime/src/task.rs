@@ -88,9 +88,7 @@ impl<T> Future for JoinHandle<T> {
 
 impl<T> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
-            .field("finished", &self.is_finished())
-            .finish_non_exhaustive()
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish_non_exhaustive()
     }
 }
 
@@ -109,16 +107,8 @@ where
     count(&core.stats().tasks_spawned);
     core.stats().tasks_alive.set(core.stats().tasks_alive.get() + 1);
     let contained = Contained::new(core.clone(), name, Box::pin(future));
-    let join = monoio::spawn(Task {
-        contained,
-        key,
-        listed: true,
-    });
-    JoinHandle {
-        join,
-        core: core.clone(),
-        key,
-    }
+    let join = monoio::spawn(Task { contained, key, listed: true });
+    JoinHandle { join, core: core.clone(), key }
 }
 
 /// A future in its own box (so that the executor's cell stays small and nothing needs pinning by hand).
@@ -175,12 +165,7 @@ pub(crate) struct Contained<F: Future> {
 impl<F: Future> Contained<F> {
     pub(crate) fn new(core: Core, name: &'static str, future: Pin<Box<F>>) -> Self {
         let name_id = core.heart().name_id(name);
-        Self {
-            core,
-            name,
-            name_id,
-            future: Some(future),
-        }
+        Self { core, name, name_id, future: Some(future) }
     }
 
     /// Drops the future now; a panic of a destructor is counted.
@@ -272,10 +257,7 @@ impl TaskList {
             places.len() - 1
         });
         places[index].used = true;
-        TaskKey {
-            index,
-            generation: places[index].generation,
-        }
+        TaskKey { index, generation: places[index].generation }
     }
 
     fn remove(&self, key: TaskKey) {

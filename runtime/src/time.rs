@@ -32,11 +32,7 @@ impl Add<Duration> for Instant {
     /// The point `after` later, rounded up to the next millisecond.
     fn add(self, after: Duration) -> Self {
         let millis = after.as_nanos().div_ceil(1_000_000);
-        Self(
-            self.0
-                .saturating_add(u64::try_from(millis).unwrap_or(u64::MAX))
-                .min(LATEST),
-        )
+        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)).min(LATEST))
     }
 }
 
@@ -96,10 +92,7 @@ impl Timers {
             wheel: RefCell::new(Wheel::new(kernel_now().0)),
             paused_at: Cell::new(None),
             skipped: Cell::new(Duration::ZERO),
-            date: RefCell::new(Date {
-                second: u64::MAX,
-                text: [b' '; DATE_BYTES],
-            }),
+            date: RefCell::new(Date { second: u64::MAX, text: [b' '; DATE_BYTES] }),
             driver: RefCell::new(None),
             driver_until: Cell::new(NEVER),
             ended: Cell::new(false),
@@ -129,10 +122,7 @@ impl Timers {
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         let entry = self.0.wheel.borrow_mut().insert();
-        Deadline {
-            timers: self.clone(),
-            entry,
-        }
+        Deadline { timers: self.clone(), entry }
     }
 
     /// Waits for `after`.
@@ -181,11 +171,7 @@ impl Timers {
     /// # Panics
     /// If the clock is not paused.
     pub fn advance(&self, by: Duration) {
-        let now = self
-            .0
-            .paused_at
-            .get()
-            .expect("only a paused clock is moved by hand");
+        let now = self.0.paused_at.get().expect("only a paused clock is moved by hand");
         self.0.skipped.set(self.0.skipped.get() + by);
         self.0.paused_at.set(Some(now + by));
         self.fire();
@@ -255,9 +241,7 @@ impl Timers {
 
 impl fmt::Debug for Timers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timers")
-            .field("now", &self.now())
-            .finish_non_exhaustive()
+        f.debug_struct("Timers").field("now", &self.now()).finish_non_exhaustive()
     }
 }
 
@@ -349,9 +333,7 @@ pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output,
 }
 
 fn current() -> Timers {
-    CURRENT
-        .with_borrow(Clone::clone)
-        .expect("called on a core: inside the closure given to `run`")
+    CURRENT.with_borrow(Clone::clone).expect("called on a core: inside the closure given to `run`")
 }
 
 fn kernel_now() -> Instant {
@@ -362,9 +344,7 @@ fn kernel_now() -> Instant {
 
 fn format_date(time: SystemTime) -> [u8; DATE_BYTES] {
     let text = httpdate::fmt_http_date(time);
-    text.as_bytes()
-        .try_into()
-        .expect("an IMF-fixdate has 29 bytes until the year 9999")
+    text.as_bytes().try_into().expect("an IMF-fixdate has 29 bytes until the year 9999")
 }
 
 #[cfg(test)]

@@ -42,19 +42,13 @@ pub(crate) struct Heart {
 
 impl Heart {
     pub(crate) fn new(pulse: Arc<Pulse>) -> Self {
-        Self {
-            pulse,
-            sequence: Cell::new(0),
-            names: RefCell::new(Vec::new()),
-        }
+        Self { pulse, sequence: Cell::new(0), names: RefCell::new(Vec::new()) }
     }
 
     /// The number under which polls of tasks with this name are shown. Names are few, so they are looked through.
     pub(crate) fn name_id(&self, name: &'static str) -> u64 {
         let mut names = self.names.borrow_mut();
-        let index = names
-            .iter()
-            .position(|known| std::ptr::eq(*known, name) || *known == name);
+        let index = names.iter().position(|known| std::ptr::eq(*known, name) || *known == name);
         let index = index.unwrap_or_else(|| {
             if names.len() < NAMES_MAX {
                 lock(&self.pulse.names).push(name);
@@ -69,9 +63,7 @@ impl Heart {
     pub(crate) fn beat(&self, name_id: u64) -> Beat<'_> {
         let sequence = self.sequence.get() + 1;
         self.sequence.set(sequence);
-        self.pulse
-            .word
-            .store(sequence << NAME_BITS | name_id, Ordering::Relaxed);
+        self.pulse.word.store(sequence << NAME_BITS | name_id, Ordering::Relaxed);
         Beat(&self.pulse)
     }
 }
@@ -106,17 +98,8 @@ impl Watchdog {
         pulses: impl Iterator<Item = Arc<Pulse>>,
     ) -> Self {
         let since = Instant::now();
-        let watch = |pulse| Watched {
-            pulse,
-            word: 0,
-            since,
-            reported: false,
-        };
-        Self {
-            limit,
-            on_blocked,
-            cores: pulses.map(watch).collect(),
-        }
+        let watch = |pulse| Watched { pulse, word: 0, since, reported: false };
+        Self { limit, on_blocked, cores: pulses.map(watch).collect() }
     }
 
     /// Time between two looks.
@@ -177,12 +160,7 @@ mod tests {
         let start = Instant::now();
         let limit = Duration::from_millis(100);
         let at = |ms| start + Duration::from_millis(ms);
-        let mut watched = Watched {
-            pulse: Arc::clone(&pulse),
-            word: 0,
-            since: start,
-            reported: false,
-        };
+        let mut watched = Watched { pulse: Arc::clone(&pulse), word: 0, since: start, reported: false };
 
         drop(heart.beat(quick));
         assert_eq!(watched.look(at(0), limit), None);

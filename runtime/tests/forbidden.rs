@@ -23,35 +23,23 @@ fn without_io_uring_auto_takes_epoll_and_a_named_io_uring_is_an_error() {
     let errno: i32 = errno.parse().unwrap();
     forbid_io_uring(errno).unwrap();
 
-    let result = run(
-        config(driver_named(driver), 2),
-        async |core: Core| -> TestResult {
-            assert_eq!(core.driver(), DriverKind::Epoll);
-            let report = core.report();
-            if report.reason.starts_with("io_uring is not available") {
-                assert_eq!(report.rings.len(), 3);
-                assert!(
-                    report.rings.iter().all(|(_, refusal)| *refusal == Some(errno)),
-                    "{report}"
-                );
-                assert!(
-                    report.to_string().contains(&format!("os error {errno}")),
-                    "{report}"
-                );
-            } else {
-                assert_eq!(report.reason, "asked for by the configuration");
-            }
-            // The core works.
-            monoio::time::sleep(std::time::Duration::from_millis(1)).await;
-            assert_eq!(core.gather(async |there| there.id()).await, Ok(vec![0, 1]));
-            Ok(())
-        },
-    );
+    let result = run(config(driver_named(driver), 2), async |core: Core| -> TestResult {
+        assert_eq!(core.driver(), DriverKind::Epoll);
+        let report = core.report();
+        if report.reason.starts_with("io_uring is not available") {
+            assert_eq!(report.rings.len(), 3);
+            assert!(report.rings.iter().all(|(_, refusal)| *refusal == Some(errno)), "{report}");
+            assert!(report.to_string().contains(&format!("os error {errno}")), "{report}");
+        } else {
+            assert_eq!(report.reason, "asked for by the configuration");
+        }
+        // The core works.
+        monoio::time::sleep(std::time::Duration::from_millis(1)).await;
+        assert_eq!(core.gather(async |there| there.id()).await, Ok(vec![0, 1]));
+        Ok(())
+    });
     match result {
-        Err(TestError::Run(RunError::DriverUnavailable {
-            driver: "io_uring",
-            source,
-        })) => {
+        Err(TestError::Run(RunError::DriverUnavailable { driver: "io_uring", source })) => {
             assert_eq!((driver, source.raw_os_error()), ("io_uring", Some(errno)));
         }
         other => assert!(other.is_ok() && driver != "io_uring", "{driver}: {other:?}"),
@@ -75,23 +63,14 @@ fn forbid_io_uring(errno: i32) -> io::Result<()> {
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
-    let program = libc::sock_fprog {
-        len: 4,
-        filter: filter.as_mut_ptr(),
-    };
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
     // SAFETY: this option takes numbers only.
     let result = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: `program` points to four instructions that live until the call has copied them.
-    let result = unsafe {
-        libc::prctl(
-            libc::PR_SET_SECCOMP,
-            libc::SECCOMP_MODE_FILTER,
-            &raw const program,
-        )
-    };
+    let result = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }

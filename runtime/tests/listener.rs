@@ -56,22 +56,13 @@ fn cores_share_a_port_that_the_kernel_chose() {
         let second = bind(&core, "127.0.0.1:0").expect("free").remove(0);
         let ports = (port_of(&first), port_of(&second));
         assert_ne!(ports.0, ports.1, "each bind of one core is its own");
-        assert_eq!(
-            meeting.gather(core.id(), ports),
-            [ports, ports],
-            "the cores' binds pair up"
-        );
+        assert_eq!(meeting.gather(core.id(), ports), [ports, ports], "the cores' binds pair up");
         let clients: Vec<_> = match core.id() {
-            0 => (0..CLIENTS)
-                .map(|_| TcpStream::connect(ports.0).expect("it listens"))
-                .collect(),
+            0 => (0..CLIENTS).map(|_| TcpStream::connect(ports.0).expect("it listens")).collect(),
             _ => Vec::new(),
         };
         let closed = count_accepts(&core, &first, &meeting.accepted);
-        until("all clients on one core or the other", || {
-            meeting.accepted() == CLIENTS
-        })
-        .await;
+        until("all clients on one core or the other", || meeting.accepted() == CLIENTS).await;
         first.close();
         closed.await.expect("ended");
         drop(clients);
@@ -88,24 +79,16 @@ fn a_unix_socket_is_shared_and_its_file_goes_with_the_last_listener() {
         let mut options = ListenerOptions::default();
         options.unix_mode = Some(0o600);
         let listener = Rc::new(core.bind(&address, &options).expect("free").remove(0));
-        assert_eq!(
-            listener.local_addr().to_string(),
-            format!("unix:{}", path.display())
-        );
+        assert_eq!(listener.local_addr().to_string(), format!("unix:{}", path.display()));
         let mode = fs::metadata(&path).expect("bound").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         meeting.gather(core.id(), ());
         let clients: Vec<_> = match core.id() {
-            0 => (0..CLIENTS)
-                .map(|_| UnixStream::connect(&path).expect("it listens"))
-                .collect(),
+            0 => (0..CLIENTS).map(|_| UnixStream::connect(&path).expect("it listens")).collect(),
             _ => Vec::new(),
         };
         let closed = count_accepts(&core, &listener, &meeting.accepted);
-        until("all clients on one core or the other", || {
-            meeting.accepted() == CLIENTS
-        })
-        .await;
+        until("all clients on one core or the other", || meeting.accepted() == CLIENTS).await;
         assert!(path.exists());
         meeting.barrier.wait();
         listener.close();
@@ -150,15 +133,9 @@ fn a_port_of_somebody_else_is_refused_unless_it_may_be_shared() {
         let other =
             socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
         other.set_reuse_port(true).expect("supported");
-        other
-            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
-            .expect("free");
+        other.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("free");
         other.listen(1).expect("bound");
-        let taken = other
-            .local_addr()
-            .ok()
-            .and_then(|address| address.as_socket())
-            .expect("an IPv4 address");
+        let taken = other.local_addr().ok().and_then(|address| address.as_socket()).expect("an IPv4 address");
 
         let address: BindAddress = taken.to_string().parse().expect("valid");
         let mut options = ListenerOptions::default();
@@ -179,23 +156,13 @@ fn an_open_descriptor_is_adopted_if_it_listens() {
         let listener = Listener::from_fd(OwnedFd::from(tcp)).expect("listens");
         assert_eq!(port_of(&listener), address);
         let _client = TcpStream::connect(address).expect("it listens");
-        assert!(
-            listener
-                .accept()
-                .await
-                .is_some_and(|accepted| accepted.peer.is_some())
-        );
+        assert!(listener.accept().await.is_some_and(|accepted| accepted.peer.is_some()));
 
         let path = temporary("adopted");
         let unix = UnixListener::bind(&path).expect("free");
         let listener = Listener::from_fd(OwnedFd::from(unix)).expect("listens");
         let _client = UnixStream::connect(&path).expect("it listens");
-        assert!(
-            listener
-                .accept()
-                .await
-                .is_some_and(|accepted| accepted.peer.is_none())
-        );
+        assert!(listener.accept().await.is_some_and(|accepted| accepted.peer.is_none()));
         drop(listener);
         assert!(path.exists(), "who bound it removes it");
         fs::remove_file(&path).expect("ours");
@@ -217,18 +184,14 @@ fn systemd_passes_tcp_and_unix_sockets() {
     for driver in ["io_uring", "epoll"] {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("free");
         let address = tcp.local_addr().expect("bound");
-        let mut child = activated(NAME, driver, OwnedFd::from(tcp))
-            .spawn()
-            .expect("it starts");
+        let mut child = activated(NAME, driver, OwnedFd::from(tcp)).spawn().expect("it starts");
         let clients = [(); 4].map(|()| TcpStream::connect(address).expect("it listens"));
         assert!(within(Duration::from_secs(20), move || child.wait().expect("ours")).success());
         assert!(clients.into_iter().all(|client| greeting(client) == "hello"));
 
         let path = temporary("activated");
         let unix = UnixListener::bind(&path).expect("free");
-        let mut child = activated(NAME, driver, OwnedFd::from(unix))
-            .spawn()
-            .expect("it starts");
+        let mut child = activated(NAME, driver, OwnedFd::from(unix)).spawn().expect("it starts");
         let clients = [(); 4].map(|()| UnixStream::connect(&path).expect("it listens"));
         assert!(within(Duration::from_secs(20), move || child.wait().expect("ours")).success());
         assert!(clients.into_iter().all(|client| greeting(client) == "hello"));
@@ -241,10 +204,7 @@ fn activated(name: &str, driver: &str, socket: OwnedFd) -> Command {
     let test = common::child(name, driver);
     let mut shell = Command::new("sh");
     shell
-        .args([
-            "-c",
-            "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\"",
-        ])
+        .args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" \"$@\""])
         .arg(test.get_program())
         .args(test.get_args())
         .envs(test.get_envs().filter_map(|(key, value)| Some((key, value?))))
@@ -263,9 +223,7 @@ fn serve_passed(driver: &str) {
             async move {
                 while let Some(Accepted { socket, .. }) = listener.accept().await {
                     let mut stream = ringhttp_runtime::stream::Stream::from(socket);
-                    stream.start_write(ringhttp_runtime::buffer::WriteBatch::One(
-                        "hello".as_bytes().into(),
-                    ));
+                    stream.start_write(ringhttp_runtime::buffer::WriteBatch::One("hello".as_bytes().into()));
                     let (written, _) = std::future::poll_fn(|cx| stream.poll_write(cx)).await;
                     written.expect("the client is there");
                     accepted.fetch_add(1, Ordering::SeqCst);
@@ -290,9 +248,8 @@ fn greeting(mut client: impl Read) -> String {
 fn closing_gives_out_who_waits_in_the_backlog() {
     each_driver(1, async |core: Core| {
         let listener = bind(&core, "127.0.0.1:0").expect("free").remove(0);
-        let mut clients: Vec<_> = (0..5)
-            .map(|_| TcpStream::connect(port_of(&listener)).expect("it listens"))
-            .collect();
+        let mut clients: Vec<_> =
+            (0..5).map(|_| TcpStream::connect(port_of(&listener)).expect("it listens")).collect();
         listener.close();
         let mut accepted = Vec::new();
         while let Some(connection) = listener.accept().await {
@@ -300,9 +257,7 @@ fn closing_gives_out_who_waits_in_the_backlog() {
         }
         assert_eq!(accepted.len(), 5);
         assert!(listener.accept().await.is_none(), "and stays closed");
-        clients
-            .iter_mut()
-            .for_each(|client| client.write_all(b"x").expect("served"));
+        clients.iter_mut().for_each(|client| client.write_all(b"x").expect("served"));
         Ok(())
     });
 }
@@ -311,11 +266,7 @@ fn closing_gives_out_who_waits_in_the_backlog() {
 fn closing_wakes_who_accepts() {
     each_driver(1, async |core: Core| {
         for address in ["127.0.0.1:0".parse().expect("valid"), unix(&temporary("closing"))] {
-            let listener = Rc::new(
-                core.bind(&address, &ListenerOptions::default())
-                    .expect("free")
-                    .remove(0),
-            );
+            let listener = Rc::new(core.bind(&address, &ListenerOptions::default()).expect("free").remove(0));
             let accepting = core.spawn("accept", {
                 let listener = Rc::clone(&listener);
                 async move { listener.accept().await.is_none() }
@@ -344,10 +295,7 @@ fn closing_one_of_several_listeners_on_a_socket_leaves_the_others_waiting() {
         core.timers().sleep(Duration::from_millis(50)).await;
         for count in 1..=2 {
             let _client = TcpStream::connect(address).expect("it listens");
-            until("the accept under way", || {
-                accepted.load(Ordering::SeqCst) == count
-            })
-            .await;
+            until("the accept under way", || accepted.load(Ordering::SeqCst) == count).await;
         }
         assert_eq!((open.exhausted(), open.aborted()), (0, 0), "it just waited");
         open.close();
@@ -382,8 +330,7 @@ async fn close_and_connect(core: &Core) -> usize {
     let listener = Rc::new(bind(core, "127.0.0.1:0").expect("free").remove(0));
     let address = port_of(&listener);
     let (mut reason, ear) = UnixStream::pair().expect("descriptors");
-    ear.set_nonblocking(core.driver() == DriverKind::Epoll)
-        .expect("open");
+    ear.set_nonblocking(core.driver() == DriverKind::Epoll).expect("open");
     let mut ear = monoio::net::UnixStream::from_std(ear).expect("open");
     let accepted = Arc::new(AtomicUsize::new(0));
     let closed = count_accepts(core, &listener, &accepted);
@@ -410,9 +357,8 @@ fn accepting_survives_running_out_of_descriptors() {
     };
     let result: TestResult = run(config(driver_named(&driver), 1), async |core: Core| {
         let listener = Rc::new(bind(&core, "127.0.0.1:0").expect("free").remove(0));
-        let clients: Vec<_> = (0..10)
-            .map(|_| TcpStream::connect(port_of(&listener)).expect("it listens"))
-            .collect();
+        let clients: Vec<_> =
+            (0..10).map(|_| TcpStream::connect(port_of(&listener)).expect("it listens")).collect();
         let scarce = Scarce::leave(3);
         let (held, total) = (Rc::new(RefCell::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let closed = core.spawn("accept", {
@@ -462,11 +408,7 @@ fn closing_does_not_wait_for_the_pause_of_a_listener_out_of_descriptors() {
         let start = Instant::now();
         listener.close();
         closed.await.expect("ended");
-        assert!(
-            start.elapsed() < Duration::from_millis(300),
-            "{:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
         assert_eq!(accepted.load(Ordering::SeqCst), 1, "there was room again");
         Ok(())
     });
@@ -550,14 +492,7 @@ impl<T: Clone> Meeting<T> {
         self.brought.lock().expect("no panic")[core] = Some(brought);
         self.accepted.store(0, Ordering::SeqCst);
         self.barrier.wait();
-        let all = self
-            .brought
-            .lock()
-            .expect("no panic")
-            .iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let all = self.brought.lock().expect("no panic").iter().flatten().cloned().collect();
         self.barrier.wait();
         all
     }

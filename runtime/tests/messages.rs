@@ -50,10 +50,7 @@ fn a_call_that_panics_or_finds_no_core_is_an_error() {
             assert!(thread::current().name().is_none(), "over there");
         });
         assert_eq!(panicked.await, Err(InvokeError::Panicked));
-        assert_eq!(
-            core.invoke_on(2, async |_| ()).await,
-            Err(InvokeError::NoSuchCore)
-        );
+        assert_eq!(core.invoke_on(2, async |_| ()).await, Err(InvokeError::NoSuchCore));
         assert_eq!(core.invoke_on(other, async |there| there.id()).await, Ok(other));
         Ok(())
     });
@@ -130,11 +127,7 @@ fn a_blocking_call_leaves_the_core_free() {
             thread::current().name().map(str::to_owned)
         });
         assert_eq!(core.spawn("free", async { 1 }).await, Ok(1));
-        assert!(
-            start.elapsed() < Duration::from_millis(45),
-            "the core waited {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_millis(45), "the core waited {:?}", start.elapsed());
         assert_eq!(call.await, Ok(Some("ringhttp-blocking".to_owned())));
         Ok(())
     });
@@ -179,9 +172,7 @@ fn the_blocking_pool_is_bounded_in_threads_and_in_waiting_calls() {
                     }
                 }
             };
-            let mut calls: Vec<_> = (0..2)
-                .map(|_| core.spawn_blocking(wait(Arc::clone(&open))))
-                .collect();
+            let mut calls: Vec<_> = (0..2).map(|_| core.spawn_blocking(wait(Arc::clone(&open)))).collect();
             until("two that run", || core.blocking_stats().running == 2).await;
             calls.extend((0..3).map(|_| core.spawn_blocking(wait(Arc::clone(&open)))));
             let stats = core.blocking_stats();

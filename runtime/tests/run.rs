@@ -45,10 +45,7 @@ fn the_body_runs_once_on_every_core_and_each_thread_is_named() {
 
 #[test]
 fn a_run_says_which_driver_it_uses_and_why() {
-    for (driver, kind) in [
-        (Driver::IoUring, DriverKind::IoUring),
-        (Driver::Epoll, DriverKind::Epoll),
-    ] {
+    for (driver, kind) in [(Driver::IoUring, DriverKind::IoUring), (Driver::Epoll, DriverKind::Epoll)] {
         run(config(driver, 1), async |core: Core| -> TestResult {
             assert_eq!(core.driver(), kind);
             let text = core.report().to_string();
@@ -67,27 +64,12 @@ fn the_environment_chooses_only_when_the_configuration_leaves_it_open() {
     let Some(part) = child_part() else {
         for (value, configured, answer) in [
             ("epoll", "auto", "driver is epoll (asked for by RINGHTTP_DRIVER)"),
-            (
-                "io_uring",
-                "auto",
-                "driver is io_uring (asked for by RINGHTTP_DRIVER)",
-            ),
+            ("io_uring", "auto", "driver is io_uring (asked for by RINGHTTP_DRIVER)"),
             ("auto", "auto", "driver is io_uring (the kernel allows it)"),
-            (
-                "epoll",
-                "io_uring",
-                "driver is io_uring (asked for by the configuration)",
-            ),
-            (
-                "uring",
-                "auto",
-                "error RINGHTTP_DRIVER: `uring` is none of auto, io_uring and epoll",
-            ),
+            ("epoll", "io_uring", "driver is io_uring (asked for by the configuration)"),
+            ("uring", "auto", "error RINGHTTP_DRIVER: `uring` is none of auto, io_uring and epoll"),
         ] {
-            let output = common::child(NAME, configured)
-                .env("RINGHTTP_DRIVER", value)
-                .output()
-                .unwrap();
+            let output = common::child(NAME, configured).env("RINGHTTP_DRIVER", value).output().unwrap();
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             assert!(text.contains(answer), "{value} and {configured}: {text}");
         }
@@ -104,13 +86,8 @@ fn the_environment_chooses_only_when_the_configuration_leaves_it_open() {
 
 #[test]
 fn a_listed_core_is_pinned_and_an_unknown_one_is_refused() {
-    let cpus = |()| -> Vec<usize> {
-        core_affinity::get_core_ids()
-            .unwrap()
-            .iter()
-            .map(|core| core.id)
-            .collect()
-    };
+    let cpus =
+        |()| -> Vec<usize> { core_affinity::get_core_ids().unwrap().iter().map(|core| core.id).collect() };
     let last = *cpus(()).last().unwrap();
     for driver in DRIVERS {
         let mut listed = config(driver, 1);
@@ -124,13 +101,8 @@ fn a_listed_core_is_pinned_and_an_unknown_one_is_refused() {
 
         let mut unknown = config(driver, 1);
         unknown.cores = Cores::List(vec![last + 1]);
-        let error = run(unknown, async |_: Core| Ok::<(), RunError>(()))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(&format!("CPU {} is not in the affinity mask", last + 1)),
-            "{error}"
-        );
+        let error = run(unknown, async |_: Core| Ok::<(), RunError>(())).unwrap_err().to_string();
+        assert!(error.contains(&format!("CPU {} is not in the affinity mask", last + 1)), "{error}");
     }
 }
 
@@ -152,10 +124,7 @@ fn the_first_error_stops_the_other_cores_and_is_returned() {
                 Err(TestError::Body("a later one"))
             })
         });
-        assert!(
-            matches!(error, Err(TestError::Body("out of order"))),
-            "{driver:?}: {error:?}"
-        );
+        assert!(matches!(error, Err(TestError::Body("out of order"))), "{driver:?}: {error:?}");
         assert_eq!(cleaned.load(Ordering::Relaxed), 3);
     }
 }
@@ -207,11 +176,7 @@ fn cleanups_run_in_reverse_order_also_when_start_up_fails_or_panics() {
                 })
             });
             assert_eq!(result.is_ok(), ending == "ok", "{driver:?} {ending}");
-            assert_eq!(
-                journal.take(),
-                ["task dropped", "third", "first"],
-                "{driver:?} {ending}"
-            );
+            assert_eq!(journal.take(), ["task dropped", "third", "first"], "{driver:?} {ending}");
         }
     }
 }
@@ -245,11 +210,7 @@ fn the_stop_runs_hooks_then_resolves_stopping_then_cleans_up() {
             Ok(())
         })
         .unwrap();
-        assert_eq!(
-            journal.take(),
-            ["hook 1", "hook 2", "stopping", "clean-up"],
-            "{driver:?}"
-        );
+        assert_eq!(journal.take(), ["hook 1", "hook 2", "stopping", "clean-up"], "{driver:?}");
     }
 }
 
@@ -275,11 +236,7 @@ fn a_body_that_ignores_the_stop_is_cut_after_the_timeout() {
         })
         .unwrap();
         assert!(start.elapsed() >= Duration::from_millis(200), "{driver:?}");
-        assert!(
-            start.elapsed() < Duration::from_secs(2),
-            "{driver:?}: {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(2), "{driver:?}: {:?}", start.elapsed());
         assert_eq!(seen.load(Ordering::Relaxed), 2);
     }
 }
@@ -322,11 +279,7 @@ fn a_run_that_is_cut_leaves_its_blocking_calls() {
             Ok(())
         })
         .unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(2),
-            "{driver:?}: {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(2), "{driver:?}: {:?}", start.elapsed());
     }
 }
 
@@ -341,11 +294,7 @@ fn a_cleanup_that_hangs_is_given_up() {
             Ok(())
         })
         .unwrap();
-        assert!(
-            start.elapsed() < Duration::from_secs(2),
-            "{driver:?}: {:?}",
-            start.elapsed()
-        );
+        assert!(start.elapsed() < Duration::from_secs(2), "{driver:?}: {:?}", start.elapsed());
     }
 }
 
@@ -362,8 +311,7 @@ fn runs_one_after_the_other_leave_no_descriptor_behind() {
         config.handle_signals = true;
         run(config, async |core: Core| -> TestResult {
             let (mine, _theirs) = std::os::unix::net::UnixStream::pair().expect("descriptors are left");
-            mine.set_nonblocking(core.driver() == DriverKind::Epoll)
-                .expect("a socket");
+            mine.set_nonblocking(core.driver() == DriverKind::Epoll).expect("a socket");
             let mut mine = monoio::net::UnixStream::from_std(mine).expect("a socket");
             drop(core.spawn("reads forever", async move {
                 let _theirs = _theirs;
@@ -386,11 +334,7 @@ fn runs_one_after_the_other_leave_no_descriptor_behind() {
     while open_fds() > before && start.elapsed() < Duration::from_secs(2) {
         thread::sleep(Duration::from_millis(10));
     }
-    assert!(
-        open_fds() <= before,
-        "{} descriptors, {before} before",
-        open_fds()
-    );
+    assert!(open_fds() <= before, "{} descriptors, {before} before", open_fds());
 }
 
 #[test]

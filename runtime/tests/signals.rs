@@ -22,10 +22,7 @@ struct Running {
 
 impl Running {
     fn start(test: &str, driver: &str) -> Self {
-        let mut child = child(test, driver)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the child starts");
+        let mut child = child(test, driver).stdout(Stdio::piped()).spawn().expect("the child starts");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         Self { child, output }
     }
@@ -53,9 +50,7 @@ impl Running {
         loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 let mut rest = String::new();
-                self.output
-                    .read_to_string(&mut rest)
-                    .expect("the child speaks text");
+                self.output.read_to_string(&mut rest).expect("the child speaks text");
                 return (rest, status);
             }
             if start.elapsed() > Duration::from_secs(10) {
@@ -172,10 +167,6 @@ fn a_signal_reaches_all_runs_and_ends_the_process_when_there_is_none() {
         running.wait_for("both are over");
         running.signal(Signal::TERM);
         let (text, status) = running.end();
-        assert_eq!(
-            status.signal(),
-            Some(Signal::TERM.as_raw()),
-            "{driver}: {status}\n{text}"
-        );
+        assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{driver}: {status}\n{text}");
     }
 }

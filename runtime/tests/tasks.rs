@@ -143,11 +143,7 @@ fn a_cancelled_read_gives_its_descriptor_back() {
                 theirs.write_all(b"late").unwrap();
             }
             let _ = task.cancel_and_wait().await;
-            assert!(
-                open_fds() <= before + 1,
-                "round {round}: {} descriptors, {before} before",
-                open_fds()
-            );
+            assert!(open_fds() <= before + 1, "round {round}: {} descriptors, {before} before", open_fds());
         }
         Ok(())
     })
@@ -181,11 +177,9 @@ fn periodic_work_follows_a_paused_clock() {
         let runs = Rc::new(Cell::new(0));
         let counter = Rc::clone(&runs);
         core.timers().pause();
-        drop(
-            core.every("counts hours", Duration::from_secs(3600), async move || {
-                counter.set(counter.get() + 1);
-            }),
-        );
+        drop(core.every("counts hours", Duration::from_secs(3600), async move || {
+            counter.set(counter.get() + 1);
+        }));
         core.yield_now().await;
         assert_eq!(runs.get(), 0);
         for hours in 1..=3 {
@@ -256,28 +250,20 @@ fn all_yielding_tasks_share_a_turn() {
             assert_eq!(task.await, Ok(()));
         }
         let turns = core.stats().turns() - turns;
-        assert!(
-            (100..200).contains(&turns),
-            "{turns} turns for 8 tasks of 100 yields"
-        );
+        assert!((100..200).contains(&turns), "{turns} turns for 8 tasks of 100 yields");
         Ok(())
     });
 }
 
 fn served(what: &str, start: Instant) {
     // Generous for a shared machine; a starved one never comes.
-    assert!(
-        start.elapsed() < Duration::from_millis(500),
-        "{what} took {:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_millis(500), "{what} took {:?}", start.elapsed());
 }
 
 /// A socket on this core and its other end.
 fn pair(core: &Core) -> (monoio::net::UnixStream, UnixStream) {
     let (mine, theirs) = UnixStream::pair().expect("descriptors are left");
-    mine.set_nonblocking(core.driver() == DriverKind::Epoll)
-        .expect("a socket");
+    mine.set_nonblocking(core.driver() == DriverKind::Epoll).expect("a socket");
     (monoio::net::UnixStream::from_std(mine).expect("a socket"), theirs)
 }
 

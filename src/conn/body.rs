@@ -98,10 +98,7 @@ impl fmt::Debug for Body {
             Kind::Stream(_) => "stream",
             Kind::Incoming(_) => "incoming",
         };
-        f.debug_struct("Body")
-            .field("kind", &kind)
-            .field("length", &self.length())
-            .finish()
+        f.debug_struct("Body").field("kind", &kind).field("length", &self.length()).finish()
     }
 }
 
@@ -201,9 +198,7 @@ impl RequestBody {
 
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBody")
-            .field("length", &self.length)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestBody").field("length", &self.length).finish_non_exhaustive()
     }
 }
 

@@ -115,10 +115,7 @@ impl CloseCounts {
 
     /// The reasons that occurred, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (CloseReason, u64)> + '_ {
-        CloseReason::ALL
-            .into_iter()
-            .map(|reason| (reason, self.get(reason)))
-            .filter(|(_, count)| *count > 0)
+        CloseReason::ALL.into_iter().map(|reason| (reason, self.get(reason))).filter(|(_, count)| *count > 0)
     }
 }
 

@@ -92,12 +92,7 @@ enum HeadStage {
 
 impl HeadWait {
     pub(crate) fn new(first: bool) -> Self {
-        Self {
-            first,
-            stage: HeadStage::New,
-            since: Instant::default(),
-            written: 0,
-        }
+        Self { first, stage: HeadStage::New, since: Instant::default(), written: 0 }
     }
 }
 
@@ -181,12 +176,7 @@ impl Connection {
         spare: &mut Option<HeaderMap>,
     ) -> Poll<Result<RequestHead, NoHead>> {
         let mut io = self.io.borrow_mut();
-        let Io {
-            wire: Some(wire),
-            reader,
-            body,
-        } = &mut *io
-        else {
+        let Io { wire: Some(wire), reader, body } = &mut *io else {
             return Poll::Ready(Err(NoHead::Close(CloseReason::Upgraded)));
         };
         loop {
@@ -254,11 +244,7 @@ impl Connection {
     /// A wait between requests is looked at after `write_timeout` first, whether the last answer has left.
     fn first_look(&self, first: bool) -> Duration {
         let config = &self.host.config;
-        if first {
-            config.head_timeout
-        } else {
-            config.write_timeout.min(config.keep_alive_timeout)
-        }
+        if first { config.head_timeout } else { config.write_timeout.min(config.keep_alive_timeout) }
     }
 
     fn head_wait_expired(&self, wait: &mut HeadWait, wire: &Wire) -> Option<NoHead> {
@@ -300,12 +286,7 @@ impl Connection {
             return Poll::Ready(Err(BodyError::Gone));
         }
         let mut io = self.io.borrow_mut();
-        let Io {
-            wire: Some(wire),
-            reader,
-            body,
-        } = &mut *io
-        else {
+        let Io { wire: Some(wire), reader, body } = &mut *io else {
             return Poll::Ready(Err(BodyError::Gone));
         };
         let result = match body.failure {
@@ -335,21 +316,13 @@ impl Connection {
         }
         loop {
             // While a read is under way the unread bytes are lent out: there is nothing to look at.
-            let event = if wire.is_filling() {
-                Ok(BodyEvent::NeedMore)
-            } else {
-                reader.body(wire.input())
-            };
+            let event = if wire.is_filling() { Ok(BodyEvent::NeedMore) } else { reader.body(wire.input()) };
             match event {
                 Ok(BodyEvent::Data(data)) => {
                     body.awaits_continue = false;
                     body.bytes += data.len() as u64;
                     let fits = body.bytes <= bytes_max;
-                    return Poll::Ready(if fits {
-                        Ok(Some(data))
-                    } else {
-                        Err(BodyError::TooLarge)
-                    });
+                    return Poll::Ready(if fits { Ok(Some(data)) } else { Err(BodyError::TooLarge) });
                 }
                 Ok(BodyEvent::End) => return Poll::Ready(Ok(None)),
                 Ok(BodyEvent::NeedMore) => {}
@@ -424,11 +397,7 @@ impl Connection {
 
     /// Runs `change` on the output queue, while the connection is ours.
     pub(crate) fn with_output<T>(&self, change: impl FnOnce(&mut WriteQueue) -> T) -> Option<T> {
-        self.io
-            .borrow_mut()
-            .wire
-            .as_mut()
-            .map(|wire| change(wire.output()))
+        self.io.borrow_mut().wire.as_mut().map(|wire| change(wire.output()))
     }
 
     /// Bytes that wait to be written.
@@ -482,9 +451,7 @@ impl Connection {
     pub(crate) fn has_unread_input(&self) -> bool {
         let mut io = self.io.borrow_mut();
         let unfinished = io.reader.state() != State::Done && io.reader.state() != State::Idle;
-        io.wire
-            .as_mut()
-            .is_some_and(|wire| !wire.has_ended() && (unfinished || !wire.input().is_empty()))
+        io.wire.as_mut().is_some_and(|wire| !wire.has_ended() && (unfinished || !wire.input().is_empty()))
     }
 
     /// Reads and forgets; ready with the number of bytes, 0 at the end or on a failure.
@@ -494,8 +461,7 @@ impl Connection {
             return Poll::Ready(0);
         };
         wire.discard_input();
-        wire.poll_fill(cx, Purpose::More)
-            .map(|result| result.unwrap_or(0))
+        wire.poll_fill(cx, Purpose::More).map(|result| result.unwrap_or(0))
     }
 
     /// Sets the connection's deadline.
@@ -528,11 +494,7 @@ pub(crate) struct Meanwhile {
 impl Meanwhile {
     /// A wait that may last for `limit`.
     pub(crate) fn new(connection: &Connection, limit: Option<Duration>) -> Self {
-        Self {
-            until: limit.map(|limit| connection.host.timers.now() + limit),
-            stall: None,
-            set: None,
-        }
+        Self { until: limit.map(|limit| connection.host.timers.now() + limit), stall: None, set: None }
     }
 
     fn poll(
@@ -566,16 +528,8 @@ impl Meanwhile {
 
 impl BodyProgress {
     fn new(head: &RequestHead) -> Self {
-        let length = if let Framing::Length(length) = head.framing {
-            length
-        } else {
-            0
-        };
-        Self {
-            length,
-            awaits_continue: head.expect_continue,
-            ..Self::default()
-        }
+        let length = if let Framing::Length(length) = head.framing { length } else { 0 };
+        Self { length, awaits_continue: head.expect_continue, ..Self::default() }
     }
 
     /// Bytes came: the next wait begins anew.
@@ -602,11 +556,7 @@ impl BodyWait {
 }
 
 fn end_without_head(wait: &HeadWait) -> CloseReason {
-    if wait.stage == HeadStage::Begun {
-        CloseReason::PeerClosedEarly
-    } else {
-        CloseReason::PeerClosed
-    }
+    if wait.stage == HeadStage::Begun { CloseReason::PeerClosedEarly } else { CloseReason::PeerClosed }
 }
 
 impl std::fmt::Debug for Connection {

@@ -41,16 +41,8 @@ pub(super) async fn write_response(
     let framing = framing(cycle, &response);
     let close = close_after(connection, cycle, &mut response, framing.head);
     if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "a response cannot be sent"
-        );
-        return answer(
-            connection,
-            cycle,
-            StatusCode::INTERNAL_SERVER_ERROR,
-            CloseReason::ResponseFailed,
-        );
+        tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
+        return answer(connection, cycle, StatusCode::INTERNAL_SERVER_ERROR, CloseReason::ResponseFailed);
     }
     match response.into_body_kind() {
         _ if framing.body == Framing::Empty => {}
@@ -127,15 +119,7 @@ fn queue_head(
     let encode = |out: &mut BytesMut| {
         // RFC 9110 §2.5: a server says which version it speaks, whichever the request has.
         let (version, reason) = (Version::HTTP_11, response.reason.as_deref());
-        encode_response_head(
-            out,
-            version,
-            response.status,
-            reason,
-            &response.headers,
-            framing,
-            &implied,
-        )
+        encode_response_head(out, version, response.status, reason, &response.headers, framing, &implied)
     };
     match connection.with_output(|output| encode(output.buffer())) {
         Some(result) => result.map_err(Error::internal),
@@ -172,10 +156,7 @@ async fn send_stream(
     let written = drive(connection, |cx| write.as_mut().poll(cx)).await?;
     drop(write);
     if let Err(error) = written {
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "a streamed response failed"
-        );
+        tracing::warn!(error = &error as &dyn std::error::Error, "a streamed response failed");
         return Err(fail_response(connection).await);
     }
     let ended = output.borrow_mut().end(connection);
@@ -274,11 +255,7 @@ async fn drain(connection: &Rc<Connection>) -> Result<(), CloseReason> {
         }
     })
     .await?;
-    if done {
-        Ok(())
-    } else {
-        Err(end(connection, CloseReason::BodyLeftUnread).await)
-    }
+    if done { Ok(()) } else { Err(end(connection, CloseReason::BodyLeftUnread).await) }
 }
 
 /// Answers a request whose head broke the rules, and ends the connection.
@@ -293,11 +270,7 @@ pub(super) async fn refuse_late(connection: &Rc<Connection>) -> CloseReason {
 
 async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason: CloseReason) -> CloseReason {
     count(&connection.host.stats.refused);
-    let cycle = Cycle {
-        method: CycleMethod::Other,
-        version: Version::HTTP_11,
-        keep_alive: false,
-    };
+    let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
     match answer(connection, &cycle, status, reason) {
         Ok(_) => end(connection, reason).await,
         Err(reason) => reason,

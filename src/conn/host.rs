@@ -52,7 +52,12 @@ pub(crate) fn count(cell: &Cell<u64>) {
 }
 
 impl Host {
-    pub(crate) fn new(config: ServerConfig, stats: Rc<ServerStats>, buffers: BufferPool, timers: Timers) -> Self {
+    pub(crate) fn new(
+        config: ServerConfig,
+        stats: Rc<ServerStats>,
+        buffers: BufferPool,
+        timers: Timers,
+    ) -> Self {
         Self {
             limits: config.limits(),
             config,
@@ -97,8 +102,6 @@ impl Host {
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host")
-            .field("stats", &self.stats)
-            .finish_non_exhaustive()
+        f.debug_struct("Host").field("stats", &self.stats).finish_non_exhaustive()
     }
 }

@@ -54,10 +54,7 @@ impl Request {
                 exchange.head = head;
                 exchange
             }
-            None => Box::new(Exchange {
-                head,
-                matched: Matched::default(),
-            }),
+            None => Box::new(Exchange { head, matched: Matched::default() }),
         };
         let body = RequestBody {
             cycle: connection.cycle(),
@@ -65,10 +62,7 @@ impl Request {
             length,
             connection,
         };
-        Self {
-            body,
-            exchange: Some(exchange),
-        }
+        Self { body, exchange: Some(exchange) }
     }
 
     fn exchange(&self) -> &Exchange {

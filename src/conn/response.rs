@@ -35,13 +35,7 @@ impl Response {
     /// A response of status 200 with no fields.
     pub fn new(body: impl Into<Body>) -> Self {
         let headers = spare::take_headers();
-        Self {
-            status: StatusCode::OK,
-            reason: None,
-            headers,
-            body: body.into(),
-            close: false,
-        }
+        Self { status: StatusCode::OK, reason: None, headers, body: body.into(), close: false }
     }
 
     /// A response of nothing but a status.
@@ -78,13 +72,8 @@ impl Response {
     /// If it contains a control character.
     pub fn with_reason(mut self, reason: impl Into<Box<str>>) -> Result<Self> {
         let reason = reason.into();
-        if reason
-            .chars()
-            .any(|character| character.is_ascii_control() && character != '\t')
-        {
-            return Err(Error::internal(
-                "a reason phrase must not contain control characters",
-            ));
+        if reason.chars().any(|character| character.is_ascii_control() && character != '\t') {
+            return Err(Error::internal("a reason phrase must not contain control characters"));
         }
         self.reason = Some(reason);
         Ok(self)

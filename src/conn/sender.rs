@@ -23,11 +23,7 @@ pub struct BodySender {
 
 impl BodySender {
     pub(super) fn new(connection: Rc<Connection>, output: Rc<RefCell<BodyOutput>>) -> Self {
-        Self {
-            cycle: connection.cycle(),
-            connection,
-            output,
-        }
+        Self { cycle: connection.cycle(), connection, output }
     }
 
     /// Queues a piece of the body, and waits while more than `ServerConfig::write_buffer_bytes_max` bytes wait for the
@@ -43,9 +39,7 @@ impl BodySender {
     pub async fn write(&mut self, piece: impl Into<Bytes>) -> Result<()> {
         self.queue(piece.into())?;
         let queued_max = self.connection.host.config.write_buffer_bytes_max;
-        poll_fn(|cx| self.connection.poll_drained(cx, queued_max))
-            .await
-            .map_err(client_gone)
+        poll_fn(|cx| self.connection.poll_drained(cx, queued_max)).await.map_err(client_gone)
     }
 
     /// Waits until all that was written is with the kernel.
@@ -56,9 +50,7 @@ impl BodySender {
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> Result<()> {
-        poll_fn(|cx| self.connection.poll_drained(cx, 0))
-            .await
-            .map_err(client_gone)
+        poll_fn(|cx| self.connection.poll_drained(cx, 0)).await.map_err(client_gone)
     }
 
     /// Sets the trailers (RFC 9110 §6.5) that follow a chunked body. Where the body is not chunked (towards HTTP/1.0, or
@@ -84,11 +76,7 @@ pub(super) struct BodyOutput {
 
 impl BodyOutput {
     pub(super) fn new(framing: Framing) -> Self {
-        Self {
-            writer: BodyWriter::new(framing),
-            chunked: framing == Framing::Chunked,
-            trailers: None,
-        }
+        Self { writer: BodyWriter::new(framing), chunked: framing == Framing::Chunked, trailers: None }
     }
 
     /// Queues one piece in the framing of its message.
@@ -109,28 +97,19 @@ impl BodyOutput {
     pub(super) fn end(&mut self, connection: &Connection) -> Result<()> {
         let trailers = self.trailers.take().filter(|_| self.chunked);
         if !self.chunked {
-            return self
-                .writer
-                .end(&mut BytesMut::new(), None)
-                .map_err(Error::internal);
+            return self.writer.end(&mut BytesMut::new(), None).map_err(Error::internal);
         }
-        with_output(connection, |output| {
-            self.writer.end(output.buffer(), trailers.as_ref())
-        })?
-        .map_err(Error::internal)
+        with_output(connection, |output| self.writer.end(output.buffer(), trailers.as_ref()))?
+            .map_err(Error::internal)
     }
 }
 
 fn with_output<T>(connection: &Connection, change: impl FnOnce(&mut WriteQueue) -> T) -> Result<T> {
-    connection
-        .with_output(change)
-        .ok_or_else(|| Error::internal("the connection was taken over"))
+    connection.with_output(change).ok_or_else(|| Error::internal("the connection was taken over"))
 }
 
 fn client_gone(error: std::io::Error) -> Error {
-    Error::new(StatusCode::BAD_GATEWAY)
-        .with_text("the client is gone")
-        .with_source(error)
+    Error::new(StatusCode::BAD_GATEWAY).with_text("the client is gone").with_source(error)
 }
 
 impl fmt::Debug for BodySender {

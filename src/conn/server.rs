@@ -94,11 +94,7 @@ impl Cycle {
             Method::CONNECT => CycleMethod::Connect,
             _ => CycleMethod::Other,
         };
-        Self {
-            method,
-            version: head.version,
-            keep_alive: head.keep_alive,
-        }
+        Self { method, version: head.version, keep_alive: head.keep_alive }
     }
 }
 
@@ -151,8 +147,5 @@ fn panicked(connection: &Connection) -> Response {
 }
 
 fn timed_out() -> Response {
-    Error::new(StatusCode::SERVICE_UNAVAILABLE)
-        .with_text("the request took too long")
-        .with_close()
-        .into()
+    Error::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the request took too long").with_close().into()
 }

@@ -54,14 +54,7 @@ impl Bench {
         let served = Rc::clone(&connection);
         let task: Pin<Box<dyn Future<Output = CloseReason>>> =
             Box::pin(async move { serve_connection(served, &service).await });
-        let mut bench = Self {
-            far,
-            host,
-            connection,
-            task: Some(task),
-            ended: None,
-            flag: Arc::default(),
-        };
+        let mut bench = Self { far, host, connection, task: Some(task), ended: None, flag: Arc::default() };
         bench.run();
         bench
     }
@@ -120,11 +113,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn statuses(answers: &str) -> Vec<&str> {
-    answers
-        .split("HTTP/1.1 ")
-        .skip(1)
-        .map(|answer| &answer[..3])
-        .collect()
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
 }
 
 #[test]
@@ -158,11 +147,8 @@ fn a_pipelined_batch_is_answered_in_order() {
         batch.extend_from_slice(format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     }
     let answers = bench.send(&batch);
-    let bodies: Vec<_> = answers
-        .split("HTTP/1.1 ")
-        .skip(1)
-        .map(|a| a.rsplit("\r\n\r\n").next().unwrap())
-        .collect();
+    let bodies: Vec<_> =
+        answers.split("HTTP/1.1 ").skip(1).map(|a| a.rsplit("\r\n\r\n").next().unwrap()).collect();
     let expected: Vec<_> = (0..100).map(|n| format!("/{n}")).collect();
     assert_eq!(bodies, expected);
 }
@@ -173,14 +159,7 @@ fn an_earlier_answer_leaves_while_a_later_handler_waits() {
     let released = Rc::clone(&release);
     let mut bench = Bench::new(async move |request: Request| {
         if request.path() == "/slow" {
-            std::future::poll_fn(|_| {
-                if released.get() {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                }
-            })
-            .await;
+            std::future::poll_fn(|_| if released.get() { Poll::Ready(()) } else { Poll::Pending }).await;
         }
         Response::text("done")
     });
@@ -381,9 +360,7 @@ fn a_peer_that_takes_nothing_is_cut_after_the_write_timeout() {
 fn a_handler_over_its_deadline_is_dropped_and_answered_with_503() {
     let mut config = ServerConfig::default();
     config.handler_timeout = Some(3 * SECOND);
-    let mut bench = Bench::with_config(config, async |_: Request| {
-        std::future::pending::<Response>().await
-    });
+    let mut bench = Bench::with_config(config, async |_: Request| std::future::pending::<Response>().await);
     assert_eq!(bench.send(GET), "");
     let answer = bench.advance(4 * SECOND);
     assert_eq!(statuses(&answer), ["503"]);
@@ -439,9 +416,7 @@ fn an_end_in_the_middle_of_a_head_or_a_body_is_told_apart() {
         seen.set(request.chunk().await.err());
         Response::empty(http::StatusCode::OK)
     });
-    bench
-        .far
-        .send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123");
+    bench.far.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123");
     bench.far.end();
     bench.run();
     assert_eq!(failed.get(), Some(super::BodyError::Disconnected));
@@ -467,23 +442,13 @@ fn connection_close_of_either_side_ends_the_connection_after_the_answer() {
         Response::text("bye").with_header(http::header::CONNECTION, http::HeaderValue::from_static("Close"))
     });
     let answer = bench.send(GET);
-    assert_eq!(
-        answer
-            .to_ascii_lowercase()
-            .matches("connection: close\r\n")
-            .count(),
-        1,
-        "{answer}"
-    );
+    assert_eq!(answer.to_ascii_lowercase().matches("connection: close\r\n").count(), 1, "{answer}");
     assert_eq!(bench.ended, Some(CloseReason::AskedByHandler));
 }
 
 #[test]
 fn a_stream_leaves_chunked_and_piece_by_piece() {
-    let (pieces, next) = (
-        Rc::new(RefCell::new(Vec::new())),
-        Rc::new(RefCell::new(None::<Waker>)),
-    );
+    let (pieces, next) = (Rc::new(RefCell::new(Vec::new())), Rc::new(RefCell::new(None::<Waker>)));
     let (source, waiter) = (Rc::clone(&pieces), Rc::clone(&next));
     let mut bench = Bench::new(async move |_: Request| {
         let (source, waiter) = (Rc::clone(&source), Rc::clone(&waiter));
@@ -506,11 +471,7 @@ fn a_stream_leaves_chunked_and_piece_by_piece() {
     });
     let head = bench.send(GET);
     assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
-    for (piece, chunk) in [
-        ("one", "3\r\none\r\n"),
-        ("three", "5\r\nthree\r\n"),
-        ("", "0\r\n\r\n"),
-    ] {
+    for (piece, chunk) in [("one", "3\r\none\r\n"), ("three", "5\r\nthree\r\n"), ("", "0\r\n\r\n")] {
         pieces.borrow_mut().push(piece);
         if let Some(waker) = next.borrow_mut().take() {
             waker.wake();
@@ -567,9 +528,7 @@ fn a_failed_stream_leaves_no_end() {
 fn a_stream_that_does_not_keep_its_length_ends_the_connection() {
     for (length, text) in [(3, "four"), (5, "four")] {
         let mut bench = Bench::new(async move |_: Request| {
-            Response::new(Body::stream_of(length, async move |mut out| {
-                out.write(text).await
-            }))
+            Response::new(Body::stream_of(length, async move |mut out| out.write(text).await))
         });
         bench.send(GET);
         assert_eq!(bench.ended, Some(CloseReason::ResponseFailed), "{length} {text}");
@@ -580,10 +539,7 @@ fn a_stream_that_does_not_keep_its_length_ends_the_connection() {
 fn a_request_body_passes_through_as_the_response() {
     let mut bench = Bench::new(async |request: Request| Response::new(request.into_body()));
     let answer = bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345");
-    assert!(
-        answer.contains("content-length: 10\r\n") && answer.ends_with("12345"),
-        "{answer}"
-    );
+    assert!(answer.contains("content-length: 10\r\n") && answer.ends_with("12345"), "{answer}");
     assert_eq!(bench.send(b"67890"), "67890");
     let answer =
         bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
@@ -665,13 +621,11 @@ fn dropping_a_read_of_the_body_at_every_await_loses_nothing() {
 /// Waits for the next wake-up of the task.
 async fn yield_once() {
     let mut waited = false;
-    std::future::poll_fn(|_| {
-        if std::mem::replace(&mut waited, true) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
-    })
+    std::future::poll_fn(
+        |_| {
+            if std::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending }
+        },
+    )
     .await;
 }
 
@@ -691,10 +645,7 @@ fn a_stopping_server_closes_idle_connections_and_answers_the_others() {
     bench.run();
     assert_eq!(bench.ended, None);
     let answer = bench.send(b"b");
-    assert!(
-        answer.contains("connection: close\r\n") && answer.ends_with("ab"),
-        "{answer}"
-    );
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("ab"), "{answer}");
     assert_eq!(bench.ended, Some(CloseReason::Stopping));
 }
 
@@ -714,9 +665,7 @@ fn the_cut_ends_a_connection_wherever_it_is() {
 #[test]
 fn an_upgraded_connection_keeps_what_came_behind_the_request() {
     let mut bench = Bench::new(async |request: Request| {
-        let mut session = request
-            .upgrade("chat", &http::HeaderMap::new())
-            .expect("asked for");
+        let mut session = request.upgrade("chat", &http::HeaderMap::new()).expect("asked for");
         while let Ok(Some(bytes)) = session.read().await {
             session.write(bytes.to_ascii_uppercase()).await.expect("written");
             session.flush().await.expect("flushed");
@@ -725,10 +674,7 @@ fn an_upgraded_connection_keeps_what_came_behind_the_request() {
     });
     let answer =
         bench.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nfirst");
-    assert!(
-        answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nFIRST"), "{answer}");
     assert_eq!(bench.send(b"second"), "SECOND");
     bench.far.end();

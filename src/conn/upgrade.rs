@@ -32,21 +32,14 @@ impl Upgraded {
         headers: &HeaderMap,
     ) -> Result<Self> {
         if !connection.body_is_done() {
-            return Err(Error::bad_request(
-                "the request body must be read before an upgrade",
-            ));
+            return Err(Error::bad_request("the request body must be read before an upgrade"));
         }
-        let mut wire = connection
-            .take_wire()
-            .ok_or_else(|| Error::internal("the connection is taken already"))?;
+        let mut wire =
+            connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
         let head = switching_head(connection, tunnel, protocol, headers)?;
         encode(&mut wire, connection, tunnel, &head)?;
         let queued_max = connection.host.config.write_buffer_bytes_max;
-        Ok(Self {
-            wire,
-            queued_max,
-            _connection: Rc::clone(connection),
-        })
+        Ok(Self { wire, queued_max, _connection: Rc::clone(connection) })
     }
 
     /// The next bytes from the peer, those that came behind its request first; `None` when it has ended its side.
@@ -129,43 +122,24 @@ fn switching_head(
 ) -> Result<HeaderMap> {
     let mut head = headers.clone();
     if !tunnel {
-        let protocol = protocol
-            .try_into()
-            .map_err(|_| Error::internal("the protocol's name is no field value"))?;
+        let protocol =
+            protocol.try_into().map_err(|_| Error::internal("the protocol's name is no field value"))?;
         head.insert(http::header::UPGRADE, protocol);
-        head.insert(
-            http::header::CONNECTION,
-            http::HeaderValue::from_static("upgrade"),
-        );
+        head.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
     }
     let _ = connection;
     Ok(head)
 }
 
 fn encode(wire: &mut Wire, connection: &Connection, tunnel: bool, head: &HeaderMap) -> Result<()> {
-    let status = if tunnel {
-        StatusCode::OK
-    } else {
-        StatusCode::SWITCHING_PROTOCOLS
-    };
+    let status = if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
     let host = &connection.host;
     let date = host.timers.date();
-    let implied = Implied {
-        date: Some(&date),
-        server: host.config.server_header.as_ref(),
-        ..Implied::default()
-    };
+    let implied =
+        Implied { date: Some(&date), server: host.config.server_header.as_ref(), ..Implied::default() };
     let out = wire.output().buffer();
-    encode_response_head(
-        out,
-        Version::HTTP_11,
-        status,
-        None,
-        head,
-        Framing::Empty,
-        &implied,
-    )
-    .map_err(Error::internal)
+    encode_response_head(out, Version::HTTP_11, status, None, head, Framing::Empty, &implied)
+        .map_err(Error::internal)
 }
 
 impl fmt::Debug for Upgraded {

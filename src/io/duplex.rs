@@ -55,14 +55,7 @@ impl Duplex {
             reader: None,
             writer: None,
         }));
-        (
-            Self {
-                wire: Rc::clone(&wire),
-                read: None,
-                write: None,
-            },
-            FarEnd { wire },
-        )
+        (Self { wire: Rc::clone(&wire), read: None, write: None }, FarEnd { wire })
     }
 
     pub(crate) fn is_reading(&self) -> bool {
@@ -82,11 +75,7 @@ impl Duplex {
         if wire.reset {
             return Poll::Ready((Err(io::ErrorKind::ConnectionReset.into()), buffer));
         }
-        let count = wire
-            .to_near
-            .len()
-            .min(wire.near_reads_max)
-            .min(buffer.capacity() - buffer.len());
+        let count = wire.to_near.len().min(wire.near_reads_max).min(buffer.capacity() - buffer.len());
         if count == 0 && !wire.ended {
             wire.reader = Some(cx.waker().clone());
             self.read = Some(buffer);

@@ -63,11 +63,7 @@ impl ReadBuffer {
     /// The buffer to append to, with room: unread bytes stay at its front. It must come back by
     /// [`restore`](Self::restore).
     pub(crate) fn lend(&mut self, purpose: Purpose) -> BytesMut {
-        let purpose = if self.bytes.is_empty() {
-            purpose
-        } else {
-            Purpose::More
-        };
+        let purpose = if self.bytes.is_empty() { purpose } else { Purpose::More };
         let buffer = match purpose {
             Purpose::NextHead => self.landing_buffer(),
             Purpose::More => self.bulk_buffer(),
@@ -79,10 +75,7 @@ impl ReadBuffer {
 
     /// Takes back a lent buffer, to which `read` bytes were appended.
     pub(crate) fn restore(&mut self, buffer: BytesMut, read: usize) {
-        debug_assert!(
-            self.bytes.is_empty(),
-            "nothing is parsed while a read is under way"
-        );
+        debug_assert!(self.bytes.is_empty(), "nothing is parsed while a read is under way");
         self.bytes = buffer;
         let filled = read == self.lent_room;
         match self.lent_for {

@@ -23,12 +23,7 @@ pub(crate) struct WriteQueue {
 
 impl WriteQueue {
     pub(crate) fn new(pool: BufferPool) -> Self {
-        Self {
-            chunks: Vec::new(),
-            chunk_bytes: 0,
-            tail: BytesMut::new(),
-            pool,
-        }
+        Self { chunks: Vec::new(), chunk_bytes: 0, tail: BytesMut::new(), pool }
     }
 
     /// Bytes that wait.
@@ -119,9 +114,7 @@ mod tests {
         let mut queue = WriteQueue::new(BufferPool::new());
         queue.buffer().extend_from_slice(b"head");
         queue.push(Bytes::from_static(b"body"));
-        let Some(WriteBatch::One(buffer)) = queue.take_batch() else {
-            panic!("one buffer")
-        };
+        let Some(WriteBatch::One(buffer)) = queue.take_batch() else { panic!("one buffer") };
         assert_eq!(&buffer[..], b"headbody");
         assert!(queue.is_empty());
     }

@@ -154,14 +154,8 @@ mod tests {
     #[test]
     fn every_peer_error_names_its_section_and_a_failure_status() {
         for error in PeerError::ALL {
-            assert!(
-                error.section().starts_with("RFC ") && error.section().contains(" §"),
-                "{error:?}"
-            );
-            assert!(
-                error.status().is_client_error() || error.status().is_server_error(),
-                "{error:?}"
-            );
+            assert!(error.section().starts_with("RFC ") && error.section().contains(" §"), "{error:?}");
+            assert!(error.status().is_client_error() || error.status().is_server_error(), "{error:?}");
         }
     }
 

@@ -45,11 +45,7 @@ pub(crate) struct Place {
 
 impl Connections {
     pub(crate) fn new(core: &Core) -> Self {
-        Self {
-            slots: RefCell::default(),
-            ended: Notify::new(),
-            total: core.shared(),
-        }
+        Self { slots: RefCell::default(), ended: Notify::new(), total: core.shared() }
     }
 
     /// Whether one more connection keeps both caps.
@@ -76,12 +72,7 @@ impl Connections {
             slots.connections.len() - 1
         });
         slots.connections[index] = Some(connection);
-        Place {
-            index,
-            connections: Rc::clone(self),
-            host,
-            reason: Cell::new(CloseReason::Cut),
-        }
+        Place { index, connections: Rc::clone(self), host, reason: Cell::new(CloseReason::Cut) }
     }
 
     /// Connections that are open.
@@ -91,14 +82,7 @@ impl Connections {
     }
 
     fn wake_all(&self) {
-        let all: Vec<_> = self
-            .slots
-            .borrow()
-            .connections
-            .iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let all: Vec<_> = self.slots.borrow().connections.iter().flatten().cloned().collect();
         all.iter().for_each(|connection| connection.wake());
     }
 }

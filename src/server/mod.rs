@@ -33,11 +33,7 @@ impl Server {
     /// If the address cannot be understood or bound, or if a value in `config` cannot work (the error names the field).
     pub fn bind(address: &str, config: ServerConfig) -> Result<Self> {
         config.check().map_err(Error::internal)?;
-        Self {
-            config,
-            listeners: Vec::new(),
-        }
-        .and_bind(address)
+        Self { config, listeners: Vec::new(), stats: Rc::default() }.and_bind(address)
     }
 
     /// Binds one more address.
@@ -87,10 +83,7 @@ impl Server {
     /// Where the server listens, port 0 replaced by the port it got.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<BoundAddress> {
-        self.listeners
-            .iter()
-            .map(|listener| listener.local_addr().clone())
-            .collect()
+        self.listeners.iter().map(|listener| listener.local_addr().clone()).collect()
     }
 
     /// What this core's server counts, now and while it serves.
@@ -109,11 +102,7 @@ impl Server {
     /// # Cancellation
     /// The listeners close, and the connections end where they are.
     pub async fn serve_service(self, core: &Core, service: impl Service) -> Result<()> {
-        let host = Rc::new(Host::new(
-            self.config,
-            core.buffers().clone(),
-            core.timers().clone(),
-        ));
+        let host = Rc::new(Host::new(self.config, self.stats, core.buffers().clone(), core.timers().clone()));
         accept::serve(core, self.listeners, host, Rc::new(service)).await
     }
 }
@@ -125,8 +114,5 @@ fn this_core() -> Result<Core> {
 }
 
 fn cannot_bind(address: &str, error: &std::io::Error) -> Error {
-    Error::internal(std::io::Error::new(
-        error.kind(),
-        format!("cannot listen on {address}: {error}"),
-    ))
+    Error::internal(std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }

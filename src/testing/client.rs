@@ -23,10 +23,7 @@ impl TestClient {
     /// A client of the server at `address`.
     #[must_use]
     pub fn new(core: &Core, address: SocketAddr) -> Self {
-        Self {
-            core: core.clone(),
-            address,
-        }
+        Self { core: core.clone(), address }
     }
 
     /// Where the server listens.
@@ -46,16 +43,8 @@ impl TestClient {
     /// A request to be filled in and sent.
     #[must_use]
     pub fn request(&self, method: Method, path: &str) -> TestRequest {
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
-            self.address
-        );
-        TestRequest {
-            client: self.clone(),
-            method,
-            head,
-            body: Vec::new(),
-        }
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
+        TestRequest { client: self.clone(), method, head, body: Vec::new() }
     }
 
     /// A connection on which `bytes` have been sent as they are.
@@ -72,11 +61,7 @@ impl TestClient {
             socket
         });
         let socket = Arc::new(connect.await.expect(POOL));
-        let mut connection = RawConnection {
-            core: self.core.clone(),
-            socket,
-            unread: Vec::new(),
-        };
+        let mut connection = RawConnection { core: self.core.clone(), socket, unread: Vec::new() };
         connection.send(bytes).await;
         connection
     }
@@ -118,9 +103,7 @@ impl TestRequest {
         let message = [self.head.as_bytes(), b"\r\n", &self.body].concat();
         let mut connection = self.client.raw("").await;
         let socket = Arc::clone(&connection.socket);
-        let sending = connection
-            .core
-            .spawn_blocking(move || (&*socket).write_all(&message));
+        let sending = connection.core.spawn_blocking(move || (&*socket).write_all(&message));
         let response = connection.response(&self.method).await;
         let _ = sending.await;
         response
@@ -155,9 +138,7 @@ impl TestResponse {
     /// If its value is not ASCII.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .get(name)
-            .map(|value| value.to_str().expect("the field is text"))
+        self.headers.get(name).map(|value| value.to_str().expect("the field is text"))
     }
 }
 
@@ -179,10 +160,7 @@ impl RawConnection {
     /// The bytes are sent all the same.
     pub async fn send(&mut self, bytes: impl Into<Vec<u8>>) {
         let (socket, bytes) = (Arc::clone(&self.socket), bytes.into());
-        let sent = self
-            .core
-            .spawn_blocking(move || (&*socket).write_all(&bytes))
-            .await;
+        let sent = self.core.spawn_blocking(move || (&*socket).write_all(&bytes)).await;
         sent.expect(POOL).expect("the server reads");
     }
 
@@ -236,11 +214,7 @@ impl RawConnection {
         } else {
             self.receive_all().await
         };
-        TestResponse {
-            status,
-            headers,
-            body: body.into(),
-        }
+        TestResponse { status, headers, body: body.into() }
     }
 
     /// Ends our side: the server reads an end of stream.
@@ -263,10 +237,7 @@ impl RawConnection {
         match read.await.expect(POOL) {
             Ok(bytes) => {
                 self.unread.extend_from_slice(&bytes);
-                assert!(
-                    self.unread.len() < RECEIVED_BYTES_MAX,
-                    "the server does not stop sending"
-                );
+                assert!(self.unread.len() < RECEIVED_BYTES_MAX, "the server does not stop sending");
                 bytes.len()
             }
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
@@ -276,11 +247,7 @@ impl RawConnection {
 
     async fn fill_more(&mut self) {
         let count = self.fill().await;
-        assert!(
-            count > 0,
-            "the connection ended early, behind: {}",
-            self.unread.escape_ascii()
-        );
+        assert!(count > 0, "the connection ended early, behind: {}", self.unread.escape_ascii());
     }
 
     async fn take(&mut self, count: usize) -> Vec<u8> {
@@ -305,9 +272,8 @@ impl RawConnection {
         let mut body = Vec::new();
         loop {
             let line = self.take_through(b"\r\n").await;
-            let size = str::from_utf8(&line)
-                .ok()
-                .and_then(|line| usize::from_str_radix(line.trim_end(), 16).ok());
+            let size =
+                str::from_utf8(&line).ok().and_then(|line| usize::from_str_radix(line.trim_end(), 16).ok());
             let size = size.expect("a chunk begins with its size");
             if size == 0 {
                 break;
@@ -344,10 +310,7 @@ fn parse_head(head: &[u8]) -> (StatusCode, HeaderMap) {
     let mut headers = HeaderMap::new();
     for field in parsed.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes()).expect("httparse checks names");
-        headers.append(
-            name,
-            HeaderValue::from_bytes(field.value).expect("httparse checks values"),
-        );
+        headers.append(name, HeaderValue::from_bytes(field.value).expect("httparse checks values"));
     }
     (status, headers)
 }

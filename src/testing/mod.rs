@@ -81,16 +81,10 @@ pub async fn serve_on<S: 'static>(
     body: impl AsyncFnOnce(TestClient),
 ) {
     let server = Server::bind("127.0.0.1:0", config).expect("127.0.0.1 has a free port");
-    let bound = server
-        .local_addrs()
-        .first()
-        .and_then(|address| address.as_socket());
+    let bound = server.local_addrs().first().and_then(|address| address.as_socket());
     let address = bound.expect("it was bound over IP");
     let here = core.clone();
-    let served = core.spawn(
-        "test server",
-        async move { server.serve(&here, router, state).await },
-    );
+    let served = core.spawn("test server", async move { server.serve(&here, router, state).await });
     Box::pin(body(TestClient::new(core, address))).await;
     core.shutdown();
     let result = served.await.expect("the server does not panic");
@@ -120,8 +114,5 @@ fn run_on(driver: Driver, body: impl AsyncFn(Core) + Send + Sync) {
 #[track_caller]
 fn drivers() -> Vec<Driver> {
     let names = std::env::var("RINGHTTP_TEST_DRIVERS").unwrap_or_else(|_| "io_uring,epoll".to_owned());
-    names
-        .split(',')
-        .map(|name| name.trim().parse().expect("RINGHTTP_TEST_DRIVERS names drivers"))
-        .collect()
+    names.split(',').map(|name| name.trim().parse().expect("RINGHTTP_TEST_DRIVERS names drivers")).collect()
 }

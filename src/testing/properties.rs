@@ -14,19 +14,9 @@ use crate::proto::http1::{BodyWriter, Framing, Implied, Limits, encode_request_h
 pub fn any_request_bytes(data: &[u8]) {
     let whole = read_requests(&[data], Limits::default());
     let bytes: Vec<&[u8]> = data.chunks(1).collect();
-    assert_eq!(
-        read_requests(&bytes, Limits::default()),
-        whole,
-        "b\"{}\"",
-        data.escape_ascii()
-    );
+    assert_eq!(read_requests(&bytes, Limits::default()), whole, "b\"{}\"", data.escape_ascii());
     let pieces: Vec<&[u8]> = data.chunks(7).collect();
-    assert_eq!(
-        read_requests(&pieces, Limits::default()),
-        whole,
-        "b\"{}\"",
-        data.escape_ascii()
-    );
+    assert_eq!(read_requests(&pieces, Limits::default()), whole, "b\"{}\"", data.escape_ascii());
 }
 
 /// No bytes make the response reader panic, and how they were cut does not show.
@@ -34,12 +24,7 @@ pub fn any_response_bytes(data: &[u8]) {
     let bytes: Vec<&[u8]> = data.chunks(1).collect();
     for method in [Method::GET, Method::HEAD, Method::CONNECT] {
         let whole = read_responses(&[data], Limits::default(), &method);
-        assert_eq!(
-            read_responses(&bytes, Limits::default(), &method),
-            whole,
-            "b\"{}\"",
-            data.escape_ascii()
-        );
+        assert_eq!(read_responses(&bytes, Limits::default(), &method), whole, "b\"{}\"", data.escape_ascii());
     }
 }
 
@@ -59,11 +44,7 @@ pub fn mutated_messages(data: &[u8]) {
 pub fn request_round_trip(data: &[u8]) {
     let mut source = Source(data);
     let method = source.method();
-    let target = if method == Method::CONNECT {
-        "a.example:443".to_owned()
-    } else {
-        source.target()
-    };
+    let target = if method == Method::CONNECT { "a.example:443".to_owned() } else { source.target() };
     let mut headers = source.headers(&header::HOST);
     headers.insert(header::HOST, HeaderValue::from_static("a.example:8080"));
     let (framing, pieces, trailers) = source.body(&[Framing::Empty, Framing::Length(0), Framing::Chunked]);
@@ -73,13 +54,8 @@ pub fn request_round_trip(data: &[u8]) {
     write_body(&mut out, framing, &pieces, trailers.as_ref());
     let seen = read_requests(&source.cut(&out), Limits::default());
 
-    let Some(Seen::Request(head)) = seen.first() else {
-        panic!("{seen:?} for b\"{}\"", out.escape_ascii())
-    };
-    assert_eq!(
-        (&head.method, head.target.as_str(), head.framing),
-        (&method, &target[..], framing)
-    );
+    let Some(Seen::Request(head)) = seen.first() else { panic!("{seen:?} for b\"{}\"", out.escape_ascii()) };
+    assert_eq!((&head.method, head.target.as_str(), head.framing), (&method, &target[..], framing));
     assert_fields(&head.headers, &headers, framing);
     assert_rest(&seen[1..], &pieces, trailers, Some(&Seen::Closed));
 }
@@ -99,22 +75,12 @@ pub fn response_round_trip(data: &[u8]) {
 
     let mut out = BytesMut::new();
     let implied = Implied::default();
-    encode_response_head(
-        &mut out,
-        Version::HTTP_11,
-        status,
-        None,
-        &headers,
-        framing,
-        &implied,
-    )
-    .expect("generated to be valid");
+    encode_response_head(&mut out, Version::HTTP_11, status, None, &headers, framing, &implied)
+        .expect("generated to be valid");
     write_body(&mut out, framing, &pieces, trailers.as_ref());
     let seen = read_responses(&source.cut(&out), Limits::default(), &Method::GET);
 
-    let Some(Seen::Response(head)) = seen.first() else {
-        panic!("{seen:?} for b\"{}\"", out.escape_ascii())
-    };
+    let Some(Seen::Response(head)) = seen.first() else { panic!("{seen:?} for b\"{}\"", out.escape_ascii()) };
     assert_eq!((head.status, head.framing), (status, framing));
     assert_eq!(head.reason, status.canonical_reason().unwrap_or_default());
     assert_fields(&head.headers, &headers, framing);
@@ -134,10 +100,7 @@ fn compare_with_naive(chunks: &[u8]) {
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     let message = [head, chunks].concat();
     let pieces: Vec<&[u8]> = message.chunks(5).collect();
-    let mut seen = read_requests(&pieces, Limits::default())
-        .into_iter()
-        .skip(1)
-        .peekable();
+    let mut seen = read_requests(&pieces, Limits::default()).into_iter().skip(1).peekable();
     let body = match seen.next_if(|seen| matches!(seen, Seen::Data(_))) {
         Some(Seen::Data(body)) => body,
         _ => Vec::new(),
@@ -169,9 +132,7 @@ fn naive_decode(mut rest: &[u8]) -> Result<Vec<u8>, Naive> {
             return Err(Naive::Refused);
         }
         extension_bytes += extension.len();
-        if extension
-            .iter()
-            .any(|&byte| byte != b'\t' && byte.is_ascii_control())
+        if extension.iter().any(|&byte| byte != b'\t' && byte.is_ascii_control())
             || extension_bytes > body.len() + 8 * 1024
         {
             return Err(Naive::Refused);
@@ -286,21 +247,13 @@ impl<'a> Source<'a> {
     }
 
     fn text(&mut self, alphabet: &[u8], bytes_max: usize) -> String {
-        (0..self.below(bytes_max + 1))
-            .map(|_| char::from(alphabet[self.below(alphabet.len())]))
-            .collect()
+        (0..self.below(bytes_max + 1)).map(|_| char::from(alphabet[self.below(alphabet.len())])).collect()
     }
 
     fn method(&mut self) -> Method {
         let own = format!("X{}", self.text(b"ABC-_~!", 20));
-        let name = self.pick(&[
-            "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "own",
-        ]);
-        if name == "own" {
-            own.parse().expect("a token")
-        } else {
-            name.parse().expect("a token")
-        }
+        let name = self.pick(&["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "own"]);
+        if name == "own" { own.parse().expect("a token") } else { name.parse().expect("a token") }
     }
 
     fn target(&mut self) -> String {
@@ -314,22 +267,12 @@ impl<'a> Source<'a> {
 
     /// Up to seven fields, some of them repeated; none steers the message, none is named `without`.
     fn headers(&mut self, without: &HeaderName) -> HeaderMap {
-        const NAMES: &[&str] = &[
-            "accept",
-            "cookie",
-            "x-a",
-            "x-b",
-            "via",
-            "a-rather-long-name-that-no-table-has",
-        ];
+        const NAMES: &[&str] =
+            &["accept", "cookie", "x-a", "x-b", "via", "a-rather-long-name-that-no-table-has"];
         let mut headers = HeaderMap::new();
         for _ in 0..self.below(8) {
             let name: HeaderName = self.pick(NAMES).parse().expect("a token");
-            let mut value = self
-                .text(b"abc ,;=\"\t/:!~", 30)
-                .trim_matches([' ', '\t'])
-                .as_bytes()
-                .to_vec();
+            let mut value = self.text(b"abc ,;=\"\t/:!~", 30).trim_matches([' ', '\t']).as_bytes().to_vec();
             if self.byte().is_multiple_of(8) {
                 value.push(0xe9);
             }
@@ -342,24 +285,15 @@ impl<'a> Source<'a> {
     /// One of `framings` with a body that fits it; `Length` stands for any length.
     fn body(&mut self, framings: &[Framing]) -> (Framing, Vec<Vec<u8>>, Option<HeaderMap>) {
         let framing = framings[self.below(framings.len())];
-        let count = if framing == Framing::Empty {
-            0
-        } else {
-            self.below(5)
-        };
-        let pieces: Vec<Vec<u8>> = (0..count)
-            .map(|_| (0..self.below(40)).map(|_| self.byte()).collect())
-            .collect();
+        let count = if framing == Framing::Empty { 0 } else { self.below(5) };
+        let pieces: Vec<Vec<u8>> =
+            (0..count).map(|_| (0..self.below(40)).map(|_| self.byte()).collect()).collect();
         match framing {
             Framing::Length(_) => (Framing::Length(pieces.concat().len() as u64), pieces, None),
             Framing::Chunked => {
                 let mut trailers = self.headers(&header::HOST);
                 trailers.remove(header::COOKIE);
-                (
-                    framing,
-                    pieces,
-                    Some(trailers).filter(|trailers| !trailers.is_empty()),
-                )
+                (framing, pieces, Some(trailers).filter(|trailers| !trailers.is_empty()))
             }
             Framing::Empty | Framing::UntilClose => (framing, pieces, None),
         }
@@ -469,11 +403,7 @@ mod tests {
     #[test]
     fn valid_messages_are_valid() {
         let refused = |seen: Vec<Seen>| seen.iter().any(|seen| matches!(seen, Seen::Refused(_)));
-        assert!(
-            VALID_REQUESTS
-                .iter()
-                .all(|input| !refused(read_requests(&[input], Limits::default())))
-        );
+        assert!(VALID_REQUESTS.iter().all(|input| !refused(read_requests(&[input], Limits::default()))));
         assert!(VALID_RESPONSES.iter().all(|input| !refused(read_responses(
             &[input],
             Limits::default(),

@@ -23,7 +23,7 @@ use crate::io::transport::Transport;
 pub(crate) fn request(message: &[u8]) -> Request {
     let timers = Timers::new();
     timers.pause();
-    let host = Rc::new(Host::new(ServerConfig::default(), BufferPool::new(), timers));
+    let host = Rc::new(Host::new(ServerConfig::default(), Rc::default(), BufferPool::new(), timers));
     let (near, far) = Duplex::pair();
     far.send(message);
     far.end();

@@ -41,11 +41,7 @@ pub fn read_requests(pieces: &[&[u8]], limits: Limits) -> Vec<Seen> {
 /// Reads responses to `request_method` requests from `pieces`, then the end of the stream.
 #[must_use]
 pub fn read_responses(pieces: &[&[u8]], limits: Limits, request_method: &Method) -> Vec<Seen> {
-    read(
-        pieces,
-        &mut Responses(ResponseReader::new(limits), request_method),
-        limits,
-    )
+    read(pieces, &mut Responses(ResponseReader::new(limits), request_method), limits)
 }
 
 /// Gives `input` to `read` whole, byte by byte and cut at every position; the results must be equal.
@@ -55,12 +51,7 @@ pub fn read_responses(pieces: &[&[u8]], limits: Limits, request_method: &Method)
 pub fn at_every_split<T: Debug + PartialEq>(input: &[u8], read: impl Fn(&[&[u8]]) -> T) -> T {
     let whole = read(&[input]);
     let bytes: Vec<&[u8]> = input.chunks(1).collect();
-    assert_eq!(
-        read(&bytes),
-        whole,
-        "byte by byte (left) and whole (right): b\"{}\"",
-        input.escape_ascii()
-    );
+    assert_eq!(read(&bytes), whole, "byte by byte (left) and whole (right): b\"{}\"", input.escape_ascii());
     for at in 1..input.len() {
         let (front, back) = input.split_at(at);
         assert_eq!(
@@ -183,10 +174,7 @@ fn pump(
             State::Idle => match reader.head(input)? {
                 Some(head) => seen.push(head),
                 None => {
-                    assert!(
-                        input.len() <= limits.head_bytes_max,
-                        "a partial head is within its limit"
-                    );
+                    assert!(input.len() <= limits.head_bytes_max, "a partial head is within its limit");
                     return Ok(());
                 }
             },

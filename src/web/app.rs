@@ -21,10 +21,7 @@ pub struct App<S> {
 
 impl<S: 'static> App<S> {
     pub(super) fn new(parts: Parts<S>, state: S) -> Result<Self> {
-        Ok(Self {
-            table: Table::new(parts)?,
-            state,
-        })
+        Ok(Self { table: Table::new(parts)?, state })
     }
 
     /// The state of the handlers.
@@ -69,11 +66,8 @@ struct Pattern<S> {
 
 impl<S> Table<S> {
     fn new(parts: Parts<S>) -> Result<Self> {
-        let mut build = Build {
-            tree: matchit::Router::new(),
-            patterns: Vec::new(),
-            mistakes: parts.mistakes,
-        };
+        let mut build =
+            Build { tree: matchit::Router::new(), patterns: Vec::new(), mistakes: parts.mistakes };
         for route in parts.routes {
             build.add(route);
         }
@@ -86,10 +80,7 @@ impl<S> Table<S> {
                 first.refusal.set_methods(methods(&pattern.methods));
             }
         }
-        let all = build
-            .patterns
-            .iter()
-            .flat_map(|pattern| methods(&pattern.methods));
+        let all = build.patterns.iter().flat_map(|pattern| methods(&pattern.methods));
         parts.refusal.set_methods(all);
         Ok(Self {
             tree: build.tree,
@@ -150,11 +141,7 @@ impl<S> Pattern<S> {
     fn route(&self, method: &Method) -> Option<&Route<S>> {
         let of = |wanted: Option<&Method>| self.methods.iter().find(|route| route.method.as_ref() == wanted);
         let get = || {
-            if *method == Method::HEAD {
-                of(Some(&Method::GET))
-            } else {
-                None
-            }
+            if *method == Method::HEAD { of(Some(&Method::GET)) } else { None }
         };
         of(Some(method)).or_else(get).or_else(|| of(None))
     }
@@ -169,11 +156,7 @@ struct Build<S> {
 
 impl<S> Build<S> {
     fn add(&mut self, route: Route<S>) {
-        if let Some(pattern) = self
-            .patterns
-            .iter_mut()
-            .find(|pattern| *pattern.text == *route.pattern)
-        {
+        if let Some(pattern) = self.patterns.iter_mut().find(|pattern| *pattern.text == *route.pattern) {
             match pattern.methods.iter().find(|other| other.method == route.method) {
                 Some(other) => self.mistakes.push(conflict(&route, other)),
                 None => pattern.methods.push(route),
@@ -210,27 +193,13 @@ impl<S> Build<S> {
 
     fn scopes(&mut self, scopes: Vec<Scope<S>>) -> matchit::Router<SharedEndpoint<S>> {
         let mut tree = matchit::Router::new();
-        for Scope {
-            prefix,
-            fallback,
-            added,
-        } in scopes
-        {
+        for Scope { prefix, fallback, added } in scopes {
             let below = prefix.trim_end_matches('/');
-            for pattern in [
-                below.to_owned(),
-                format!("{below}/"),
-                format!("{below}/{{*rest}}"),
-            ] {
-                let inserted = if pattern.is_empty() {
-                    Ok(())
-                } else {
-                    tree.insert(pattern, Rc::clone(&fallback))
-                };
+            for pattern in [below.to_owned(), format!("{below}/"), format!("{below}/{{*rest}}")] {
+                let inserted =
+                    if pattern.is_empty() { Ok(()) } else { tree.insert(pattern, Rc::clone(&fallback)) };
                 if let Err(error) = inserted {
-                    self.mistakes.push(format!(
-                        "fallback below {prefix} ({added}) cannot be added: {error}"
-                    ));
+                    self.mistakes.push(format!("fallback below {prefix} ({added}) cannot be added: {error}"));
                 }
             }
         }

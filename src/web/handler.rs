@@ -56,10 +56,7 @@ where
     S: 'static,
     R: IntoResponse + 'static,
 {
-    Rc::new(Handler {
-        handler,
-        output: PhantomData,
-    })
+    Rc::new(Handler { handler, output: PhantomData })
 }
 
 /// Stores a middleware.
@@ -70,10 +67,7 @@ where
     S: 'static,
     R: IntoResponse + 'static,
 {
-    Rc::new(Handler {
-        handler: middleware,
-        output: PhantomData,
-    })
+    Rc::new(Handler { handler: middleware, output: PhantomData })
 }
 
 /// Puts a middleware around an endpoint.
@@ -81,10 +75,7 @@ pub(crate) fn wrap<S: 'static>(
     middleware: &Rc<dyn Middleware<S>>,
     inner: SharedEndpoint<S>,
 ) -> SharedEndpoint<S> {
-    Rc::new(Wrapped {
-        middleware: Rc::clone(middleware),
-        inner,
-    })
+    Rc::new(Wrapped { middleware: Rc::clone(middleware), inner })
 }
 
 /// Gives an endpoint over a part of the state a place among those over the whole.
@@ -127,10 +118,7 @@ struct Wrapped<S> {
 
 impl<S> Endpoint<S> for Wrapped<S> {
     fn call<'a>(&'a self, state: &'a S, request: Request) -> Answer<'a> {
-        let next = Next {
-            endpoint: &*self.inner,
-            state,
-        };
+        let next = Next { endpoint: &*self.inner, state };
         self.middleware.call(state, request, next)
     }
 }

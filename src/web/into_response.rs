@@ -169,26 +169,17 @@ pub struct Redirect {
 impl Redirect {
     /// 303: fetch `location` by GET, whatever the method of this request was.
     pub fn see_other(location: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::SEE_OTHER,
-            location: location.into(),
-        }
+        Self { status: StatusCode::SEE_OTHER, location: location.into() }
     }
 
     /// 307: send the same request to `location` this time.
     pub fn temporary(location: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::TEMPORARY_REDIRECT,
-            location: location.into(),
-        }
+        Self { status: StatusCode::TEMPORARY_REDIRECT, location: location.into() }
     }
 
     /// 308: send the same request to `location` from now on.
     pub fn permanent(location: impl Into<String>) -> Self {
-        Self {
-            status: StatusCode::PERMANENT_REDIRECT,
-            location: location.into(),
-        }
+        Self { status: StatusCode::PERMANENT_REDIRECT, location: location.into() }
     }
 }
 
@@ -224,29 +215,12 @@ mod tests {
             ((StatusCode::CREATED, "e").into_response(), 201, text, b"e"),
             (Ok::<_, Error>("f").into_response(), 200, text, b"f"),
             (failed.into_response(), 404, text, b"no such user\n"),
-            (
-                Err::<(), _>(StatusCode::CONFLICT).into_response(),
-                409,
-                text,
-                b"Conflict\n",
-            ),
-            (
-                Html("<p>").into_response(),
-                200,
-                Some("text/html; charset=utf-8"),
-                b"<p>",
-            ),
+            (Err::<(), _>(StatusCode::CONFLICT).into_response(), 409, text, b"Conflict\n"),
+            (Html("<p>").into_response(), 200, Some("text/html; charset=utf-8"), b"<p>"),
         ];
         for (response, status, content_type, body) in cases {
-            let found = response
-                .headers()
-                .get(CONTENT_TYPE)
-                .map(|value| value.to_str().unwrap());
-            assert_eq!(
-                (response.status().as_u16(), found),
-                (status, content_type),
-                "{response:?}"
-            );
+            let found = response.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap());
+            assert_eq!((response.status().as_u16(), found), (status, content_type), "{response:?}");
             assert_eq!(response.body().as_bytes(), Some(body), "{response:?}");
         }
     }
@@ -259,18 +233,8 @@ mod tests {
         fields.append(SET_COOKIE, HeaderValue::from_static("b=2"));
         let response = (StatusCode::ACCEPTED, fields, "x").into_response();
         assert_eq!(response.status(), StatusCode::ACCEPTED);
-        assert_eq!(
-            response
-                .headers()
-                .get_all(CONTENT_TYPE)
-                .iter()
-                .collect::<Vec<_>>(),
-            ["text/csv"]
-        );
-        assert_eq!(
-            response.headers().get_all(SET_COOKIE).iter().collect::<Vec<_>>(),
-            ["a=1", "b=2"]
-        );
+        assert_eq!(response.headers().get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["text/csv"]);
+        assert_eq!(response.headers().get_all(SET_COOKIE).iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
     }
 
     #[cfg(feature = "json")]
@@ -287,10 +251,7 @@ mod tests {
     #[test]
     fn a_redirect_cannot_smuggle_a_field() {
         let good = Redirect::see_other("/login").into_response();
-        assert_eq!(
-            (good.status().as_u16(), good.headers()[LOCATION].to_str().unwrap()),
-            (303, "/login")
-        );
+        assert_eq!((good.status().as_u16(), good.headers()[LOCATION].to_str().unwrap()), (303, "/login"));
         assert_eq!(Redirect::temporary("/").into_response().status().as_u16(), 307);
         assert_eq!(Redirect::permanent("/").into_response().status().as_u16(), 308);
         let bad = Redirect::see_other("/\r\nset-cookie: a=1").into_response();

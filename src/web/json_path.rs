@@ -13,10 +13,7 @@ pub(super) fn path_at(text: &[u8], line: usize, column: usize) -> String {
     let mut at = 0;
     while let Some(&byte) = before.get(at) {
         match byte {
-            b'{' => levels.push(Level::Object {
-                key: &[],
-                at_key: true,
-            }),
+            b'{' => levels.push(Level::Object { key: &[], at_key: true }),
             b'[' => levels.push(Level::Array { index: 0 }),
             b'}' | b']' => {
                 levels.pop();
@@ -25,11 +22,7 @@ pub(super) fn path_at(text: &[u8], line: usize, column: usize) -> String {
             b'"' => {
                 let string = string_at(&before[at..]);
                 at += string.len();
-                if let Some(Level::Object {
-                    key,
-                    at_key: at_key @ true,
-                }) = levels.last_mut()
-                {
+                if let Some(Level::Object { key, at_key: at_key @ true }) = levels.last_mut() {
                     *key = string.get(1..string.len().saturating_sub(1)).unwrap_or_default();
                     *at_key = false;
                 }
@@ -68,11 +61,8 @@ fn string_at(text: &[u8]) -> &[u8] {
 }
 
 fn offset_of(text: &[u8], line: usize, column: usize) -> usize {
-    let skipped: usize = text
-        .split_inclusive(|&byte| byte == b'\n')
-        .take(line.saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
+    let skipped: usize =
+        text.split_inclusive(|&byte| byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
     (skipped + column).min(text.len())
 }
 
@@ -122,11 +112,7 @@ mod tests {
             ("", 1, 0, ""),
         ];
         for &(text, line, column, expected) in cases {
-            assert_eq!(
-                path_at(text.as_bytes(), line, column),
-                expected,
-                "{text:?} {line}:{column}"
-            );
+            assert_eq!(path_at(text.as_bytes(), line, column), expected, "{text:?} {line}:{column}");
         }
     }
 
@@ -135,10 +121,7 @@ mod tests {
         let key = "ä".repeat(500);
         let text = format!("{{\"{key}\": true");
         let path = path_at(text.as_bytes(), 1, text.len());
-        assert!(
-            path.len() <= PATH_BYTES_MAX + '…'.len_utf8() && path.ends_with('…'),
-            "{path}"
-        );
+        assert!(path.len() <= PATH_BYTES_MAX + '…'.len_utf8() && path.ends_with('…'), "{path}");
     }
 
     #[test]

@@ -24,9 +24,7 @@ impl Request {
     /// 400 with the parameter's name, if its value is not UTF-8 or is no `T`; 500 if the route has no such parameter.
     pub fn param<T: FromStr<Err: Display>>(&self, name: &str) -> Result<T> {
         let value = self.param_str(name)?;
-        value
-            .parse()
-            .map_err(|error| Error::bad_request(format!("path parameter `{name}`: {error}")))
+        value.parse().map_err(|error| Error::bad_request(format!("path parameter `{name}`: {error}")))
     }
 
     /// A path parameter, percent-decoded; borrowed from the path if there was nothing to decode. `+` is a plus.
@@ -83,9 +81,7 @@ impl Request {
             return Ok(first);
         };
         let announced = self.body().length().unwrap_or(0);
-        let announced = usize::try_from(announced)
-            .unwrap_or(usize::MAX)
-            .min(RESERVED_BYTES_MAX);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX).min(RESERVED_BYTES_MAX);
         let mut whole = BytesMut::with_capacity(announced.max(first.len() + second.len()));
         whole.extend_from_slice(&first);
         whole.extend_from_slice(&second);
@@ -119,10 +115,7 @@ impl Request {
     /// As [`bytes`](Self::bytes).
     #[cfg(feature = "json")]
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T> {
-        if !self
-            .header(CONTENT_TYPE)
-            .is_some_and(|value| is_json(value.as_bytes()))
-        {
+        if !self.header(CONTENT_TYPE).is_some_and(|value| is_json(value.as_bytes())) {
             return Err(
                 Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with_text("the body must be application/json")
             );
@@ -146,15 +139,8 @@ const RESERVED_BYTES_MAX: usize = 64 * 1024;
 /// Whether a `Content-Type` is JSON: `application/json`, or any type with the suffix `+json` (RFC 6839 §3.1).
 #[cfg(feature = "json")]
 fn is_json(content_type: &[u8]) -> bool {
-    let essence = content_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    let suffix = essence
-        .len()
-        .checked_sub(b"+json".len())
-        .and_then(|at| essence.get(at..));
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let suffix = essence.len().checked_sub(b"+json".len()).and_then(|at| essence.get(at..));
     essence.eq_ignore_ascii_case(b"application/json")
         || (essence.contains(&b'/') && suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json")))
 }
@@ -166,11 +152,8 @@ fn not_readable(error: &serde_json::Error, body: &[u8]) -> Error {
     match error.classify() {
         Category::Data => {
             let place = super::json_path::path_at(body, error.line(), error.column());
-            let text = if place.is_empty() {
-                format!("JSON: {error}")
-            } else {
-                format!("JSON: `{place}`: {error}")
-            };
+            let text =
+                if place.is_empty() { format!("JSON: {error}") } else { format!("JSON: `{place}`: {error}") };
             Error::new(StatusCode::UNPROCESSABLE_ENTITY).with_text(text)
         }
         Category::Syntax | Category::Eof | Category::Io => Error::bad_request(format!("JSON: {error}")),

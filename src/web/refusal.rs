@@ -79,10 +79,7 @@ mod tests {
             (&[], "OPTIONS"),
             (&[Method::POST, Method::GET], "GET, HEAD, OPTIONS, POST"),
             (&[Method::HEAD, Method::GET, Method::HEAD], "GET, HEAD, OPTIONS"),
-            (
-                &[Method::PUT, Method::OPTIONS, Method::DELETE],
-                "DELETE, OPTIONS, PUT",
-            ),
+            (&[Method::PUT, Method::OPTIONS, Method::DELETE], "DELETE, OPTIONS, PUT"),
         ];
         for (methods, expected) in cases {
             assert_eq!(allow(methods.iter()), expected, "{methods:?}");

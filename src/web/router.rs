@@ -259,9 +259,7 @@ impl<S: 'static> Router<S> {
 
     /// All routes as method (`None`: any) and path, in the order of adding.
     pub fn routes(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
-        self.routes
-            .iter()
-            .map(|route| (route.method.as_ref(), &*route.pattern))
+        self.routes.iter().map(|route| (route.method.as_ref(), &*route.pattern))
     }
 
     /// Makes the service that answers by these routes, for [`Server::serve_service`](crate::Server::serve_service).
@@ -275,10 +273,7 @@ impl<S: 'static> Router<S> {
     #[track_caller]
     fn add(mut self, method: Option<Method>, path: &str, endpoint: SharedEndpoint<S>) -> Self {
         if !path.starts_with('/') {
-            self.mistakes.push(format!(
-                "path {path:?} ({}) must begin with `/`",
-                Location::caller()
-            ));
+            self.mistakes.push(format!("path {path:?} ({}) must begin with `/`", Location::caller()));
         }
         let refusal = Rc::new(Refusal::default());
         self.routes.push(Route {
@@ -297,9 +292,8 @@ impl<S: 'static> Router<S> {
     fn add_below(mut self, prefix: &str, inner: Parts<S>) -> Self {
         if !prefix.starts_with('/') || (prefix.len() > 1 && prefix.ends_with('/')) {
             let added = Location::caller();
-            self.mistakes.push(format!(
-                "prefix {prefix:?} ({added}) must begin with `/` and not end with one"
-            ));
+            self.mistakes
+                .push(format!("prefix {prefix:?} ({added}) must begin with `/` and not end with one"));
         }
         self.mistakes.extend(inner.mistakes);
         for mut route in inner.routes {
@@ -312,11 +306,7 @@ impl<S: 'static> Router<S> {
         }
         if inner.has_fallback {
             let (prefix, fallback, added) = (prefix.to_owned(), inner.fallback, Location::caller());
-            self.scopes.push(Scope {
-                prefix,
-                fallback,
-                added,
-            });
+            self.scopes.push(Scope { prefix, fallback, added });
         }
         self
     }
@@ -324,22 +314,15 @@ impl<S: 'static> Router<S> {
     /// Wraps the middleware around everything.
     fn into_parts(self) -> Parts<S> {
         let middleware = self.middleware;
-        let wrap = |endpoint| {
-            middleware
-                .iter()
-                .rev()
-                .fold(endpoint, |inner, outer| handler::wrap(outer, inner))
-        };
+        let wrap =
+            |endpoint| middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner));
         let wrap_route = |route: Route<S>| Route {
             endpoint: wrap(route.endpoint),
             refuse: wrap(route.refuse),
             body_bytes_max: route.body_bytes_max.or(self.body_bytes_max),
             ..route
         };
-        let wrap_scope = |scope: Scope<S>| Scope {
-            fallback: wrap(scope.fallback),
-            ..scope
-        };
+        let wrap_scope = |scope: Scope<S>| Scope { fallback: wrap(scope.fallback), ..scope };
         let has_fallback = self.fallback.is_some();
         let refusal = Rc::new(Refusal::default());
         Parts {
@@ -391,10 +374,7 @@ impl<S: 'static> Default for Router<S> {
 
 impl<S> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let routes = self
-            .routes
-            .iter()
-            .map(|route| (route.method.as_ref(), &route.pattern));
+        let routes = self.routes.iter().map(|route| (route.method.as_ref(), &route.pattern));
         f.debug_list().entries(routes).finish()
     }
 }

@@ -43,11 +43,7 @@ impl BindAddress {
         let mut all: Vec<_> = host_and_port.to_socket_addrs()?.collect();
         all.sort_unstable();
         all.dedup();
-        if all.is_empty() {
-            Err(invalid("the name has no address"))
-        } else {
-            Ok(all)
-        }
+        if all.is_empty() { Err(invalid("the name has no address")) } else { Ok(all) }
     }
 }
 
@@ -93,15 +89,9 @@ mod tests {
     #[test]
     fn addresses_are_told_apart() {
         for tcp in ["127.0.0.1:80", "[::1]:0", "localhost:8080", "[::]:65535"] {
-            assert_eq!(
-                tcp.parse::<BindAddress>().expect("valid"),
-                BindAddress::Tcp(tcp.to_owned())
-            );
+            assert_eq!(tcp.parse::<BindAddress>().expect("valid"), BindAddress::Tcp(tcp.to_owned()));
         }
-        assert_eq!(
-            "unix:/a b".parse::<BindAddress>().expect("valid"),
-            BindAddress::Unix("/a b".into())
-        );
+        assert_eq!("unix:/a b".parse::<BindAddress>().expect("valid"), BindAddress::Unix("/a b".into()));
         for wrong in ["", "80", ":80", "a:", "a:65536", "a:-1", "unix:", "127.0.0.1"] {
             assert!(wrong.parse::<BindAddress>().is_err(), "{wrong}");
         }

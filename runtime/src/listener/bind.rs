@@ -69,15 +69,9 @@ impl Core {
         static PASSED: OnceLock<Vec<OwnedFd>> = OnceLock::new();
         let passed = PASSED.get_or_init(take_passed);
         if passed.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "no socket was passed (LISTEN_FDS)",
-            ));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "no socket was passed (LISTEN_FDS)"));
         }
-        passed
-            .iter()
-            .map(|fd| Listener::from_fd(fd.try_clone()?))
-            .collect()
+        passed.iter().map(|fd| Listener::from_fd(fd.try_clone()?)).collect()
     }
 }
 
@@ -92,18 +86,12 @@ impl Listener {
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(fd);
         if !socket.is_listener()? || socket.r#type()? != Type::STREAM {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a listening stream socket",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));
         }
         match socket.domain()? {
             Domain::IPV4 | Domain::IPV6 => Self::from_std_tcp(socket.into()),
             Domain::UNIX => Self::from_std_unix(OwnedFd::from(socket).into()),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "neither a TCP nor a Unix socket",
-            )),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a TCP nor a Unix socket")),
         }
     }
 }
@@ -126,10 +114,7 @@ fn bind_host(
     options: &ListenerOptions,
 ) -> io::Result<Vec<Listener>> {
     if let Some(Bound::Tcp(addresses)) = bound.get(&key) {
-        return addresses
-            .iter()
-            .map(|&address| listen_tcp(address, options))
-            .collect();
+        return addresses.iter().map(|&address| listen_tcp(address, options)).collect();
     }
     let mut listeners = Vec::new();
     let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -199,10 +184,7 @@ fn listen_unix(path: &Path, options: &ListenerOptions) -> io::Result<UnixPath> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     // From here on, a failure removes the file again.
-    let bound = UnixPath {
-        listener: OwnedFd::from(socket.try_clone()?).into(),
-        path: path.to_owned(),
-    };
+    let bound = UnixPath { listener: OwnedFd::from(socket.try_clone()?).into(), path: path.to_owned() };
     if let Some(mode) = options.unix_mode {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
@@ -216,10 +198,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         return Ok(());
     };
     if !metadata.file_type().is_socket() {
-        return Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "the path is taken, and not by a socket",
-        ));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is taken, and not by a socket"));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),

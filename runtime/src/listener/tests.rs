@@ -30,9 +30,7 @@ fn check_flags(core: &Core, accepted: &Accepted, way: &str) {
     let fd = socket_fd(&accepted.socket);
     let flags = rustix::io::fcntl_getfd(fd).expect("open");
     assert!(flags.contains(FdFlags::CLOEXEC), "{way}: children get no copy");
-    let blocks = !rustix::fs::fcntl_getfl(fd)
-        .expect("open")
-        .contains(rustix::fs::OFlags::NONBLOCK);
+    let blocks = !rustix::fs::fcntl_getfl(fd).expect("open").contains(rustix::fs::OFlags::NONBLOCK);
     assert_eq!(blocks, core.driver() == DriverKind::IoUring, "{way}");
 }
 
@@ -40,18 +38,12 @@ fn check_flags(core: &Core, accepted: &Accepted, way: &str) {
 fn accepted_sockets_inherit_the_options_of_the_listener() {
     each_driver(async |core| {
         for (nodelay, keepalive) in [(true, Some(Duration::from_secs(77))), (false, None)] {
-            let options = ListenerOptions {
-                nodelay,
-                tcp_keepalive: keepalive,
-                ..ListenerOptions::default()
-            };
+            let options = ListenerOptions { nodelay, tcp_keepalive: keepalive, ..ListenerOptions::default() };
             let address = "127.0.0.1:0".parse().expect("valid");
             let listener = core.bind(&address, &options).expect("free").remove(0);
             let bound = listener.local_addr().as_socket().expect("TCP");
-            let (_by_ring, _from_backlog) = (
-                Client::connect(bound).expect("it listens"),
-                Client::connect(bound).expect("it listens"),
-            );
+            let (_by_ring, _from_backlog) =
+                (Client::connect(bound).expect("it listens"), Client::connect(bound).expect("it listens"));
             for way in ["by the ring", "from the backlog"] {
                 let accepted = listener.accept().await.expect("waits");
                 check_flags(&core, &accepted, way);
@@ -73,17 +65,10 @@ fn accepted_unix_sockets_have_the_right_flags() {
     each_driver(async |core| {
         let path = std::env::temp_dir().join(format!("ringhttp-{}-flags.sock", std::process::id()));
         let address = BindAddress::Unix(path.clone());
-        let listener = core
-            .bind(&address, &ListenerOptions::default())
-            .expect("free")
-            .remove(0);
+        let listener = core.bind(&address, &ListenerOptions::default()).expect("free").remove(0);
         let _clients = [(); 2].map(|()| UnixClient::connect(&path).expect("it listens"));
         check_flags(&core, &listener.accept().await.expect("waits"), "by the ring");
         listener.close();
-        check_flags(
-            &core,
-            &listener.accept().await.expect("waits"),
-            "from the backlog",
-        );
+        check_flags(&core, &listener.accept().await.expect("waits"), "from the backlog");
     });
 }

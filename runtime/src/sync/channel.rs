@@ -38,12 +38,7 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         senders: Cell::new(1),
         receiver: Waiter::default(),
     });
-    (
-        Sender {
-            shared: Rc::clone(&shared),
-        },
-        Receiver { shared },
-    )
+    (Sender { shared: Rc::clone(&shared) }, Receiver { shared })
 }
 
 struct Shared<T> {
@@ -83,10 +78,7 @@ impl<T> Sender<T> {
     /// Nothing is lost: the room goes to the next who waits.
     pub async fn reserve(&self) -> Result<Slot<'_, T>, Closed> {
         let permit = self.shared.room.acquire().await?;
-        Ok(Slot {
-            shared: &self.shared,
-            permit,
-        })
+        Ok(Slot { shared: &self.shared, permit })
     }
 
     /// Sends a value if there is room now.
@@ -95,12 +87,9 @@ impl<T> Sender<T> {
     /// The value, if there is no room or the receiver is gone or closed.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         match self.shared.room.try_acquire() {
-            Some(permit) => Slot {
-                shared: &self.shared,
-                permit,
-            }
-            .send(value)
-            .map_err(|error| TrySendError::Closed(error.0)),
+            Some(permit) => Slot { shared: &self.shared, permit }
+                .send(value)
+                .map_err(|error| TrySendError::Closed(error.0)),
             None if self.is_closed() => Err(TrySendError::Closed(value)),
             None => Err(TrySendError::Full(value)),
         }
@@ -122,9 +111,7 @@ impl<T> Sender<T> {
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         self.shared.senders.set(self.shared.senders.get() + 1);
-        Self {
-            shared: Rc::clone(&self.shared),
-        }
+        Self { shared: Rc::clone(&self.shared) }
     }
 }
 
@@ -318,10 +305,7 @@ mod tests {
         assert!(wakes.poll(&mut two).is_pending());
         assert_eq!(receiver.try_receive(), Ok(Some(0)));
         assert_eq!(wakes.count(), 1);
-        assert!(
-            matches!(sender.try_send(9), Err(TrySendError::Full(9))),
-            "the room is the first waiter's"
-        );
+        assert!(matches!(sender.try_send(9), Err(TrySendError::Full(9))), "the room is the first waiter's");
         assert!(wakes.poll(&mut two).is_pending());
         assert_eq!(wakes.poll(&mut one), Poll::Ready(Ok(())));
         assert_eq!(receiver.try_receive(), Ok(Some(1)));
@@ -353,9 +337,7 @@ mod tests {
         let wakes = Wakes::new();
         let (sender, mut receiver) = channel(1);
         let mut reserved = pin!(sender.reserve());
-        let Poll::Ready(Ok(slot)) = wakes.poll(&mut reserved) else {
-            panic!("room")
-        };
+        let Poll::Ready(Ok(slot)) = wakes.poll(&mut reserved) else { panic!("room") };
         let mut waits = pin!(sender.send(2));
         assert!(wakes.poll(&mut waits).is_pending());
         receiver.close();
@@ -388,9 +370,7 @@ mod tests {
         let mut waits = Box::pin(sender.send(7));
         {
             let mut reserved = pin!(sender.reserve());
-            let Poll::Ready(Ok(slot)) = wakes.poll(&mut reserved) else {
-                panic!("room")
-            };
+            let Poll::Ready(Ok(slot)) = wakes.poll(&mut reserved) else { panic!("room") };
             assert!(wakes.poll(&mut waits).is_pending());
             drop(slot);
         }
@@ -405,11 +385,8 @@ mod tests {
     #[test]
     fn values_are_conserved() {
         const CAPACITY: usize = 3;
-        type Sending<'a> = (
-            usize,
-            u32,
-            Pin<Box<dyn Future<Output = Result<(), SendError<(usize, u32)>>> + 'a>>,
-        );
+        type Sending<'a> =
+            (usize, u32, Pin<Box<dyn Future<Output = Result<(), SendError<(usize, u32)>>> + 'a>>);
         let wakes = Wakes::new();
         let (sender, mut receiver) = channel(CAPACITY);
         let senders: Vec<_> = (0..4).map(|_| sender.clone()).collect();
@@ -423,11 +400,7 @@ mod tests {
             match (random(&mut state, 4), chosen) {
                 (0 | 1, None) => {
                     numbers[who] += 1;
-                    waiting.push((
-                        who,
-                        numbers[who],
-                        Box::pin(senders[who].send((who, numbers[who]))),
-                    ));
+                    waiting.push((who, numbers[who], Box::pin(senders[who].send((who, numbers[who])))));
                 }
                 (0 | 1, Some(chosen)) if wakes.poll(&mut waiting[chosen].2).is_ready() => {
                     let (who, number, _) = waiting.remove(chosen);

@@ -109,12 +109,8 @@ impl<T> Line<T> {
 
 impl<T> Places<T> {
     fn push(&mut self, waker: Waker) -> usize {
-        let place = Place {
-            state: State::Waiting(waker),
-            number: self.next_number,
-            previous: self.last,
-            next: NONE,
-        };
+        let place =
+            Place { state: State::Waiting(waker), number: self.next_number, previous: self.last, next: NONE };
         self.next_number += 1;
         let key = match self.free.pop() {
             Some(key) => {
@@ -185,9 +181,7 @@ impl Waiter {
     /// Says whom to wake; the clone is saved when the waker is the stored one.
     pub(super) fn store(&self, waker: &Waker) {
         let stored = self.0.take();
-        let keep = stored
-            .filter(|stored| stored.will_wake(waker))
-            .unwrap_or_else(|| waker.clone());
+        let keep = stored.filter(|stored| stored.will_wake(waker)).unwrap_or_else(|| waker.clone());
         drop(self.0.replace(Some(keep)));
     }
 

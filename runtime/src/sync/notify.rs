@@ -48,11 +48,7 @@ impl Notify {
     /// # Cancellation
     /// Nothing is lost: a notification for one that came already goes to the next who waits, or is stored.
     pub fn notified(&self) -> Notified<'_> {
-        Notified {
-            notify: self,
-            round: self.rounds.get(),
-            place: None,
-        }
+        Notified { notify: self, round: self.rounds.get(), place: None }
     }
 
     /// Wakes the one who waited longest. If nobody waits, the next one to wait goes on at once; several such calls
@@ -72,9 +68,7 @@ impl Notify {
 
 impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notify")
-            .field("stored", &self.stored.get())
-            .finish_non_exhaustive()
+        f.debug_struct("Notify").field("stored", &self.stored.get()).finish_non_exhaustive()
     }
 }
 
@@ -116,9 +110,7 @@ impl Drop for Notified<'_> {
 
 impl fmt::Debug for Notified<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notified")
-            .field("waits", &self.place.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Notified").field("waits", &self.place.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -170,10 +162,7 @@ mod tests {
         assert!(wakes.poll(&mut told_with_all).is_pending());
         notify.notify_waiters();
         drop(told_with_all);
-        assert!(
-            wakes.poll(&mut notify.notified()).is_pending(),
-            "one for all is not passed on"
-        );
+        assert!(wakes.poll(&mut notify.notified()).is_pending(), "one for all is not passed on");
     }
 
     /// Every notification for one ends in exactly one future, or is stored; whatever is dropped.
@@ -213,17 +202,12 @@ mod tests {
                 _ => {}
             }
         }
-        let held = waiting
-            .iter()
-            .filter(|notified| holds_notification(notified))
-            .count() as u64;
+        let held = waiting.iter().filter(|notified| holds_notification(notified)).count() as u64;
         assert_eq!(sent, received + merged + held + u64::from(notify.stored.get()));
         assert!(received > 1000);
     }
 
     fn holds_notification(notified: &Notified<'_>) -> bool {
-        notified
-            .place
-            .is_some_and(|place| notified.notify.line.is_served(place))
+        notified.place.is_some_and(|place| notified.notify.line.is_served(place))
     }
 }

@@ -27,12 +27,7 @@ pub fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
         sender: Waiter::default(),
         receiver: Waiter::default(),
     });
-    (
-        Sender {
-            shared: Rc::clone(&shared),
-        },
-        Receiver { shared },
-    )
+    (Sender { shared: Rc::clone(&shared) }, Receiver { shared })
 }
 
 struct Shared<T> {
@@ -92,9 +87,7 @@ impl<T> Drop for Sender<T> {
 
 impl<T> fmt::Debug for Sender<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender")
-            .field("closed", &self.is_closed())
-            .finish_non_exhaustive()
+        f.debug_struct("Sender").field("closed", &self.is_closed()).finish_non_exhaustive()
     }
 }
 

@@ -38,18 +38,12 @@ mod tests {
     #[test]
     fn the_first_one_ready_wins_and_a_draw_too() {
         let wakes = Wakes::new();
-        assert_eq!(
-            wakes.poll(&mut pin!(race(ready(1), ready('a')))),
-            Poll::Ready(Either::First(1))
-        );
+        assert_eq!(wakes.poll(&mut pin!(race(ready(1), ready('a')))), Poll::Ready(Either::First(1)));
         assert_eq!(
             wakes.poll(&mut pin!(race(pending::<()>(), ready('a')))),
             Poll::Ready(Either::Second('a'))
         );
-        assert_eq!(
-            wakes.poll(&mut pin!(race(pending::<()>(), pending::<()>()))),
-            Poll::Pending
-        );
+        assert_eq!(wakes.poll(&mut pin!(race(pending::<()>(), pending::<()>()))), Poll::Pending);
     }
 
     #[test]
@@ -60,10 +54,7 @@ mod tests {
             let mut racing = pin!(race(semaphore.acquire(), semaphore.acquire()));
             assert!(wakes.poll(&mut racing).is_pending());
             drop(permit);
-            assert!(matches!(
-                wakes.poll(&mut racing),
-                Poll::Ready(Either::First(Ok(_)))
-            ));
+            assert!(matches!(wakes.poll(&mut racing), Poll::Ready(Either::First(Ok(_)))));
         }
         assert_eq!(semaphore.available(), 1);
     }

@@ -58,10 +58,7 @@ impl Semaphore {
     /// # Cancellation
     /// Nothing is lost: a permit that was handed over already goes to the next who waits.
     pub fn acquire(&self) -> Acquire {
-        Acquire {
-            semaphore: self.clone(),
-            place: None,
-        }
+        Acquire { semaphore: self.clone(), place: None }
     }
 
     /// Takes a permit if one is free; `None` as well when the semaphore is closed.
@@ -72,9 +69,7 @@ impl Semaphore {
             return None;
         }
         self.0.available.set(available - 1);
-        Some(Permit {
-            semaphore: Some(self.clone()),
-        })
+        Some(Permit { semaphore: Some(self.clone()) })
     }
 
     /// Permits that are free.
@@ -88,12 +83,7 @@ impl Semaphore {
     /// # Panics
     /// If there were more than `usize::MAX`.
     pub fn add_permits(&self, count: usize) {
-        let available = self
-            .0
-            .available
-            .get()
-            .checked_add(count)
-            .expect("fewer permits than usize::MAX");
+        let available = self.0.available.get().checked_add(count).expect("fewer permits than usize::MAX");
         self.0.available.set(available);
         while let Some(left) = self.0.available.get().checked_sub(1) {
             // Taken off first: the one who is woken may look.
@@ -181,9 +171,7 @@ impl Future for Acquire {
         };
         self.place = None;
         Poll::Ready(match served {
-            Served::Permit => Ok(Permit {
-                semaphore: Some(self.semaphore.clone()),
-            }),
+            Served::Permit => Ok(Permit { semaphore: Some(self.semaphore.clone()) }),
             Served::Closed => Err(Closed),
         })
     }
@@ -200,9 +188,7 @@ impl Drop for Acquire {
 
 impl fmt::Debug for Acquire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acquire")
-            .field("waits", &self.place.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Acquire").field("waits", &self.place.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -224,9 +210,7 @@ mod tests {
         assert_eq!(semaphore.available(), 0, "handed over, not free");
         assert!(semaphore.try_acquire().is_none(), "nobody slips in");
         assert!(wakes.poll(&mut waiting[1]).is_pending());
-        let Poll::Ready(Ok(permit)) = wakes.poll(&mut waiting[0]) else {
-            panic!("the first is served")
-        };
+        let Poll::Ready(Ok(permit)) = wakes.poll(&mut waiting[0]) else { panic!("the first is served") };
         drop(permit);
         assert!(wakes.poll(&mut waiting[1]).is_ready());
     }
@@ -308,10 +292,7 @@ mod tests {
                 _ => {}
             }
             let in_line = !semaphore.0.line.is_empty();
-            assert!(
-                !in_line || semaphore.available() == 0,
-                "a free permit beside a line"
-            );
+            assert!(!in_line || semaphore.available() == 0, "a free permit beside a line");
             assert!(semaphore.available() + held.len() <= TOTAL);
         }
         drop(waiting);

@@ -21,16 +21,8 @@ fn each_driver(body: impl AsyncFn(Timers)) {
         monoio::spawn(async move { driven.drive().await });
         body(timers).await;
     };
-    RuntimeBuilder::<IoUringDriver>::new()
-        .enable_timer()
-        .build()
-        .expect("io_uring")
-        .block_on(run());
-    RuntimeBuilder::<LegacyDriver>::new()
-        .enable_timer()
-        .build()
-        .expect("epoll")
-        .block_on(run());
+    RuntimeBuilder::<IoUringDriver>::new().enable_timer().build().expect("io_uring").block_on(run());
+    RuntimeBuilder::<LegacyDriver>::new().enable_timer().build().expect("epoll").block_on(run());
 }
 
 #[test]
@@ -62,9 +54,7 @@ fn a_nearer_deadline_wakes_the_driver_that_sleeps_for_a_farther_one() {
         let far = timers.deadline();
         far.set(Duration::from_secs(3600));
         timers.sleep(Duration::from_millis(5)).await;
-        let result = timers
-            .timeout(Duration::from_millis(5), std::future::pending::<()>())
-            .await;
+        let result = timers.timeout(Duration::from_millis(5), std::future::pending::<()>()).await;
         assert_eq!(result, Err(Elapsed));
         assert_eq!(timers.timeout(Duration::from_secs(9), async { 7 }).await, Ok(7));
     });
@@ -104,9 +94,6 @@ fn a_deadline_that_is_moved_or_cleared_does_not_fire_where_it_was() {
 
 #[test]
 fn rfc9110_5_6_7_the_date_is_an_imf_fixdate() {
-    assert_eq!(
-        &format_date(UNIX_EPOCH + Duration::from_secs(784_111_777)),
-        b"Sun, 06 Nov 1994 08:49:37 GMT"
-    );
+    assert_eq!(&format_date(UNIX_EPOCH + Duration::from_secs(784_111_777)), b"Sun, 06 Nov 1994 08:49:37 GMT");
     assert_eq!(Timers::new().date()[26..], *b"GMT");
 }

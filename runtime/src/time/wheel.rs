@@ -121,11 +121,7 @@ impl Wheel {
 
     /// When the next slot comes up.
     pub(super) fn next_expiry(&self) -> Option<u64> {
-        if self.due.is_empty() {
-            self.next_slot().map(|(_, _, time)| time)
-        } else {
-            Some(self.elapsed)
-        }
+        if self.due.is_empty() { self.next_slot().map(|(_, _, time)| time) } else { Some(self.elapsed) }
     }
 
     /// The next deadline that has passed at `now`: `None` if there is none, otherwise whom to wake.
@@ -174,9 +170,7 @@ impl Wheel {
         let shift = SLOT_BITS * level;
         let current = self.elapsed >> shift;
         // Entries of a level are at most one turn ahead of the current slot.
-        let ahead = self.occupied[level]
-            .rotate_right((current & SLOT_MASK) as u32)
-            .trailing_zeros();
+        let ahead = self.occupied[level].rotate_right((current & SLOT_MASK) as u32).trailing_zeros();
         let target = current + u64::from(ahead);
         let slot = usize::try_from(target & SLOT_MASK).expect("below 64");
         Some((level, slot, target << shift))
@@ -300,10 +294,7 @@ mod tests {
                 }
             }
             let promised = wheel.next_expiry().unwrap_or(NEVER);
-            assert!(
-                model.first().is_none_or(|&(time, _)| promised <= time),
-                "nothing is overslept"
-            );
+            assert!(model.first().is_none_or(|&(time, _)| promised <= time), "nothing is overslept");
         }
     }
 

@@ -78,9 +78,7 @@ pub(crate) fn open_fds() -> usize {
 /// count what belongs to a whole process live in such children.
 pub(crate) fn child(name: &str, what: &str) -> process::Command {
     let mut command = process::Command::new(env::current_exe().expect("a test has a file"));
-    command
-        .args([name, "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, what);
+    command.args([name, "--exact", "--nocapture", "--test-threads=1"]).env(CHILD, what);
     command
 }
 
@@ -94,11 +92,7 @@ pub(crate) fn run_child(name: &str, what: &str) -> String {
     let output = child(name, what).output().expect("the child starts");
     let text =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "child `{what}`: {}\n{text}",
-        output.status
-    );
+    assert!(output.status.success(), "child `{what}`: {}\n{text}", output.status);
     text
 }
 

@@ -85,11 +85,7 @@ impl ChunkedDecoder {
         }
         input.advance(end + 1);
         self.searched = 0;
-        self.phase = if size == 0 {
-            Phase::Trailers
-        } else {
-            Phase::Data(size)
-        };
+        self.phase = if size == 0 { Phase::Trailers } else { Phase::Data(size) };
         Ok(true)
     }
 
@@ -101,14 +97,8 @@ impl ChunkedDecoder {
             return Err(PeerError::ChunkExtensionInvalid);
         }
         self.extension_bytes = self.extension_bytes.saturating_add(extensions.len() as u64);
-        let budget = self
-            .data_bytes
-            .saturating_add(limits.chunk_extension_total_max as u64);
-        if self.extension_bytes > budget {
-            Err(PeerError::ChunkExtensionsTooLong)
-        } else {
-            Ok(())
-        }
+        let budget = self.data_bytes.saturating_add(limits.chunk_extension_total_max as u64);
+        if self.extension_bytes > budget { Err(PeerError::ChunkExtensionsTooLong) } else { Ok(()) }
     }
 
     fn data(&mut self, input: &mut BytesMut, left: u64) -> BodyEvent {
@@ -117,11 +107,7 @@ impl ChunkedDecoder {
         }
         let (data, left) = take(input, left);
         self.data_bytes = self.data_bytes.saturating_add(data.len() as u64);
-        self.phase = if left == 0 {
-            Phase::DataEnd
-        } else {
-            Phase::Data(left)
-        };
+        self.phase = if left == 0 { Phase::DataEnd } else { Phase::Data(left) };
         BodyEvent::Data(data)
     }
 
@@ -163,12 +149,7 @@ fn parse_size(line: &[u8]) -> Result<(u64, &[u8]), PeerError> {
     if digits.is_empty() || digits.len() > SIZE_DIGITS_MAX || !matches!(rest, [] | [b';', ..]) {
         return Err(PeerError::ChunkSizeInvalid);
     }
-    Ok((
-        digits
-            .iter()
-            .fold(0, |size, &digit| size << 4 | u64::from(hex(digit))),
-        rest,
-    ))
+    Ok((digits.iter().fold(0, |size, &digit| size << 4 | u64::from(hex(digit))), rest))
 }
 
 fn hex(digit: u8) -> u8 {

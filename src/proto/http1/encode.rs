@@ -134,17 +134,11 @@ fn status_line(
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return Ok(());
     }
-    let reason = reason
-        .unwrap_or_else(|| status.canonical_reason().unwrap_or_default())
-        .as_bytes();
+    let reason = reason.unwrap_or_else(|| status.canonical_reason().unwrap_or_default()).as_bytes();
     if !syntax::all(reason, syntax::VALUE) {
         return Err(Misuse::ReasonInvalid);
     }
-    out.extend_from_slice(if version == Version::HTTP_10 {
-        b"HTTP/1.0 "
-    } else {
-        b"HTTP/1.1 "
-    });
+    out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
     out.extend_from_slice(status.as_str().as_bytes());
     // RFC 9112 §4: the space stays when the phrase is empty.
     out.extend_from_slice(b" ");
@@ -160,11 +154,7 @@ fn check_response_framing(version: Version, status: StatusCode, framing: Framing
         Framing::Length(_) | Framing::UntilClose => !is_bodiless(status),
         Framing::Chunked => !is_bodiless(status) && version == Version::HTTP_11,
     };
-    if is_possible {
-        Ok(())
-    } else {
-        Err(Misuse::FramingConflict)
-    }
+    if is_possible { Ok(()) } else { Err(Misuse::FramingConflict) }
 }
 
 fn response_fields(
@@ -370,10 +360,7 @@ impl BodyWriter {
 }
 
 fn last_chunk(out: &mut BytesMut, trailers: &HeaderMap) -> Result<(), Misuse> {
-    if trailers
-        .keys()
-        .any(|name| fields::forbidden_in_trailers(name.as_str()))
-    {
+    if trailers.keys().any(|name| fields::forbidden_in_trailers(name.as_str())) {
         return Err(Misuse::TrailerForbidden);
     }
     out.extend_from_slice(b"0\r\n");
@@ -392,10 +379,7 @@ pub struct ChunkHead {
 }
 
 impl ChunkHead {
-    const EMPTY: Self = Self {
-        bytes: [0; Self::BYTES_MAX],
-        start: Self::BYTES_MAX_U8,
-    };
+    const EMPTY: Self = Self { bytes: [0; Self::BYTES_MAX], start: Self::BYTES_MAX_U8 };
 
     #[expect(clippy::cast_possible_truncation, reason = "start is below 18")]
     fn new(mut length: usize) -> Self {
@@ -407,10 +391,7 @@ impl ChunkHead {
             bytes[start] = b"0123456789abcdef"[length & 0xf];
             length >>= 4;
         }
-        Self {
-            bytes,
-            start: start as u8,
-        }
+        Self { bytes, start: start as u8 }
     }
 
     /// Sixteen digits and the line end.

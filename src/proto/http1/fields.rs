@@ -78,10 +78,7 @@ impl<'head> Notes<'head> {
 
 /// The elements of a comma-separated list, without the empty ones (RFC 9110 §5.6.1).
 pub(super) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&byte| byte == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
 
 /// The error for a second field `name` in a request; `None` if it may be repeated.
@@ -135,9 +132,7 @@ const REQUEST_SINGLETONS: &[&str] = &[
 /// Whether `name` (any case) may not stand in trailers: framing, routing, authentication, request modifiers and
 /// descriptions of the content (RFC 9110 §6.5.1).
 pub(super) fn forbidden_in_trailers(name: &str) -> bool {
-    FORBIDDEN_IN_TRAILERS
-        .iter()
-        .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+    FORBIDDEN_IN_TRAILERS.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
 const FORBIDDEN_IN_TRAILERS: &[&str] = &[
@@ -232,12 +227,7 @@ mod tests {
         for &(value, version, persists) in CASES {
             let mut notes = Notes::default();
             notes.take("Connection", value);
-            assert_eq!(
-                notes.persists(version),
-                persists,
-                "{version:?} b\"{}\"",
-                value.escape_ascii()
-            );
+            assert_eq!(notes.persists(version), persists, "{version:?} b\"{}\"", value.escape_ascii());
         }
     }
 

@@ -45,10 +45,7 @@ pub fn response_framing(
     length: Option<u64>,
 ) -> ResponseFraming {
     if is_bodiless(status) || (*request_method == Method::CONNECT && status.is_success()) {
-        return ResponseFraming {
-            head: Framing::Empty,
-            body: Framing::Empty,
-        };
+        return ResponseFraming { head: Framing::Empty, body: Framing::Empty };
     }
     let is_head = *request_method == Method::HEAD;
     let framing = match length {
@@ -58,10 +55,7 @@ pub fn response_framing(
         None if request_version == Version::HTTP_11 => Framing::Chunked,
         None => Framing::UntilClose,
     };
-    ResponseFraming {
-        head: framing,
-        body: if is_head { Framing::Empty } else { framing },
-    }
+    ResponseFraming { head: framing, body: if is_head { Framing::Empty } else { framing } }
 }
 
 /// Statuses whose responses never have a body (RFC 9110 §6.4.1).
@@ -147,11 +141,7 @@ mod tests {
     use super::*;
 
     fn request(length: Option<&'static [u8]>, coding: Option<&'static [u8]>) -> Result<Framing, PeerError> {
-        let notes = Notes {
-            content_length: length,
-            transfer_encoding: coding,
-            ..Notes::default()
-        };
+        let notes = Notes { content_length: length, transfer_encoding: coding, ..Notes::default() };
         of_request(&notes, Version::HTTP_11)
     }
 
@@ -178,12 +168,7 @@ mod tests {
         ];
         for &(value, length) in CASES {
             let expected = length.map(Framing::Length).ok_or(PeerError::ContentLengthInvalid);
-            assert_eq!(
-                request(Some(value), None),
-                expected,
-                "b\"{}\"",
-                value.escape_ascii()
-            );
+            assert_eq!(request(Some(value), None), expected, "b\"{}\"", value.escape_ascii());
         }
     }
 
@@ -208,49 +193,26 @@ mod tests {
             (b"identity, chunked", Err(PeerError::TransferCodingUnknown)),
         ];
         for &(value, expected) in CASES {
-            assert_eq!(
-                request(None, Some(value)),
-                expected,
-                "b\"{}\"",
-                value.escape_ascii()
-            );
+            assert_eq!(request(None, Some(value)), expected, "b\"{}\"", value.escape_ascii());
         }
     }
 
     #[test]
     fn rfc9112_6_3_content_length_and_transfer_encoding_is_refused() {
-        assert_eq!(
-            request(Some(b"5"), Some(b"chunked")),
-            Err(PeerError::LengthAndCoding)
-        );
-        assert_eq!(
-            request(Some(b"x"), Some(b"gzip")),
-            Err(PeerError::LengthAndCoding)
-        );
+        assert_eq!(request(Some(b"5"), Some(b"chunked")), Err(PeerError::LengthAndCoding));
+        assert_eq!(request(Some(b"x"), Some(b"gzip")), Err(PeerError::LengthAndCoding));
     }
 
     #[test]
     fn rfc9112_6_1_transfer_encoding_in_http_1_0_is_refused() {
-        let notes = Notes {
-            transfer_encoding: Some(b"chunked"),
-            ..Notes::default()
-        };
-        assert_eq!(
-            of_request(&notes, Version::HTTP_10),
-            Err(PeerError::TransferCodingInHttp10)
-        );
+        let notes = Notes { transfer_encoding: Some(b"chunked"), ..Notes::default() };
+        assert_eq!(of_request(&notes, Version::HTTP_10), Err(PeerError::TransferCodingInHttp10));
     }
 
     #[test]
     fn rfc9112_6_3_framing_of_received_responses() {
-        let length = Notes {
-            content_length: Some(b"5"),
-            ..Notes::default()
-        };
-        let chunked = Notes {
-            transfer_encoding: Some(b"chunked"),
-            ..Notes::default()
-        };
+        let length = Notes { content_length: Some(b"5"), ..Notes::default() };
+        let chunked = Notes { transfer_encoding: Some(b"chunked"), ..Notes::default() };
         let nothing = Notes::default();
         let cases = [
             (Method::GET, 200, length, Framing::Length(5)),
@@ -289,23 +251,12 @@ mod tests {
             (Method::GET, Version::HTTP_11, 304, Some(3), Empty, Empty),
             (Method::GET, Version::HTTP_11, 101, None, Empty, Empty),
             (Method::CONNECT, Version::HTTP_11, 200, Some(3), Empty, Empty),
-            (
-                Method::CONNECT,
-                Version::HTTP_11,
-                403,
-                Some(3),
-                Length(3),
-                Length(3),
-            ),
+            (Method::CONNECT, Version::HTTP_11, 403, Some(3), Length(3), Length(3)),
         ];
         for (method, version, status, length, head, body) in cases {
             let status = StatusCode::from_u16(status).unwrap();
             let framing = response_framing(&method, version, status, length);
-            assert_eq!(
-                framing,
-                ResponseFraming { head, body },
-                "{method} {version:?} {status} {length:?}"
-            );
+            assert_eq!(framing, ResponseFraming { head, body }, "{method} {version:?} {status} {length:?}");
         }
     }
 }

@@ -95,12 +95,7 @@ impl Section {
     }
 
     fn plain(max: usize, error: PeerError) -> Self {
-        Self {
-            first_line_max: max,
-            first_line_error: error,
-            bytes_max: max,
-            bytes_error: error,
-        }
+        Self { first_line_max: max, first_line_error: error, bytes_max: max, bytes_error: error }
     }
 }
 
@@ -154,25 +149,8 @@ pub(super) struct RequestParts {
 impl RequestParts {
     #[inline]
     pub(super) fn with(self, headers: HeaderMap) -> RequestHead {
-        let Self {
-            method,
-            target,
-            version,
-            framing,
-            keep_alive,
-            expect_continue,
-            upgrade,
-        } = self;
-        RequestHead {
-            method,
-            target,
-            version,
-            headers,
-            framing,
-            keep_alive,
-            expect_continue,
-            upgrade,
-        }
+        let Self { method, target, version, framing, keep_alive, expect_continue, upgrade } = self;
+        RequestHead { method, target, version, headers, framing, keep_alive, expect_continue, upgrade }
     }
 }
 
@@ -275,21 +253,12 @@ fn response_in<'head>(
     };
     let status = StatusCode::from_u16(code).map_err(|_| PeerError::StatusLineInvalid)?;
     let version = version(minor);
-    let reason = parsed
-        .reason
-        .map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
+    let reason = parsed.reason.map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
     let mut headers = spare.take().unwrap_or_default();
     let notes = fill(&mut headers, head, parsed.headers, fields::repeated_in_response)?;
     let framing = framing::of_response(&notes, version, status, request_method)?;
     let keep_alive = framing != Framing::UntilClose && notes.persists(version);
-    Ok(ResponseHead {
-        version,
-        status,
-        reason,
-        headers,
-        framing,
-        keep_alive,
-    })
+    Ok(ResponseHead { version, status, reason, headers, framing, keep_alive })
 }
 
 /// Parses the trailer section `lines`, which [`Scan`] found to be complete.
@@ -300,10 +269,7 @@ pub(super) fn parse_trailers(lines: &Bytes, limits: &Limits) -> Result<HeaderMap
         Err(httparse::Error::TooManyHeaders) => return Err(PeerError::TrailersTooLarge),
         _ => return Err(fields::blame(lines)),
     };
-    if parsed
-        .iter()
-        .any(|field| fields::forbidden_in_trailers(field.name))
-    {
+    if parsed.iter().any(|field| fields::forbidden_in_trailers(field.name)) {
         return Err(PeerError::TrailerForbidden);
     }
     let mut trailers = HeaderMap::with_capacity(parsed.len());
@@ -345,11 +311,7 @@ fn check_host(notes: &Notes<'_>, version: Version) -> Result<(), PeerError> {
 }
 
 fn version(minor: u8) -> Version {
-    if minor == 0 {
-        Version::HTTP_10
-    } else {
-        Version::HTTP_11
-    }
+    if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
 /// Finds out what is wrong with a request head that does not parse.

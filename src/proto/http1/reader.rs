@@ -39,10 +39,7 @@ impl RequestReader {
     /// A reader in [`State::Idle`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            flow: Flow::new(limits),
-            empty_lines: 0,
-        }
+        Self { flow: Flow::new(limits), empty_lines: 0 }
     }
 
     /// Reads one head from the front of `input`, if it is there completely.
@@ -188,10 +185,7 @@ impl ResponseReader {
     /// A reader in [`State::Idle`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self {
-            flow: Flow::new(limits),
-            informational: 0,
-        }
+        Self { flow: Flow::new(limits), informational: 0 }
     }
 
     /// Reads one head from the front of `input`, if it is there completely.
@@ -214,9 +208,7 @@ impl ResponseReader {
         request_method: &Method,
     ) -> Result<Option<ResponseHead>, PeerError> {
         self.flow.expect_idle()?;
-        let head = self
-            .read_head(input, spare, request_method)
-            .map_err(|error| self.flow.fail(error))?;
+        let head = self.read_head(input, spare, request_method).map_err(|error| self.flow.fail(error))?;
         if let Some(head) = &head {
             self.follow(head, request_method);
         }
@@ -362,11 +354,7 @@ impl Flow {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        assert!(
-            self.state == State::Idle,
-            "a head cannot be read in state {:?}",
-            self.state
-        );
+        assert!(self.state == State::Idle, "a head cannot be read in state {:?}", self.state);
         Ok(())
     }
 

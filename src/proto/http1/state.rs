@@ -46,14 +46,8 @@ pub enum Step {
 
 impl State {
     /// All states, in the order of a message's life.
-    pub const ALL: [Self; 6] = [
-        Self::Idle,
-        Self::Body,
-        Self::Done,
-        Self::MustClose,
-        Self::Switched,
-        Self::Closed,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Idle, Self::Body, Self::Done, Self::MustClose, Self::Switched, Self::Closed];
 }
 
 impl Step {
@@ -115,15 +109,9 @@ mod tests {
     #[test]
     fn nothing_leaves_closed_and_nothing_is_read_after_a_fault() {
         for step in Step::ALL {
+            assert!(matches!(after(State::Closed, step), None | Some(State::Closed)), "{step:?}");
             assert!(
-                matches!(after(State::Closed, step), None | Some(State::Closed)),
-                "{step:?}"
-            );
-            assert!(
-                matches!(
-                    after(State::MustClose, step),
-                    None | Some(State::MustClose | State::Closed)
-                ),
+                matches!(after(State::MustClose, step), None | Some(State::MustClose | State::Closed)),
                 "{step:?}"
             );
         }

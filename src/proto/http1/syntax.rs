@@ -33,10 +33,7 @@ pub(super) fn all(bytes: &[u8], class: u8) -> bool {
 /// Index of the first byte that is not in `class`, or the length.
 #[inline]
 pub(super) fn run(bytes: &[u8], class: u8) -> usize {
-    bytes
-        .iter()
-        .position(|&byte| !is(byte, class))
-        .unwrap_or(bytes.len())
+    bytes.iter().position(|&byte| !is(byte, class)).unwrap_or(bytes.len())
 }
 
 /// What is known of a valid `uri-host [ ":" port ]`.
@@ -148,17 +145,9 @@ mod tests {
             assert_eq!(is(byte, TOKEN), token, "token {byte:#x}");
             assert_eq!(is(byte, REG_NAME), unreserved || sub_delims, "reg-name {byte:#x}");
             assert_eq!(is(byte, PATH), pchar || "/[]^|".contains(char), "path {byte:#x}");
-            assert_eq!(
-                is(byte, QUERY),
-                pchar || "/?[]^|`{}\\".contains(char),
-                "query {byte:#x}"
-            );
+            assert_eq!(is(byte, QUERY), pchar || "/?[]^|`{}\\".contains(char), "query {byte:#x}");
             assert_eq!(is(byte, HEX), byte.is_ascii_hexdigit(), "hex {byte:#x}");
-            assert_eq!(
-                is(byte, VALUE),
-                byte == 9 || (byte >= 32 && byte != 127),
-                "value {byte:#x}"
-            );
+            assert_eq!(is(byte, VALUE), byte == 9 || (byte >= 32 && byte != 127), "value {byte:#x}");
         }
     }
 
@@ -209,11 +198,7 @@ mod tests {
             "::1",
         ];
         for &(host, host_bytes, port) in GOOD {
-            assert_eq!(
-                host_port(host.as_bytes()),
-                Some(HostPort { host_bytes, port }),
-                "{host:?}"
-            );
+            assert_eq!(host_port(host.as_bytes()), Some(HostPort { host_bytes, port }), "{host:?}");
         }
         for host in BAD {
             assert_eq!(host_port(host.as_bytes()), None, "{host:?}");

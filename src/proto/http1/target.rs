@@ -48,13 +48,7 @@ impl Target {
     pub(super) fn parse(raw: Bytes, method: &Method) -> Result<Self, PeerError> {
         if raw.first() == Some(&b'/') && *method != Method::CONNECT {
             let path_end = path_and_query(&raw, 0).ok_or(PeerError::TargetInvalid)?;
-            return Ok(Self {
-                raw,
-                form: TargetForm::Origin,
-                scheme_end: 0,
-                authority_end: 0,
-                path_end,
-            });
+            return Ok(Self { raw, form: TargetForm::Origin, scheme_end: 0, authority_end: 0, path_end });
         }
         Self::parse_rare(raw, method).ok_or(PeerError::TargetInvalid)
     }
@@ -75,21 +69,12 @@ impl Target {
         }
         if raw[..] == b"*"[..] {
             let form = (*method == Method::OPTIONS).then_some(TargetForm::Asterisk)?;
-            return Some(Self {
-                raw,
-                form,
-                scheme_end: 0,
-                authority_end: 0,
-                path_end: end,
-            });
+            return Some(Self { raw, form, scheme_end: 0, authority_end: 0, path_end: end });
         }
         let scheme_end = scheme(&raw)?;
         let start = scheme_end + SCHEME_END.len();
         let authority = &raw[start..];
-        let length = authority
-            .iter()
-            .position(|byte| matches!(byte, b'/' | b'?'))
-            .unwrap_or(authority.len());
+        let length = authority.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(authority.len());
         // RFC 9110 §4.2.1: an empty host is refused.
         syntax::host_port(&authority[..length]).filter(|known| known.host_bytes > 0)?;
         let path_end = path_and_query(&raw, start + length)?;
@@ -125,11 +110,7 @@ impl Target {
     #[must_use]
     pub fn path(&self) -> &str {
         let path = text(&self.raw[self.authority_end as usize..self.path_end as usize]);
-        if path.is_empty() && self.form == TargetForm::Absolute {
-            "/"
-        } else {
-            path
-        }
+        if path.is_empty() && self.form == TargetForm::Absolute { "/" } else { path }
     }
 
     /// What stands after the first `?`, still percent-encoded. `Some("")` for a target that ends in `?`.
@@ -249,10 +230,7 @@ mod tests {
                 (TargetForm::Origin, path, query),
                 "{raw:?}"
             );
-            assert_eq!(
-                (target.as_str(), target.authority(), target.scheme()),
-                (raw, None, None)
-            );
+            assert_eq!((target.as_str(), target.authority(), target.scheme()), (raw, None, None));
             assert_eq!(target.to_uri().unwrap().path(), path, "{raw:?}");
         }
     }
@@ -268,11 +246,7 @@ mod tests {
         for &(raw, scheme, authority, path, query) in CASES {
             let target = parse(&Method::GET, raw).unwrap();
             assert_eq!(target.form(), TargetForm::Absolute, "{raw:?}");
-            assert_eq!(
-                (target.scheme(), target.authority()),
-                (Some(scheme), Some(authority)),
-                "{raw:?}"
-            );
+            assert_eq!((target.scheme(), target.authority()), (Some(scheme), Some(authority)), "{raw:?}");
             assert_eq!((target.path(), target.query()), (path, query), "{raw:?}");
             assert!(target.to_uri().is_ok(), "{raw:?}");
         }
@@ -281,41 +255,20 @@ mod tests {
     #[test]
     fn rfc9112_3_2_3_authority_form_goes_with_connect_only() {
         let target = parse(&Method::CONNECT, "a.example:443").unwrap();
-        assert_eq!(
-            (target.form(), target.authority()),
-            (TargetForm::Authority, Some("a.example:443"))
-        );
+        assert_eq!((target.form(), target.authority()), (TargetForm::Authority, Some("a.example:443")));
         assert_eq!((target.path(), target.query(), target.scheme()), ("", None, None));
-        for raw in [
-            "a.example",
-            "a.example:",
-            ":443",
-            "/",
-            "*",
-            "http://a.example:443",
-            "u@a:1",
-            "a:1/",
-            "a:1?b",
-        ] {
-            assert_eq!(
-                parse(&Method::CONNECT, raw),
-                Err(PeerError::TargetInvalid),
-                "{raw:?}"
-            );
+        for raw in
+            ["a.example", "a.example:", ":443", "/", "*", "http://a.example:443", "u@a:1", "a:1/", "a:1?b"]
+        {
+            assert_eq!(parse(&Method::CONNECT, raw), Err(PeerError::TargetInvalid), "{raw:?}");
         }
-        assert_eq!(
-            parse(&Method::GET, "a.example:443"),
-            Err(PeerError::TargetInvalid)
-        );
+        assert_eq!(parse(&Method::GET, "a.example:443"), Err(PeerError::TargetInvalid));
     }
 
     #[test]
     fn rfc9112_3_2_4_asterisk_goes_with_options_only() {
         let target = parse(&Method::OPTIONS, "*").unwrap();
-        assert_eq!(
-            (target.form(), target.path(), target.query()),
-            (TargetForm::Asterisk, "*", None)
-        );
+        assert_eq!((target.form(), target.path(), target.query()), (TargetForm::Asterisk, "*", None));
         assert_eq!(parse(&Method::GET, "*"), Err(PeerError::TargetInvalid));
         assert_eq!(parse(&Method::OPTIONS, "*?a"), Err(PeerError::TargetInvalid));
     }

@@ -15,10 +15,7 @@ use crate::web::{IntoResponse, Next, Router};
 
 /// The answer of a service whose handlers never wait.
 fn answer<S: 'static>(app: &App<S>, method: &str, path: &str) -> Response {
-    answer_to(
-        app,
-        format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes(),
-    )
+    answer_to(app, format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes())
 }
 
 fn answer_to<S: 'static>(app: &App<S>, head: &[u8]) -> Response {
@@ -45,9 +42,7 @@ fn mistake(router: Router<()>) -> String {
 /// Says which route it was and with which values.
 async fn route(_: &(), req: Request) -> String {
     let names = req.matched().names.clone().unwrap();
-    let values = names
-        .iter()
-        .map(|name| format!(" {name}={}", req.param_str(name).unwrap()));
+    let values = names.iter().map(|name| format!(" {name}={}", req.param_str(name).unwrap()));
     format!("{}{}", req.route(), values.collect::<String>())
 }
 
@@ -67,9 +62,7 @@ fn paths_find_their_routes() {
         "/{{raw}}",
         "/caf%C3%A9",
     ];
-    let router = patterns
-        .iter()
-        .fold(Router::new(), |router, pattern| router.get(pattern, route));
+    let router = patterns.iter().fold(Router::new(), |router, pattern| router.get(pattern, route));
     let app = app(router, ());
     let cases: &[(&str, &str)] = &[
         ("/", "/"),
@@ -85,10 +78,7 @@ fn paths_find_their_routes() {
         ("/files/a/b/c.txt", "/files/{*path} path=a/b/c.txt"),
         ("/files/index", "/files/index"),
         ("/files/..%2f..%2fetc", "/files/{*path} path=../../etc"),
-        (
-            "/a/1/b/2/c/3/d/4",
-            "/a/{one}/b/{two}/c/{three}/d/{four} one=1 two=2 three=3 four=4",
-        ),
+        ("/a/1/b/2/c/3/d/4", "/a/{one}/b/{two}/c/{three}/d/{four} one=1 two=2 three=3 four=4"),
         ("/img-x.png", "/img-{name}.png name=x"),
         ("/%7Braw%7D", ""),
         ("/caf%C3%A9", "/caf%C3%A9"),
@@ -104,11 +94,7 @@ fn paths_find_their_routes() {
         if expected.is_empty() {
             assert_eq!(response.status(), 404, "{path}: {}", text(&response));
         } else {
-            assert_eq!(
-                (response.status().as_u16(), text(&response)),
-                (200, *expected),
-                "{path}"
-            );
+            assert_eq!((response.status().as_u16(), text(&response)), (200, *expected), "{path}");
         }
     }
 }
@@ -124,11 +110,7 @@ fn methods_find_their_handlers() {
         .head("/own-head", async |_, _| StatusCode::ACCEPTED)
         .get("/own-head", async |_, _| "get")
         .options("/own-options", async |_, _| "own")
-        .route(
-            Method::from_bytes(b"PURGE").unwrap(),
-            "/purge",
-            async |_, _| "purge",
-        )
+        .route(Method::from_bytes(b"PURGE").unwrap(), "/purge", async |_, _| "purge")
         .get("/any", async |_, _| "get")
         .any("/any", async |_, req: Request| req.method().to_string());
     let app = app(router, ());
@@ -147,21 +129,9 @@ fn methods_find_their_handlers() {
         ("HEAD", "/own-head", 202, "", None),
         ("GET", "/own-head", 200, "get", None),
         ("OPTIONS", "/own-options", 200, "own", None),
-        (
-            "GET",
-            "/own-options",
-            405,
-            "Method Not Allowed\n",
-            Some("OPTIONS"),
-        ),
+        ("GET", "/own-options", 405, "Method Not Allowed\n", Some("OPTIONS")),
         ("PURGE", "/purge", 200, "purge", None),
-        (
-            "HEAD",
-            "/purge",
-            405,
-            "Method Not Allowed\n",
-            Some("OPTIONS, PURGE"),
-        ),
+        ("HEAD", "/purge", 405, "Method Not Allowed\n", Some("OPTIONS, PURGE")),
         ("GET", "/any", 200, "get", None),
         ("HEAD", "/any", 200, "get", None),
         ("OPTIONS", "/any", 200, "OPTIONS", None),
@@ -191,10 +161,7 @@ fn a_handler_may_be_a_method_a_function_or_a_closure() {
     impl Api {
         async fn method(&self, req: Request) -> Result<(StatusCode, String)> {
             self.calls.set(self.calls.get() + 1);
-            Ok((
-                StatusCode::CREATED,
-                format!("{} {}", self.name, req.param::<u8>("n")?),
-            ))
+            Ok((StatusCode::CREATED, format!("{} {}", self.name, req.param::<u8>("n")?)))
         }
 
         async fn bare(&self, _: Request) {}
@@ -226,24 +193,11 @@ fn a_handler_may_be_a_method_a_function_or_a_closure() {
             std::future::ready(()).await;
             name.len().to_string()
         })
-        .get(
-            "/fn-pointer",
-            (|_, _| Box::pin(async { "boxed" })) as fn(&Api, Request) -> Boxed,
-        );
-    let app = app(
-        router,
-        Api {
-            name: "state".to_owned(),
-            calls: Cell::new(0),
-        },
-    );
+        .get("/fn-pointer", (|_, _| Box::pin(async { "boxed" })) as fn(&Api, Request) -> Boxed);
+    let app = app(router, Api { name: "state".to_owned(), calls: Cell::new(0) });
     let cases: &[(&str, u16, &str)] = &[
         ("/method/7", 201, "state 7"),
-        (
-            "/method/300",
-            400,
-            "path parameter `n`: number too large to fit in target type\n",
-        ),
+        ("/method/300", 400, "path parameter `n`: number too large to fit in target type\n"),
         ("/bare", 204, ""),
         ("/function", 200, "state"),
         ("/generic", 200, "/generic"),
@@ -256,11 +210,7 @@ fn a_handler_may_be_a_method_a_function_or_a_closure() {
     ];
     for (path, status, body) in cases {
         let response = answer(&app, "GET", path);
-        assert_eq!(
-            (response.status().as_u16(), text(&response)),
-            (*status, *body),
-            "{path}"
-        );
+        assert_eq!((response.status().as_u16(), text(&response)), (*status, *body), "{path}");
     }
     assert_eq!(app.state().calls.get(), 2);
 }
@@ -304,32 +254,13 @@ fn logged(app: &App<Log>, method: &str, path: &str) -> String {
 
 #[test]
 fn the_first_middleware_is_the_outermost_and_all_answers_pass_it() {
-    let router = Router::new()
-        .get("/before", async |_, _| ())
-        .with(Log::outer)
-        .with(Log::inner);
+    let router = Router::new().get("/before", async |_, _| ()).with(Log::outer).with(Log::inner);
     let app = app(router.get("/after", async |_, _| ()), Log::default());
     let cases = [
-        (
-            "GET",
-            "/before",
-            "204: outer(/before) inner(/before) 204/inner 204/outer",
-        ),
-        (
-            "GET",
-            "/after",
-            "204: outer(/after) inner(/after) 204/inner 204/outer",
-        ),
-        (
-            "POST",
-            "/after",
-            "405: outer(/after) inner(/after) 405/inner 405/outer",
-        ),
-        (
-            "OPTIONS",
-            "/after",
-            "204: outer(/after) inner(/after) 204/inner 204/outer",
-        ),
+        ("GET", "/before", "204: outer(/before) inner(/before) 204/inner 204/outer"),
+        ("GET", "/after", "204: outer(/after) inner(/after) 204/inner 204/outer"),
+        ("POST", "/after", "405: outer(/after) inner(/after) 405/inner 405/outer"),
+        ("OPTIONS", "/after", "204: outer(/after) inner(/after) 204/inner 204/outer"),
         ("OPTIONS", "*", "204: outer() inner() 204/inner 204/outer"),
         ("GET", "/none", "404: outer() inner() 404/inner 404/outer"),
     ];
@@ -353,58 +284,28 @@ fn middleware_may_answer_itself_fail_or_change_what_comes_back() {
             response.with_header(http::header::VIA, http::HeaderValue::from_static(tag))
         }
     };
-    let app = app(
-        Router::new()
-            .get("/", async |_, _| "through")
-            .with(configured("x"))
-            .with(guard),
-        (),
-    );
-    for (path, status, body) in [
-        ("/", 202, "through"),
-        ("/?stop", 200, "stopped"),
-        ("/?fail", 403, "Forbidden\n"),
-    ] {
+    let app = app(Router::new().get("/", async |_, _| "through").with(configured("x")).with(guard), ());
+    for (path, status, body) in
+        [("/", 202, "through"), ("/?stop", 200, "stopped"), ("/?fail", 403, "Forbidden\n")]
+    {
         let response = answer(&app, "GET", path);
-        assert_eq!(
-            (response.status().as_u16(), text(&response)),
-            (status, body),
-            "{path}"
-        );
+        assert_eq!((response.status().as_u16(), text(&response)), (status, body), "{path}");
         assert_eq!(response.headers()[http::header::VIA], "x", "{path}");
     }
 }
 
 #[test]
 fn nested_routers_keep_their_middleware() {
-    let inner = Router::new()
-        .get("/", async |_, _| ())
-        .get("/{id}", async |_, _| ())
-        .with(Log::inner);
-    let router = Router::new()
-        .get("/", async |_, _| ())
-        .nest("/in/{side}", inner)
-        .with(Log::outer);
+    let inner = Router::new().get("/", async |_, _| ()).get("/{id}", async |_, _| ()).with(Log::inner);
+    let router = Router::new().get("/", async |_, _| ()).nest("/in/{side}", inner).with(Log::outer);
     let listed: Vec<_> = router.routes().map(|(_, path)| path.to_owned()).collect();
     assert_eq!(listed, ["/", "/in/{side}", "/in/{side}/{id}"]);
     let app = app(router, Log::default());
     let cases = [
         ("GET", "/", "204: outer(/) 204/outer"),
-        (
-            "GET",
-            "/in/x",
-            "204: outer(/in/{side}) inner(/in/{side}) 204/inner 204/outer",
-        ),
-        (
-            "GET",
-            "/in/x/7",
-            "204: outer(/in/{side}/{id}) inner(/in/{side}/{id}) 204/inner 204/outer",
-        ),
-        (
-            "POST",
-            "/in/x/7",
-            "405: outer(/in/{side}/{id}) inner(/in/{side}/{id}) 405/inner 405/outer",
-        ),
+        ("GET", "/in/x", "204: outer(/in/{side}) inner(/in/{side}) 204/inner 204/outer"),
+        ("GET", "/in/x/7", "204: outer(/in/{side}/{id}) inner(/in/{side}/{id}) 204/inner 204/outer"),
+        ("POST", "/in/x/7", "405: outer(/in/{side}/{id}) inner(/in/{side}/{id}) 405/inner 405/outer"),
         ("GET", "/in/x/7/8", "404: outer() 404/outer"),
         ("GET", "/in/x/", "404: outer() 404/outer"),
     ];
@@ -425,9 +326,7 @@ fn a_nested_router_may_see_only_a_part_of_the_state() {
         })
         .fallback(async |inner: &Inner, _| format!("part's fallback {}", inner.asked.get()))
         .with(count);
-    let router = Router::new()
-        .nest_part("/part", part, |log: &Log| &log.inner)
-        .with(Log::outer);
+    let router = Router::new().nest_part("/part", part, |log: &Log| &log.inner).with(Log::outer);
     let app = app(router.fallback(async |_, _| "whole's fallback"), Log::default());
     let cases = [
         ("GET", "/part/a", "a 1"),
@@ -446,10 +345,7 @@ fn a_nested_router_may_see_only_a_part_of_the_state() {
 
 #[test]
 fn routers_can_be_joined_on_one_path() {
-    let post = Router::new()
-        .post("/x", async |_, _| "post")
-        .with(Log::inner)
-        .body_limit(5);
+    let post = Router::new().post("/x", async |_, _| "post").with(Log::inner).body_limit(5);
     let router = Router::new().get("/x", async |_, _| "get").nest("/", post);
     let app = app(router, Log::default());
     assert_eq!(logged(&app, "GET", "/x"), "200: ");
@@ -464,10 +360,7 @@ fn a_body_limit_belongs_to_its_routes() {
         Ok(req.bytes().await?.len().to_string())
     }
     let inner = Router::new().post("/own", read).body_limit(3);
-    let small = Router::new()
-        .post("/small", read)
-        .nest("/in", inner)
-        .body_limit(5);
+    let small = Router::new().post("/small", read).nest("/in", inner).body_limit(5);
     let app = app(Router::new().post("/default", read).nest("/", small), ());
     let cases = [
         ("/small", 5, 200),
@@ -494,58 +387,30 @@ fn mistakes_are_named_with_both_routes() {
             Router::new().get("/a", nothing).get("/a", nothing),
             &["GET /a", "conflicts with GET /a", "tests.rs:"],
         ),
+        (Router::new().any("/a", nothing).any("/a", nothing), &["any /a", "conflicts with any /a"]),
         (
-            Router::new().any("/a", nothing).any("/a", nothing),
-            &["any /a", "conflicts with any /a"],
-        ),
-        (
-            Router::new()
-                .get("/users/{id}", nothing)
-                .post("/users/{name}", nothing),
+            Router::new().get("/users/{id}", nothing).post("/users/{name}", nothing),
             &["POST /users/{name}", "conflicts with GET /users/{id}"],
         ),
         (
-            Router::new()
-                .get("/a/b", nothing)
-                .nest("/a", Router::new().get("/b", nothing)),
+            Router::new().get("/a/b", nothing).nest("/a", Router::new().get("/b", nothing)),
             &["GET /a/b", "conflicts with GET /a/b"],
         ),
-        (
-            Router::new().get("/{a}{b}", nothing),
-            &["GET /{a}{b}", "cannot be added"],
-        ),
-        (
-            Router::new().get("/{open", nothing),
-            &["GET /{open", "cannot be added"],
-        ),
-        (
-            Router::new().get("/{*rest}/more", nothing),
-            &["GET /{*rest}/more", "cannot be added"],
-        ),
-        (
-            Router::new().get("no-slash", nothing),
-            &["path \"no-slash\"", "must begin with `/`"],
-        ),
-        (
-            Router::new().get("", nothing),
-            &["path \"\"", "must begin with `/`"],
-        ),
+        (Router::new().get("/{a}{b}", nothing), &["GET /{a}{b}", "cannot be added"]),
+        (Router::new().get("/{open", nothing), &["GET /{open", "cannot be added"]),
+        (Router::new().get("/{*rest}/more", nothing), &["GET /{*rest}/more", "cannot be added"]),
+        (Router::new().get("no-slash", nothing), &["path \"no-slash\"", "must begin with `/`"]),
+        (Router::new().get("", nothing), &["path \"\"", "must begin with `/`"]),
         (Router::new().nest("api", Router::new()), &["prefix \"api\""]),
         (Router::new().nest("/api/", Router::new()), &["prefix \"/api/\""]),
-        (
-            Router::new().nest("/api", Router::new().get("users", nothing)),
-            &["path \"users\""],
-        ),
+        (Router::new().nest("/api", Router::new().get("users", nothing)), &["path \"users\""]),
         (
             Router::new()
                 .nest("/x", Router::new().fallback(nothing))
                 .nest("/x", Router::new().fallback(nothing)),
             &["fallback below /x"],
         ),
-        (
-            Router::new().get("x", nothing).get("y", nothing),
-            &["path \"x\"", "path \"y\""],
-        ),
+        (Router::new().get("x", nothing).get("y", nothing), &["path \"x\"", "path \"y\""]),
     ];
     for (router, parts) in cases {
         let message = mistake(router);
@@ -557,27 +422,14 @@ fn mistakes_are_named_with_both_routes() {
 
 #[test]
 fn names_of_parameters_are_those_of_the_tree() {
-    for pattern in [
-        "/",
-        "/a",
-        "/{a}",
-        "/{a}/x/{b}",
-        "/{{a}}/{b}",
-        "/{{{a}}}",
-        "/x-{a}.{{b}}",
-        "/{*rest}",
-        "/{a}/{*b}",
-    ] {
+    for pattern in
+        ["/", "/a", "/{a}", "/{a}/x/{b}", "/{{a}}/{b}", "/{{{a}}}", "/x-{a}.{{b}}", "/{*rest}", "/{a}/{*b}"]
+    {
         let mut tree = matchit::Router::new();
         tree.insert(pattern, ()).unwrap();
-        let path = pattern
-            .replace("{{", "<")
-            .replace("}}", ">")
-            .replace(['{', '}', '*'], "");
+        let path = pattern.replace("{{", "<").replace("}}", ">").replace(['{', '}', '*'], "");
         let path = path.replace('<', "{").replace('>', "}");
-        let found = tree
-            .at(&path)
-            .unwrap_or_else(|error| panic!("{pattern} {path}: {error}"));
+        let found = tree.at(&path).unwrap_or_else(|error| panic!("{pattern} {path}: {error}"));
         let expected: Vec<&str> = found.params.iter().map(|(name, _)| name).collect();
         assert_eq!(*names(pattern), *expected, "{pattern}");
     }

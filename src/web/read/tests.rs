@@ -24,10 +24,7 @@ fn get(target: &str) -> Request {
 /// A request on the route `/users/{id}`.
 fn on_route(target: &str) -> Request {
     let mut request = get(target);
-    let values = vec![(
-        "/users/".len().try_into().unwrap(),
-        request.path().len().try_into().unwrap(),
-    )];
+    let values = vec![("/users/".len().try_into().unwrap(), request.path().len().try_into().unwrap())];
     let matched = request.matched_mut();
     matched.route = Some("/users/{id}".into());
     matched.names = Some(vec!["id".to_owned()].into());
@@ -36,15 +33,9 @@ fn on_route(target: &str) -> Request {
 }
 
 fn post(content_type: &str, body: &[u8]) -> Request {
-    let field = if content_type.is_empty() {
-        String::new()
-    } else {
-        format!("content-type: {content_type}\r\n")
-    };
-    let head = format!(
-        "POST / HTTP/1.1\r\nhost: a\r\n{field}content-length: {}\r\n\r\n",
-        body.len()
-    );
+    let field =
+        if content_type.is_empty() { String::new() } else { format!("content-type: {content_type}\r\n") };
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{field}content-length: {}\r\n\r\n", body.len());
     testing::request(&[head.as_bytes(), body].concat())
 }
 
@@ -74,15 +65,10 @@ fn parameters_are_decoded_and_parsed() {
     ];
     for (target, expected) in cases {
         let request = on_route(target);
-        let found = request
-            .param::<String>("id")
-            .map_err(|error| error.status().as_u16());
+        let found = request.param::<String>("id").map_err(|error| error.status().as_u16());
         assert_eq!(found.as_deref(), expected.as_ref().copied(), "{target}");
     }
-    assert!(matches!(
-        on_route("/users/plain").param_str("id"),
-        Ok(Cow::Borrowed("plain"))
-    ));
+    assert!(matches!(on_route("/users/plain").param_str("id"), Ok(Cow::Borrowed("plain"))));
 }
 
 #[test]
@@ -91,10 +77,7 @@ fn what_is_wrong_with_a_parameter_is_said() {
     let cases: &[(&str, &str)] = &[
         ("/users/x", "path parameter `id`: invalid digit found in string"),
         ("/users/-1", "path parameter `id`: invalid digit found in string"),
-        (
-            "/users/4294967296",
-            "path parameter `id`: number too large to fit in target type",
-        ),
+        ("/users/4294967296", "path parameter `id`: number too large to fit in target type"),
         ("/users/%FF", "path parameter `id` is not UTF-8"),
     ];
     for (target, text) in cases {
@@ -107,15 +90,8 @@ fn what_is_wrong_with_a_parameter_is_said() {
 fn a_parameter_that_the_route_does_not_have_is_our_fault() {
     let error = on_route("/users/7").param_str("name").unwrap_err();
     assert_eq!(error.status(), 500);
-    assert_eq!(
-        error.text(),
-        "Internal Server Error",
-        "the client learns nothing of it"
-    );
-    assert!(
-        format!("{error:?}").contains("`/users/{id}` has no parameter `name`"),
-        "{error:?}"
-    );
+    assert_eq!(error.text(), "Internal Server Error", "the client learns nothing of it");
+    assert!(format!("{error:?}").contains("`/users/{id}` has no parameter `name`"), "{error:?}");
     assert_eq!(refusal(get("/").param_str("id")).0, 500);
 }
 
@@ -151,25 +127,15 @@ fn a_query_is_read_by_field_names() {
     for (target, expected) in good {
         assert_eq!(get(target).query::<Search>().unwrap(), expected, "{target}");
     }
-    for target in [
-        "/",
-        "/?",
-        "/?text",
-        "/?page=2",
-        "/?text=a&page=x",
-        "/?text=a&page=-1",
-        "/?text=a&text=b",
-    ] {
+    for target in ["/", "/?", "/?text", "/?page=2", "/?text=a&page=x", "/?text=a&page=-1", "/?text=a&text=b"]
+    {
         let found = get(target).query::<Search>();
         match target {
             // A name without `=` has an empty value.
             "/?text" => assert_eq!(found.unwrap(), search("", &[], None)),
             _ => {
                 let (status, text) = refusal(found);
-                assert!(
-                    status == 400 && text.starts_with("query: "),
-                    "{target}: {status} {text}"
-                );
+                assert!(status == 400 && text.starts_with("query: "), "{target}: {status} {text}");
             }
         }
     }
@@ -194,15 +160,9 @@ fn chunked(content_type: &str, pieces: &[&[u8]]) -> Request {
 fn a_body_in_pieces_is_joined() {
     assert_eq!(now(post("", b"").bytes()).unwrap(), "");
     assert_eq!(now(post("", b"one").bytes()).unwrap(), "one");
-    assert_eq!(
-        now(chunked("", &[b"one", b" two", b" three"]).bytes()).unwrap(),
-        "one two three"
-    );
+    assert_eq!(now(chunked("", &[b"one", b" two", b" three"]).bytes()).unwrap(), "one two three");
     let large = vec![b'x'; 200_000];
-    assert_eq!(
-        now(chunked("", &[&large, b"y", &large]).bytes()).unwrap().len(),
-        400_001
-    );
+    assert_eq!(now(chunked("", &[&large, b"y", &large]).bytes()).unwrap().len(), 400_001);
 }
 
 #[test]
@@ -221,17 +181,9 @@ fn an_announced_length_gets_no_memory_and_is_refused_beyond_the_limit() {
 #[test]
 fn text_is_utf8() {
     assert_eq!(now(post("", "grün".as_bytes()).text()).unwrap(), "grün");
-    assert_eq!(
-        now(chunked("", &[b"gr\xc3", b"\xbcn"]).text()).unwrap(),
-        "grün",
-        "a character in two pieces"
-    );
+    assert_eq!(now(chunked("", &[b"gr\xc3", b"\xbcn"]).text()).unwrap(), "grün", "a character in two pieces");
     for bad in [&b"\xff"[..], b"a\xc3", b"\xed\xa0\x80", b"\xc0\xaf"] {
-        assert_eq!(
-            refusal(now(post("", bad).text())),
-            (400, "the body is not UTF-8".to_owned()),
-            "{bad:?}"
-        );
+        assert_eq!(refusal(now(post("", bad).text())), (400, "the body is not UTF-8".to_owned()), "{bad:?}");
     }
 }
 
@@ -275,18 +227,10 @@ mod json {
 
     #[test]
     fn json_in_pieces_is_read() {
-        let mut request = chunked(
-            "application/json",
-            &[b"{\"name\": \"a\", \"it", b"ems\": [{\"price\"", b": 7}]}"],
-        );
+        let mut request =
+            chunked("application/json", &[b"{\"name\": \"a\", \"it", b"ems\": [{\"price\"", b": 7}]}"]);
         let order: Order = now(request.json()).unwrap();
-        assert_eq!(
-            order,
-            Order {
-                name: "a".to_owned(),
-                items: vec![Item { price: 7 }]
-            }
-        );
+        assert_eq!(order, Order { name: "a".to_owned(), items: vec![Item { price: 7 }] });
     }
 
     #[test]
@@ -295,26 +239,10 @@ mod json {
         let cases: &[(&str, u16, &str)] = &[
             ("", 400, "JSON: EOF while parsing a value at line 1 column 0"),
             ("{", 400, "JSON: EOF while parsing an object at line 1 column 1"),
-            (
-                "{\n  \"name\": 'a'}",
-                400,
-                "JSON: expected value at line 2 column 11",
-            ),
-            (
-                r#"{"name": "a", "items": []} x"#,
-                400,
-                "JSON: trailing characters at line 1 column 28",
-            ),
-            (
-                r#"{"name": "a", "items": [{"price": 01}]}"#,
-                400,
-                "JSON: invalid number at line 1 column 36",
-            ),
-            (
-                r#"{"items": []}"#,
-                422,
-                "JSON: missing field `name` at line 1 column 13",
-            ),
+            ("{\n  \"name\": 'a'}", 400, "JSON: expected value at line 2 column 11"),
+            (r#"{"name": "a", "items": []} x"#, 400, "JSON: trailing characters at line 1 column 28"),
+            (r#"{"name": "a", "items": [{"price": 01}]}"#, 400, "JSON: invalid number at line 1 column 36"),
+            (r#"{"items": []}"#, 422, "JSON: missing field `name` at line 1 column 13"),
             (
                 r#"{"name": 7, "items": []}"#,
                 422,
@@ -335,31 +263,14 @@ mod json {
                 422,
                 "JSON: `items`: invalid type: map, expected a sequence at line 1 column 23",
             ),
-            (
-                &deep,
-                422,
-                "JSON: `[0]`: invalid type: sequence, expected a string at line 1 column 1",
-            ),
+            (&deep, 422, "JSON: `[0]`: invalid type: sequence, expected a string at line 1 column 1"),
         ];
         for (text, status, message) in cases {
             let found = refusal(now(post("application/json", text.as_bytes()).json::<Order>()));
-            assert_eq!(
-                found,
-                (*status, (*message).to_owned()),
-                "{:?}",
-                &text[..text.len().min(80)]
-            );
+            assert_eq!(found, (*status, (*message).to_owned()), "{:?}", &text[..text.len().min(80)]);
         }
-        let nested = refusal(now(
-            post("application/json", deep.as_bytes()).json::<serde_json::Value>()
-        ));
-        assert_eq!(
-            nested,
-            (
-                400,
-                "JSON: recursion limit exceeded at line 1 column 128".to_owned()
-            )
-        );
+        let nested = refusal(now(post("application/json", deep.as_bytes()).json::<serde_json::Value>()));
+        assert_eq!(nested, (400, "JSON: recursion limit exceeded at line 1 column 128".to_owned()));
         let not_text = refusal(now(post("application/json", b"\"\xff\"").json::<String>()));
         assert_eq!(not_text.0, 400);
     }

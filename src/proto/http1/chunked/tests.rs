@@ -38,21 +38,13 @@ fn rfc9112_7_1_accepted() {
         (b"00000005\r\nhello\r\n0\r\n\r\n", b"hello"),
         (b"0000000000000005\r\nhello\r\n0\r\n\r\n", b"hello"),
         (b"1\r\na\r\n2\r\nbc\r\n0\r\n\r\n", b"abc"),
-        (
-            b"a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n",
-            b"01234567890123456789a",
-        ),
+        (b"a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n", b"01234567890123456789a"),
         (b"2\r\n\r\n\r\n0\r\n\r\n", b"\r\n"),
         (b"5;a=b\r\nhello\r\n0;last\r\n\r\n", b"hello"),
         (b"5;a=\"b;c\"; d\r\nhello\r\n0\r\n\r\n", b"hello"),
     ];
     for &(chunks, body) in CASES {
-        assert_eq!(
-            decode(chunks),
-            Ok((body.to_vec(), None)),
-            "b\"{}\"",
-            chunks.escape_ascii()
-        );
+        assert_eq!(decode(chunks), Ok((body.to_vec(), None)), "b\"{}\"", chunks.escape_ascii());
     }
 }
 
@@ -129,21 +121,11 @@ fn rfc9112_7_1_2_trailers() {
 
 #[test]
 fn rfc9110_6_5_1_forbidden_trailers_are_refused() {
-    for name in [
-        "Content-Length",
-        "transfer-encoding",
-        "Host",
-        "Authorization",
-        "Trailer",
-        "Set-Cookie",
-        "TE",
-    ] {
+    for name in
+        ["Content-Length", "transfer-encoding", "Host", "Authorization", "Trailer", "Set-Cookie", "TE"]
+    {
         let chunks = format!("0\r\n{name}: 1\r\n\r\n");
-        assert_eq!(
-            decode(chunks.as_bytes()),
-            Err(PeerError::TrailerForbidden),
-            "{name}"
-        );
+        assert_eq!(decode(chunks.as_bytes()), Err(PeerError::TrailerForbidden), "{name}");
     }
 }
 
@@ -157,10 +139,7 @@ fn rfc9112_7_1_2_malformed_and_oversized_trailers_are_refused() {
         (b"0\r\n: b\r\n\r\n", PeerError::FieldNameInvalid),
         (b"0\r\na: b\n\r\n", PeerError::BareLf),
         (b"0\r\na: b\rc\r\n\r\n", PeerError::BareCr),
-        (
-            b"0\r\na: 1\r\na: 2\r\na: 3\r\na: 4\r\n\r\n",
-            PeerError::TrailersTooLarge,
-        ),
+        (b"0\r\na: 1\r\na: 2\r\na: 3\r\na: 4\r\n\r\n", PeerError::TrailersTooLarge),
         (
             b"0\r\na: 0123456789012345678901234567890123456789012345678901234567890123456789",
             PeerError::TrailersTooLarge,

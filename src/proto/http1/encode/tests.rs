@@ -7,12 +7,7 @@ const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 fn map(fields: &[(&str, &str)]) -> HeaderMap {
     fields
         .iter()
-        .map(|(name, value)| {
-            (
-                name.parse::<HeaderName>().unwrap(),
-                value.parse::<HeaderValue>().unwrap(),
-            )
-        })
+        .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap()))
         .fold(HeaderMap::new(), |mut map, (name, value)| {
             map.append(name, value);
             map
@@ -28,21 +23,11 @@ fn response(
 ) -> Result<String, Misuse> {
     let mut out = BytesMut::from("before|");
     let status = StatusCode::from_u16(status).unwrap();
-    let result = encode_response_head(
-        &mut out,
-        Version::HTTP_11,
-        status,
-        None,
-        &map(fields),
-        framing,
-        implied,
-    );
+    let result =
+        encode_response_head(&mut out, Version::HTTP_11, status, None, &map(fields), framing, implied);
     let text = String::from_utf8(out.to_vec()).unwrap();
     let text = text.strip_prefix("before|").unwrap().to_owned();
-    assert!(
-        result.is_ok() || text.is_empty(),
-        "a refused head leaves nothing: {text:?}"
-    );
+    assert!(result.is_ok() || text.is_empty(), "a refused head leaves nothing: {text:?}");
     result.map(|()| text)
 }
 
@@ -56,11 +41,7 @@ fn request(target: &str, fields: &[(&str, &str)], framing: Framing) -> Result<St
 #[test]
 fn rfc9112_4_response_heads() {
     let server = HeaderValue::from_static("us");
-    let implied = Implied {
-        date: Some(DATE),
-        server: Some(&server),
-        connection: ConnectionField::KeepAlive,
-    };
+    let implied = Implied { date: Some(DATE), server: Some(&server), connection: ConnectionField::KeepAlive };
     assert_eq!(
         response(200, &[("a", "b"), ("a", "c")], Framing::Length(0), &implied).unwrap(),
         "HTTP/1.1 200 OK\r\na: b\r\na: c\r\ncontent-length: 0\r\nconnection: keep-alive\r\nserver: us\r\n\
@@ -72,18 +53,9 @@ fn rfc9112_4_response_heads() {
         "HTTP/1.1 404 Not Found\r\ndate: now\r\nserver: me\r\ntransfer-encoding: chunked\r\nconnection: keep-alive\r\n\r\n"
     );
     let none = Implied::default();
-    assert_eq!(
-        response(204, &[], Framing::Empty, &none).unwrap(),
-        "HTTP/1.1 204 No Content\r\n\r\n"
-    );
-    assert_eq!(
-        response(599, &[], Framing::UntilClose, &none).unwrap(),
-        "HTTP/1.1 599 \r\n\r\n"
-    );
-    let close = Implied {
-        connection: ConnectionField::Close,
-        ..none
-    };
+    assert_eq!(response(204, &[], Framing::Empty, &none).unwrap(), "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(response(599, &[], Framing::UntilClose, &none).unwrap(), "HTTP/1.1 599 \r\n\r\n");
+    let close = Implied { connection: ConnectionField::Close, ..none };
     assert_eq!(
         response(200, &[], Framing::UntilClose, &close).unwrap(),
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
@@ -100,18 +72,12 @@ fn rfc9110_8_6_framing_fields_cannot_contradict_the_framing() {
     assert_eq!(encode(200, "content-length", "5", Framing::Chunked), conflict);
     assert_eq!(encode(200, "content-length", "5", Framing::UntilClose), conflict);
     assert_eq!(encode(204, "content-length", "0", Framing::Empty), conflict);
-    assert_eq!(
-        encode(200, "transfer-encoding", "chunked", Framing::Chunked),
-        conflict
-    );
+    assert_eq!(encode(200, "transfer-encoding", "chunked", Framing::Chunked), conflict);
     assert_eq!(response(204, &[], Framing::Length(0), &none), conflict);
     assert_eq!(response(304, &[], Framing::Chunked, &none), conflict);
     assert_eq!(response(101, &[], Framing::UntilClose, &none), conflict);
     let text = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
-    assert_eq!(
-        encode(200, "content-length", "5", Framing::Length(5)).unwrap(),
-        text
-    );
+    assert_eq!(encode(200, "content-length", "5", Framing::Length(5)).unwrap(), text);
     // An answer to HEAD.
     assert_eq!(encode(200, "content-length", "5", Framing::Empty).unwrap(), text);
     assert!(encode(304, "content-length", "5", Framing::Empty).is_ok());
@@ -168,14 +134,8 @@ fn rfc9112_3_request_heads() {
         "PUT * HTTP/1.1\r\nhost: \r\ntransfer-encoding: chunked\r\n\r\n"
     );
     assert_eq!(request("/", &[], Framing::Empty), Err(Misuse::HostMissing));
-    assert_eq!(
-        request("/", &[("host", "a"), ("host", "a")], Framing::Empty),
-        Err(Misuse::HostMissing)
-    );
-    assert_eq!(
-        request("/", &[("host", "a")], Framing::UntilClose),
-        Err(Misuse::FramingConflict)
-    );
+    assert_eq!(request("/", &[("host", "a"), ("host", "a")], Framing::Empty), Err(Misuse::HostMissing));
+    assert_eq!(request("/", &[("host", "a")], Framing::UntilClose), Err(Misuse::FramingConflict));
     assert_eq!(
         request("/", &[("host", "a"), ("content-length", "1")], Framing::Empty),
         Err(Misuse::FramingConflict)
@@ -208,21 +168,14 @@ fn rfc9112_7_1_chunks() {
 #[test]
 fn rfc9112_7_1_2_trailers() {
     let mut out = BytesMut::new();
-    BodyWriter::new(Framing::Chunked)
-        .end(&mut out, Some(&map(&[("x", "1"), ("y", "2")])))
-        .unwrap();
+    BodyWriter::new(Framing::Chunked).end(&mut out, Some(&map(&[("x", "1"), ("y", "2")]))).unwrap();
     assert_eq!(&out[..], b"0\r\nx: 1\r\ny: 2\r\n\r\n");
     out.clear();
-    BodyWriter::new(Framing::Chunked)
-        .end(&mut out, Some(&HeaderMap::new()))
-        .unwrap();
+    BodyWriter::new(Framing::Chunked).end(&mut out, Some(&HeaderMap::new())).unwrap();
     assert_eq!(&out[..], b"0\r\n\r\n");
     out.clear();
     let mut writer = BodyWriter::new(Framing::Chunked);
-    assert_eq!(
-        writer.end(&mut out, Some(&map(&[("content-length", "1")]))),
-        Err(Misuse::TrailerForbidden)
-    );
+    assert_eq!(writer.end(&mut out, Some(&map(&[("content-length", "1")]))), Err(Misuse::TrailerForbidden));
     assert!(out.is_empty() && !writer.is_ended());
     let trailers = map(&[("x", "1")]);
     assert_eq!(
@@ -237,20 +190,14 @@ fn rfc9110_8_6_a_body_is_as_long_as_announced() {
     let mut writer = BodyWriter::new(Framing::Length(3));
     writer.encode(&mut out, b"ab").unwrap();
     assert_eq!(writer.encode(&mut out, b"cd"), Err(Misuse::BodyTooLong));
-    assert_eq!(
-        (writer.end(&mut out, None), writer.owed()),
-        (Err(Misuse::BodyTooShort), Some(1))
-    );
+    assert_eq!((writer.end(&mut out, None), writer.owed()), (Err(Misuse::BodyTooShort), Some(1)));
     writer.encode(&mut out, b"c").unwrap();
     writer.end(&mut out, None).unwrap();
     assert_eq!((&out[..], writer.is_ended()), (&b"abc"[..], true));
 
     let mut writer = BodyWriter::new(Framing::Empty);
     assert_eq!(writer.encode(&mut out, b"x"), Err(Misuse::BodyUnexpected));
-    assert_eq!(
-        (writer.encode(&mut out, b""), writer.end(&mut out, None)),
-        (Ok(()), Ok(()))
-    );
+    assert_eq!((writer.encode(&mut out, b""), writer.end(&mut out, None)), (Ok(()), Ok(())));
 }
 
 #[test]

@@ -10,9 +10,7 @@ fn requests(input: &[u8]) -> Vec<Seen> {
 }
 
 fn responses(input: &[u8], request_method: &Method) -> Vec<Seen> {
-    at_every_split(input, |pieces| {
-        read_responses(pieces, Limits::default(), request_method)
-    })
+    at_every_split(input, |pieces| read_responses(pieces, Limits::default(), request_method))
 }
 
 /// The only request of `input`, which has no error.
@@ -39,10 +37,7 @@ fn with_lines(lines: &[u8]) -> Vec<u8> {
 fn a_small_request() {
     let head = request(b"GET /plaintext?a=b HTTP/1.1\r\nHost: localhost\r\nX-Y:\t z \r\n\r\n");
     assert_eq!((head.method, head.version), (Method::GET, Version::HTTP_11));
-    assert_eq!(
-        (head.target.path(), head.target.query()),
-        ("/plaintext", Some("a=b"))
-    );
+    assert_eq!((head.target.path(), head.target.query()), ("/plaintext", Some("a=b")));
     assert_eq!(head.headers[header::HOST], "localhost");
     assert_eq!(head.headers["x-y"], "z");
     assert_eq!((head.framing, head.keep_alive), (Framing::Empty, true));
@@ -59,18 +54,10 @@ fn pipelined_requests_are_read_one_after_another() {
     let [Seen::Request(one), Seen::Data(abc), Seen::End(None), rest @ ..] = &seen[..] else {
         panic!("{seen:?}");
     };
-    let [
-        Seen::Request(two),
-        Seen::Data(x),
-        Seen::End(Some(trailers)),
-        rest @ ..,
-    ] = rest
-    else {
+    let [Seen::Request(two), Seen::Data(x), Seen::End(Some(trailers)), rest @ ..] = rest else {
         panic!("{seen:?}");
     };
-    let [Seen::Request(three), Seen::End(None), Seen::Closed] = rest else {
-        panic!("{seen:?}")
-    };
+    let [Seen::Request(three), Seen::End(None), Seen::Closed] = rest else { panic!("{seen:?}") };
     assert_eq!((one.target.path(), &abc[..]), ("/1", &b"abc"[..]));
     assert_eq!(
         (two.target.path(), &x[..], &trailers["t"]),
@@ -84,17 +71,9 @@ fn rfc9112_2_2_a_few_empty_lines_before_a_request_are_skipped() {
     let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let with_empty = |count: usize| [&b"\r\n".repeat(count)[..], get].concat();
     assert_eq!(request(&with_empty(4)).method, Method::GET);
-    assert_eq!(
-        refusal(&requests(&with_empty(5))),
-        Some(PeerError::EmptyLinesTooMany)
-    );
+    assert_eq!(refusal(&requests(&with_empty(5))), Some(PeerError::EmptyLinesTooMany));
     // Before each request anew, and at the end of the stream.
-    assert_eq!(
-        refusal(&requests(
-            &[with_empty(3), with_empty(3), b"\r\n".to_vec()].concat()
-        )),
-        None
-    );
+    assert_eq!(refusal(&requests(&[with_empty(3), with_empty(3), b"\r\n".to_vec()].concat())), None);
 }
 
 #[test]
@@ -113,29 +92,14 @@ fn refused_requests() {
         (b"G@T / HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::MethodInvalid),
         (b"GET\r\n\r\n", PeerError::RequestLineInvalid),
         (b"GET /\r\n\r\n", PeerError::RequestLineInvalid),
-        (
-            b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
-            PeerError::RequestLineInvalid,
-        ),
-        (
-            b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
-            PeerError::RequestLineInvalid,
-        ),
-        (
-            b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
-            PeerError::RequestLineInvalid,
-        ),
-        (
-            b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            PeerError::RequestLineInvalid,
-        ),
+        (b"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", PeerError::RequestLineInvalid),
+        (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::RequestLineInvalid),
+        (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::RequestLineInvalid),
+        (b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::RequestLineInvalid),
         (b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
         (b"GET /#a HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
         (b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
-        (
-            b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n",
-            PeerError::TargetInvalid,
-        ),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
         (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
         (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
         (b"CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", PeerError::TargetInvalid),
@@ -144,24 +108,12 @@ fn refused_requests() {
         (b"GET / HTTP/1.10\r\nHost: a\r\n\r\n", PeerError::VersionInvalid),
         (b"GET / HTTP/01.1\r\nHost: a\r\n\r\n", PeerError::VersionInvalid),
         (b"GET / ICY/1.1\r\nHost: a\r\n\r\n", PeerError::VersionInvalid),
-        (
-            b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
-            PeerError::VersionUnsupported,
-        ),
-        (
-            b"GET / HTTP/0.9\r\nHost: a\r\n\r\n",
-            PeerError::VersionUnsupported,
-        ),
+        (b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", PeerError::VersionUnsupported),
+        (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", PeerError::VersionUnsupported),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", PeerError::VersionUnsupported),
         (b"GET / HTTP/1.1\r\n\r\n", PeerError::HostMissing),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-            PeerError::HostRepeated,
-        ),
-        (
-            b"GET / HTTP/1.0\r\nHost: a\r\nhost: b\r\n\r\n",
-            PeerError::HostRepeated,
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", PeerError::HostRepeated),
+        (b"GET / HTTP/1.0\r\nHost: a\r\nhost: b\r\n\r\n", PeerError::HostRepeated),
         (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", PeerError::HostInvalid),
         (b"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", PeerError::HostInvalid),
         (b"GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", PeerError::HostInvalid),
@@ -170,22 +122,14 @@ fn refused_requests() {
         (b"GET http://b/ HTTP/1.1\r\n\r\n", PeerError::HostMissing),
         (b"GET / HTTP/1.1\r\nHo", PeerError::HeadCutOff),
         (b"GET / HTTP/1.1\r\nHost: a\r\n", PeerError::HeadCutOff),
-        (
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabc",
-            PeerError::BodyCutOff,
-        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabc", PeerError::BodyCutOff),
         (
             b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             PeerError::TransferCodingInHttp10,
         ),
     ];
     for &(input, error) in CASES {
-        assert_eq!(
-            refusal(&requests(input)),
-            Some(error),
-            "b\"{}\"",
-            input.escape_ascii()
-        );
+        assert_eq!(refusal(&requests(input)), Some(error), "b\"{}\"", input.escape_ascii());
     }
 }
 
@@ -211,71 +155,30 @@ fn refused_field_lines() {
         (b"a: b\x0bc\r\n", PeerError::FieldValueInvalid),
         (b"a: b\rc\r\n", PeerError::BareCr),
         (b"a: b\r\r\n", PeerError::BareCr),
-        (
-            b"Content-Length: 5\r\nContent-Length: 5\r\n",
-            PeerError::ContentLengthInvalid,
-        ),
-        (
-            b"Content-Length: 5\r\ncontent-length: 6\r\n",
-            PeerError::ContentLengthInvalid,
-        ),
+        (b"Content-Length: 5\r\nContent-Length: 5\r\n", PeerError::ContentLengthInvalid),
+        (b"Content-Length: 5\r\ncontent-length: 6\r\n", PeerError::ContentLengthInvalid),
         (b"Content-Length: 5, 5\r\n", PeerError::ContentLengthInvalid),
         (b"Content-Length: +5\r\n", PeerError::ContentLengthInvalid),
         (b"Content-Length: 5x\r\n", PeerError::ContentLengthInvalid),
         (b"Content-Length:\r\n", PeerError::ContentLengthInvalid),
-        (
-            b"Content-Length: 18446744073709551616\r\n",
-            PeerError::ContentLengthInvalid,
-        ),
-        (
-            b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-            PeerError::LengthAndCoding,
-        ),
-        (
-            b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
-            PeerError::LengthAndCoding,
-        ),
+        (b"Content-Length: 18446744073709551616\r\n", PeerError::ContentLengthInvalid),
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", PeerError::LengthAndCoding),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", PeerError::LengthAndCoding),
         (b"Transfer-Encoding: gzip\r\n", PeerError::TransferCodingInvalid),
-        (
-            b"Transfer-Encoding: chunked, gzip\r\n",
-            PeerError::TransferCodingInvalid,
-        ),
-        (
-            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-            PeerError::TransferCodingInvalid,
-        ),
-        (
-            b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
-            PeerError::TransferCodingInvalid,
-        ),
-        (
-            b"Transfer-Encoding: gzip, chunked\r\n",
-            PeerError::TransferCodingUnknown,
-        ),
-        (
-            b"Content-Type: a/b\r\nContent-Type: a/b\r\n",
-            PeerError::FieldRepeated,
-        ),
-        (
-            b"AUTHORIZATION: a\r\nAuthorization: b\r\n",
-            PeerError::FieldRepeated,
-        ),
-        (
-            b"Range: bytes=0-\r\nRange: bytes=0-\r\n",
-            PeerError::FieldRepeated,
-        ),
+        (b"Transfer-Encoding: chunked, gzip\r\n", PeerError::TransferCodingInvalid),
+        (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", PeerError::TransferCodingInvalid),
+        (b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", PeerError::TransferCodingInvalid),
+        (b"Transfer-Encoding: gzip, chunked\r\n", PeerError::TransferCodingUnknown),
+        (b"Content-Type: a/b\r\nContent-Type: a/b\r\n", PeerError::FieldRepeated),
+        (b"AUTHORIZATION: a\r\nAuthorization: b\r\n", PeerError::FieldRepeated),
+        (b"Range: bytes=0-\r\nRange: bytes=0-\r\n", PeerError::FieldRepeated),
         (b"User-Agent: a\r\nUser-Agent: b\r\n", PeerError::FieldRepeated),
         (b"Expect: 200-ok\r\n", PeerError::ExpectationUnknown),
         (b"Expect: 100-continue, other\r\n", PeerError::ExpectationUnknown),
     ];
     for &(lines, error) in CASES {
         let input = with_lines(lines);
-        assert_eq!(
-            refusal(&requests(&input)),
-            Some(error),
-            "b\"{}\"",
-            input.escape_ascii()
-        );
+        assert_eq!(refusal(&requests(&input)), Some(error), "b\"{}\"", input.escape_ascii());
     }
 }
 
@@ -292,20 +195,11 @@ fn accepted_field_lines() {
         (b"!#$%&'*+-.^_`|~9: x\r\n", "!#$%&'*+-.^_`|~9", &[b"x"]),
         (b"a: b: c\r\n", "a", &[b"b: c"]),
         (b"Cookie: a=1\r\nCookie: b=2\r\n", "cookie", &[b"a=1", b"b=2"]),
-        (
-            b"If-None-Match: \"a\"\r\nIf-None-Match: \"b\"\r\n",
-            "if-none-match",
-            &[b"\"a\"", b"\"b\""],
-        ),
+        (b"If-None-Match: \"a\"\r\nIf-None-Match: \"b\"\r\n", "if-none-match", &[b"\"a\"", b"\"b\""]),
     ];
     for &(lines, name, values) in CASES {
         let head = request(&with_lines(lines));
-        let found: Vec<&[u8]> = head
-            .headers
-            .get_all(name)
-            .iter()
-            .map(HeaderValue::as_bytes)
-            .collect();
+        let found: Vec<&[u8]> = head.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
         assert_eq!(found, values, "b\"{}\"", lines.escape_ascii());
     }
 }
@@ -316,11 +210,7 @@ fn rfc9112_3_2_hosts_of_requests() {
         let head = request(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
         assert_eq!(head.headers[header::HOST], host);
     }
-    assert!(
-        !request(b"GET / HTTP/1.0\r\n\r\n")
-            .headers
-            .contains_key(header::HOST)
-    );
+    assert!(!request(b"GET / HTTP/1.0\r\n\r\n").headers.contains_key(header::HOST));
 }
 
 #[test]
@@ -334,54 +224,25 @@ fn rfc9112_3_2_2_an_absolute_target_replaces_host() {
 #[test]
 fn rfc9110_10_1_1_expect_continue() {
     const CASES: &[(&[u8], bool)] = &[
-        (
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\nx",
-            true,
-        ),
-        (
-            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",
-            false,
-        ),
-        (
-            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-            false,
-        ),
-        (
-            b"POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx",
-            false,
-        ),
-        (
-            b"POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 1\r\nExpect: other\r\n\r\nx",
-            false,
-        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\nx", true),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n", false),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", false),
+        (b"POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\nx", false),
+        (b"POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 1\r\nExpect: other\r\n\r\nx", false),
     ];
     for &(input, expected) in CASES {
-        assert_eq!(
-            request(input).expect_continue,
-            expected,
-            "b\"{}\"",
-            input.escape_ascii()
-        );
+        assert_eq!(request(input).expect_continue, expected, "b\"{}\"", input.escape_ascii());
     }
 }
 
 #[test]
 fn rfc9110_7_8_upgrade() {
     const CASES: &[(&[u8], bool)] = &[
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n",
-            true,
-        ),
-        (
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
-            true,
-        ),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", true),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", true),
         (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", false),
         (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n", false),
-        (
-            b"GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
-            false,
-        ),
+        (b"GET / HTTP/1.0\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", false),
     ];
     for &(input, expected) in CASES {
         assert_eq!(request(input).upgrade, expected, "b\"{}\"", input.escape_ascii());
@@ -400,25 +261,16 @@ fn limits_are_kept_to_the_byte() {
 
     assert_eq!(result(&get("/123456789", "")), None);
     assert_eq!(result(&get("/1234567890", "")), Some(PeerError::TargetTooLong));
-    assert_eq!(
-        result(&[b"GET /", &[b'a'; 200][..]].concat()),
-        Some(PeerError::TargetTooLong)
-    );
+    assert_eq!(result(&[b"GET /", &[b'a'; 200][..]].concat()), Some(PeerError::TargetTooLong));
 
     let empty_bytes = get("/", "a: \r\n").len();
-    assert_eq!(
-        result(&get("/", &format!("a: {}\r\n", "x".repeat(200 - empty_bytes)))),
-        None
-    );
+    assert_eq!(result(&get("/", &format!("a: {}\r\n", "x".repeat(200 - empty_bytes)))), None);
     let above = get("/", &format!("a: {}\r\n", "x".repeat(201 - empty_bytes)));
     assert_eq!(result(&above), Some(PeerError::HeadTooLarge));
     assert_eq!(result(&get("/", &"x".repeat(300))), Some(PeerError::HeadTooLarge));
 
     assert_eq!(result(&get("/", "a: 1\r\nb: 2\r\n")), None);
-    assert_eq!(
-        result(&get("/", "a: 1\r\nb: 2\r\nc: 3\r\n")),
-        Some(PeerError::HeaderCountTooLarge)
-    );
+    assert_eq!(result(&get("/", "a: 1\r\nb: 2\r\nc: 3\r\n")), Some(PeerError::HeaderCountTooLarge));
 }
 
 #[test]
@@ -430,13 +282,8 @@ fn more_fields_than_slots_on_the_stack_are_read_when_the_limit_says_so() {
         let input = with_lines(lines(count).as_bytes());
         read_requests(&[&input], limits).swap_remove(0)
     };
-    let Seen::Request(head) = read(499) else {
-        panic!("refused")
-    };
-    assert_eq!(
-        (head.headers.len(), &head.headers["x-498"]),
-        (500, &HeaderValue::from_static("498"))
-    );
+    let Seen::Request(head) = read(499) else { panic!("refused") };
+    assert_eq!((head.headers.len(), &head.headers["x-498"]), (500, &HeaderValue::from_static("498")));
     assert_eq!(read(500), Seen::Refused(PeerError::HeaderCountTooLarge));
 }
 
@@ -460,14 +307,8 @@ fn misuse_of_a_reader_is_told() {
     assert_eq!(reader.start_next(), Err(Misuse::WrongState));
     let mut input = BytesMut::from(&b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab"[..]);
     reader.head(&mut input, &mut None).unwrap().unwrap();
-    assert_eq!(
-        (reader.start_next(), reader.switch()),
-        (Err(Misuse::BodyUnread), Err(Misuse::BodyUnread))
-    );
-    assert_eq!(
-        reader.body(&mut input),
-        Ok(BodyEvent::Data(Bytes::from_static(b"ab")))
-    );
+    assert_eq!((reader.start_next(), reader.switch()), (Err(Misuse::BodyUnread), Err(Misuse::BodyUnread)));
+    assert_eq!(reader.body(&mut input), Ok(BodyEvent::Data(Bytes::from_static(b"ab"))));
     assert_eq!(reader.body(&mut input), Ok(BodyEvent::End));
     assert_eq!(reader.body(&mut input), Ok(BodyEvent::End));
     assert_eq!((reader.switch(), reader.state()), (Ok(()), State::Switched));
@@ -489,13 +330,7 @@ fn responses_with_each_framing() {
     let [Seen::Response(ok), Seen::Data(ab), Seen::End(None), rest @ ..] = &seen[..] else {
         panic!("{seen:?}")
     };
-    let [
-        Seen::Response(missing),
-        Seen::Data(c),
-        Seen::End(Some(_)),
-        rest @ ..,
-    ] = rest
-    else {
+    let [Seen::Response(missing), Seen::Data(c), Seen::End(Some(_)), rest @ ..] = rest else {
         panic!("{seen:?}")
     };
     let [
@@ -509,23 +344,11 @@ fn responses_with_each_framing() {
     else {
         panic!("{seen:?}")
     };
-    assert_eq!(
-        (ok.status, &ok.reason[..], ok.keep_alive),
-        (StatusCode::OK, &b"OK"[..], true)
-    );
-    assert_eq!(
-        (missing.status, &missing.reason[..]),
-        (StatusCode::NOT_FOUND, &b""[..])
-    );
-    assert_eq!(
-        (none.framing, last.framing),
-        (Framing::Empty, Framing::UntilClose)
-    );
+    assert_eq!((ok.status, &ok.reason[..], ok.keep_alive), (StatusCode::OK, &b"OK"[..], true));
+    assert_eq!((missing.status, &missing.reason[..]), (StatusCode::NOT_FOUND, &b""[..]));
+    assert_eq!((none.framing, last.framing), (Framing::Empty, Framing::UntilClose));
     assert!(none.keep_alive && !last.keep_alive);
-    assert_eq!(
-        (&ab[..], &c[..], &end[..]),
-        (&b"ab"[..], &b"c"[..], &b"until the end"[..])
-    );
+    assert_eq!((&ab[..], &c[..], &end[..]), (&b"ab"[..], &b"c"[..], &b"until the end"[..]));
 }
 
 #[test]
@@ -541,45 +364,25 @@ fn rfc9110_15_2_interim_responses_precede_the_final_one() {
         .collect();
     assert_eq!(statuses, [100, 103, 204]);
     let many = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(17);
-    assert_eq!(
-        refusal(&responses(&many, &Method::GET)),
-        Some(PeerError::InformationalTooMany)
-    );
-    assert_eq!(
-        refusal(&responses(&many[..many.len() / 17 * 16], &Method::GET)),
-        None
-    );
+    assert_eq!(refusal(&responses(&many, &Method::GET)), Some(PeerError::InformationalTooMany));
+    assert_eq!(refusal(&responses(&many[..many.len() / 17 * 16], &Method::GET)), None);
 }
 
 #[test]
 fn rfc9110_7_8_bytes_after_a_switch_are_left_alone() {
     let upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n\x00\xff";
-    assert_eq!(
-        responses(upgrade, &Method::GET).last(),
-        Some(&Seen::Switched(b"\x00\xff".to_vec()))
-    );
+    assert_eq!(responses(upgrade, &Method::GET).last(), Some(&Seen::Switched(b"\x00\xff".to_vec())));
     let tunnel = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nGET";
-    assert_eq!(
-        responses(tunnel, &Method::CONNECT).last(),
-        Some(&Seen::Switched(b"GET".to_vec()))
-    );
+    assert_eq!(responses(tunnel, &Method::CONNECT).last(), Some(&Seen::Switched(b"GET".to_vec())));
 }
 
 #[test]
 fn rfc9110_9_3_2_answers_to_head_have_no_body() {
-    let seen = responses(
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
-        &Method::HEAD,
-    );
+    let seen =
+        responses(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", &Method::HEAD);
     assert!(matches!(
         &seen[..],
-        [
-            Seen::Response(_),
-            Seen::End(None),
-            Seen::Response(_),
-            Seen::End(None),
-            Seen::Closed
-        ]
+        [Seen::Response(_), Seen::End(None), Seen::Response(_), Seen::End(None), Seen::Closed]
     ));
 }
 
@@ -604,39 +407,19 @@ fn refused_responses() {
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n",
             PeerError::ContentLengthInvalid,
         ),
-        (
-            b"HTTP/1.1 204 x\r\nContent-Length: 1, 1\r\n\r\n",
-            PeerError::ContentLengthInvalid,
-        ),
+        (b"HTTP/1.1 204 x\r\nContent-Length: 1, 1\r\n\r\n", PeerError::ContentLengthInvalid),
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
             PeerError::LengthAndCoding,
         ),
-        (
-            b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-            PeerError::TransferCodingInHttp10,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            PeerError::TransferCodingUnknown,
-        ),
-        (
-            b"HTTP/1.1 302 x\r\nLocation: /a\r\nLocation: /b\r\n\r\n",
-            PeerError::FieldRepeated,
-        ),
-        (
-            b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
-            PeerError::BodyCutOff,
-        ),
+        (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", PeerError::TransferCodingInHttp10),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", PeerError::TransferCodingUnknown),
+        (b"HTTP/1.1 302 x\r\nLocation: /a\r\nLocation: /b\r\n\r\n", PeerError::FieldRepeated),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab", PeerError::BodyCutOff),
         (b"HTTP/1.1 200 OK\r\nContent-Len", PeerError::HeadCutOff),
     ];
     for &(input, error) in CASES {
-        assert_eq!(
-            refusal(&responses(input, &Method::GET)),
-            Some(error),
-            "b\"{}\"",
-            input.escape_ascii()
-        );
+        assert_eq!(refusal(&responses(input, &Method::GET)), Some(error), "b\"{}\"", input.escape_ascii());
     }
 }
 
