@@ -53,8 +53,10 @@ struct Inner {
     wheel: RefCell<Wheel>,
     /// While paused, the clock stands here.
     paused_at: Cell<Option<Instant>>,
-    /// How far the clock was advanced by hand, for the date.
-    skipped: Cell<Duration>,
+    /// And the date there, since 1970.
+    paused_date: Cell<Duration>,
+    /// Up to here deadlines have fired, by the exact clock. The coarse one may not be there yet.
+    reached: Cell<Instant>,
     date: RefCell<Date>,
     /// The task that waits for the next expiry, and what it waits for.
     driver: RefCell<Option<Waker>>,
@@ -89,10 +91,14 @@ impl Timers {
     #[must_use]
     pub fn new() -> Self {
         Self(Rc::new(Inner {
-            wheel: RefCell::new(Wheel::new(kernel_now().0)),
+            wheel: RefCell::new(Wheel::new(coarse_now().0)),
             paused_at: Cell::new(None),
-            skipped: Cell::new(Duration::ZERO),
-            date: RefCell::new(Date { second: u64::MAX, text: [b' '; DATE_BYTES] }),
+            paused_date: Cell::new(Duration::ZERO),
+            reached: Cell::new(Instant::default()),
+            date: RefCell::new(Date {
+                second: u64::MAX,
+                text: [b' '; DATE_BYTES],
+            }),
             driver: RefCell::new(None),
             driver_until: Cell::new(NEVER),
             ended: Cell::new(false),
@@ -102,14 +108,27 @@ impl Timers {
     /// The coarse time: one read of the kernel's tick, a few nanoseconds.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.0.paused_at.get().unwrap_or_else(kernel_now)
+        self.0
+            .paused_at
+            .get()
+            .unwrap_or_else(|| coarse_now().max(self.0.reached.get()))
+    }
+
+    /// The exact time.
+    fn exact_now(&self) -> Duration {
+        match self.0.paused_at.get() {
+            Some(paused) => Duration::from_millis(paused.0),
+            None => since_zero(ClockId::Monotonic),
+        }
     }
 
     /// The `Date` of now (RFC 9110 §6.6.1), formatted once a second.
     #[must_use]
     pub fn date(&self) -> [u8; DATE_BYTES] {
-        let now = clock_gettime(ClockId::RealtimeCoarse);
-        let second = u64::try_from(now.tv_sec).unwrap_or(0) + self.0.skipped.get().as_secs();
+        let paused = self.0.paused_at.get().map(|_| self.0.paused_date.get());
+        let second = paused
+            .unwrap_or_else(|| since_zero(ClockId::RealtimeCoarse))
+            .as_secs();
         let mut date = self.0.date.borrow_mut();
         if date.second != second {
             date.second = second;
@@ -125,12 +144,13 @@ impl Timers {
         Deadline { timers: self.clone(), entry }
     }
 
-    /// Waits for `after`.
+    /// Waits for `after`, measured by the exact clock: not less, and 1 to 2 ms more.
     ///
     /// # Cancellation
     /// The wait is over; nothing else happens.
     pub async fn sleep(&self, after: Duration) {
-        self.sleep_until(self.now() + after).await;
+        self.sleep_until(Instant::default() + self.exact_now().saturating_add(after))
+            .await;
     }
 
     /// Waits until `at`.
@@ -152,7 +172,7 @@ impl Timers {
     /// `future` is dropped.
     pub async fn timeout<F: Future>(&self, limit: Duration, future: F) -> Result<F::Output, Elapsed> {
         let deadline = self.deadline();
-        deadline.set(limit);
+        deadline.set_at(Instant::default() + self.exact_now().saturating_add(limit));
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
@@ -163,6 +183,7 @@ impl Timers {
 
     /// Stops the clock, for tests: it moves by [`advance`](Self::advance) only.
     pub fn pause(&self) {
+        self.0.paused_date.set(since_zero(ClockId::RealtimeCoarse));
         self.0.paused_at.set(Some(self.now()));
     }
 
@@ -171,8 +192,12 @@ impl Timers {
     /// # Panics
     /// If the clock is not paused.
     pub fn advance(&self, by: Duration) {
-        let now = self.0.paused_at.get().expect("only a paused clock is moved by hand");
-        self.0.skipped.set(self.0.skipped.get() + by);
+        let now = self
+            .0
+            .paused_at
+            .get()
+            .expect("only a paused clock is moved by hand");
+        self.0.paused_date.set(self.0.paused_date.get() + by);
         self.0.paused_at.set(Some(now + by));
         self.fire();
     }
@@ -184,7 +209,7 @@ impl Timers {
             self.fire();
             let next = self.0.wheel.borrow().next_expiry().unwrap_or(NEVER);
             self.0.driver_until.set(next);
-            let wait = Duration::from_millis(next.saturating_sub(self.now().0).max(1));
+            let wait = Duration::from_millis(next).saturating_sub(self.exact_now());
             let sleeps = next != NEVER && self.0.paused_at.get().is_none();
             let mut sleep = pin!(async {
                 if sleeps {
@@ -217,9 +242,10 @@ impl Timers {
     }
 
     fn fire(&self) {
-        let now = self.now().0;
+        let now = truncate(self.exact_now());
+        self.0.reached.set(now);
         loop {
-            let fired = self.0.wheel.borrow_mut().next_due(now);
+            let fired = self.0.wheel.borrow_mut().next_due(now.0);
             match fired {
                 Some(Some(waker)) => waker.wake(),
                 Some(None) => {}
@@ -252,7 +278,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// Sets the deadline to `after` from now.
+    /// Sets the deadline to `after` from now, by the coarse clock: it may pass up to 10 ms early.
     pub fn set(&self, after: Duration) {
         self.set_at(self.timers.now() + after);
     }
@@ -273,18 +299,24 @@ impl Deadline {
     /// # Cancellation
     /// Nothing is lost.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.timers.0.wheel.borrow_mut().poll(self.entry, cx.waker()) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
+        let wheel = &self.timers.0.wheel;
+        if wheel.borrow_mut().take_fired(self.entry) {
+            return Poll::Ready(());
         }
+        if !wheel.borrow().will_wake(self.entry, cx.waker()) {
+            let waker = cx.waker().clone();
+            let old = wheel.borrow_mut().set_waker(self.entry, waker);
+            // Dropped here, where the wheel is not borrowed: a waker may own anything.
+            drop(old);
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for Deadline {
     fn drop(&mut self) {
         let waker = self.timers.0.wheel.borrow_mut().remove(self.entry);
-        // Dropped here, where the wheel is not borrowed: a waker may own anything.
+        // As above: not while the wheel is borrowed.
         drop(waker);
     }
 }
@@ -336,10 +368,25 @@ fn current() -> Timers {
     CURRENT.with_borrow(Clone::clone).expect("called on a core: inside the closure given to `run`")
 }
 
-fn kernel_now() -> Instant {
-    let now = clock_gettime(ClockId::MonotonicCoarse);
-    let millis = now.tv_sec * 1000 + now.tv_nsec / 1_000_000;
-    Instant(u64::try_from(millis).unwrap_or(0))
+fn coarse_now() -> Instant {
+    truncate(since_zero(ClockId::MonotonicCoarse))
+}
+
+/// The last millisecond that has begun.
+fn truncate(since_zero: Duration) -> Instant {
+    Instant(
+        u64::try_from(since_zero.as_millis())
+            .unwrap_or(LATEST)
+            .min(LATEST),
+    )
+}
+
+fn since_zero(clock: ClockId) -> Duration {
+    let now = clock_gettime(clock);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
 }
 
 fn format_date(time: SystemTime) -> [u8; DATE_BYTES] {

@@ -107,16 +107,22 @@ impl Wheel {
         self.entries[index].fired = false;
     }
 
-    /// Whether the deadline has passed; if not, `waker` is called when it does.
-    pub(super) fn poll(&mut self, index: usize, waker: &Waker) -> bool {
-        let entry = &mut self.entries[index];
-        if std::mem::take(&mut entry.fired) {
-            return true;
-        }
-        if !entry.waker.as_ref().is_some_and(|stored| stored.will_wake(waker)) {
-            entry.waker = Some(waker.clone());
-        }
-        false
+    /// Whether the deadline has passed since it was set: true once.
+    pub(super) fn take_fired(&mut self, index: usize) -> bool {
+        std::mem::take(&mut self.entries[index].fired)
+    }
+
+    /// Whether `waker` is whom the deadline wakes already.
+    pub(super) fn will_wake(&self, index: usize, waker: &Waker) -> bool {
+        self.entries[index]
+            .waker
+            .as_ref()
+            .is_some_and(|stored| stored.will_wake(waker))
+    }
+
+    /// Says whom to wake, and gives who was to be woken before.
+    pub(super) fn set_waker(&mut self, index: usize, waker: Waker) -> Option<Waker> {
+        self.entries[index].waker.replace(waker)
     }
 
     /// When the next slot comes up.
@@ -251,7 +257,7 @@ mod tests {
         let mut at = [NEVER; 50];
         let entries: Vec<usize> = (0..50).map(|_| wheel.insert()).collect();
         for (n, &entry) in entries.iter().enumerate() {
-            wheel.poll(entry, &Waker::from(Arc::new(Named(n, Arc::clone(&woken)))));
+            wheel.set_waker(entry, Waker::from(Arc::new(Named(n, Arc::clone(&woken)))));
         }
         for _ in 0..200_000 {
             let n = (random(&mut state) % 50) as usize;
@@ -287,9 +293,8 @@ mod tests {
                     assert_eq!(fired_sorted, expected);
                     for (_, n) in expected {
                         at[n] = NEVER;
-                        let waker = Waker::from(Arc::new(Named(n, Arc::clone(&woken))));
-                        assert!(wheel.poll(entries[n], &waker), "fired");
-                        assert!(!wheel.poll(entries[n], &waker), "once");
+                        assert!(wheel.take_fired(entries[n]), "fired");
+                        assert!(!wheel.take_fired(entries[n]), "once");
                     }
                 }
             }
