@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
-use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -198,6 +198,38 @@ fn systemd_passes_tcp_and_unix_sockets() {
         assert!(path.exists(), "systemd's file stays");
         fs::remove_file(&path).expect("ours");
     }
+}
+
+#[test]
+fn what_systemd_passes_must_be_a_stream_listener() {
+    const NAME: &str = "what_systemd_passes_must_be_a_stream_listener";
+    if let Some(part) = child_part() {
+        let result: TestResult = run(config(driver_named(&part), 1), async |core: Core| {
+            let error = core.bind_systemd().expect_err("not a listener");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            Ok(())
+        });
+        return result.expect("a good run");
+    }
+    let datagrams = UdpSocket::bind("127.0.0.1:0").expect("free");
+    let connected = UnixStream::pair().expect("descriptors").0;
+    for passed in [OwnedFd::from(datagrams), OwnedFd::from(connected)] {
+        assert!(
+            activated(NAME, "epoll", passed)
+                .status()
+                .expect("it starts")
+                .success()
+        );
+    }
+}
+
+#[test]
+fn nothing_passed_is_an_error_of_its_own() {
+    each_driver(1, async |core: Core| {
+        let error = core.bind_systemd().expect_err("not started by systemd");
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        Ok(())
+    });
 }
 
 fn activated(name: &str, driver: &str, socket: OwnedFd) -> Command {

@@ -66,8 +66,13 @@ impl Core {
     /// # Errors
     /// `NotFound` if none was passed; an error if one is no stream listener.
     pub fn bind_systemd(&self) -> io::Result<Vec<Listener>> {
-        static PASSED: OnceLock<Vec<OwnedFd>> = OnceLock::new();
-        let passed = PASSED.get_or_init(take_passed);
+        static PASSED: OnceLock<Option<Vec<OwnedFd>>> = OnceLock::new();
+        let Some(passed) = PASSED.get_or_init(take_passed) else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a passed descriptor is neither a TCP nor a Unix stream socket",
+            ));
+        };
         if passed.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no socket was passed (LISTEN_FDS)"));
         }
@@ -96,15 +101,15 @@ impl Listener {
     }
 }
 
-fn take_passed() -> Vec<OwnedFd> {
+/// All that was passed; `None` if one is no stream socket, which would be missed silently otherwise.
+fn take_passed() -> Option<Vec<OwnedFd>> {
     let mut passed = ListenFd::from_env();
-    let mut fds = Vec::new();
-    for index in 0..passed.len() {
-        let tcp = passed.take_tcp_listener(index).ok().flatten().map(OwnedFd::from);
-        let fd = tcp.or_else(|| passed.take_unix_listener(index).ok().flatten().map(OwnedFd::from));
-        fds.extend(fd);
-    }
-    fds
+    (0..passed.len())
+        .map(|index| {
+            let tcp = passed.take_tcp_listener(index).ok().flatten().map(OwnedFd::from);
+            tcp.or_else(|| passed.take_unix_listener(index).ok().flatten().map(OwnedFd::from))
+        })
+        .collect()
 }
 
 fn bind_host(
