@@ -95,10 +95,7 @@ impl Timers {
             paused_at: Cell::new(None),
             paused_date: Cell::new(Duration::ZERO),
             reached: Cell::new(Instant::default()),
-            date: RefCell::new(Date {
-                second: u64::MAX,
-                text: [b' '; DATE_BYTES],
-            }),
+            date: RefCell::new(Date { second: u64::MAX, text: [b' '; DATE_BYTES] }),
             driver: RefCell::new(None),
             driver_until: Cell::new(NEVER),
             ended: Cell::new(false),
@@ -108,10 +105,7 @@ impl Timers {
     /// The coarse time: one read of the kernel's tick, a few nanoseconds.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.0
-            .paused_at
-            .get()
-            .unwrap_or_else(|| coarse_now().max(self.0.reached.get()))
+        self.0.paused_at.get().unwrap_or_else(|| coarse_now().max(self.0.reached.get()))
     }
 
     /// The exact time.
@@ -126,9 +120,7 @@ impl Timers {
     #[must_use]
     pub fn date(&self) -> [u8; DATE_BYTES] {
         let paused = self.0.paused_at.get().map(|_| self.0.paused_date.get());
-        let second = paused
-            .unwrap_or_else(|| since_zero(ClockId::RealtimeCoarse))
-            .as_secs();
+        let second = paused.unwrap_or_else(|| since_zero(ClockId::RealtimeCoarse)).as_secs();
         let mut date = self.0.date.borrow_mut();
         if date.second != second {
             date.second = second;
@@ -149,8 +141,7 @@ impl Timers {
     /// # Cancellation
     /// The wait is over; nothing else happens.
     pub async fn sleep(&self, after: Duration) {
-        self.sleep_until(Instant::default() + self.exact_now().saturating_add(after))
-            .await;
+        self.sleep_until(Instant::default() + self.exact_now().saturating_add(after)).await;
     }
 
     /// Waits until `at`.
@@ -192,11 +183,7 @@ impl Timers {
     /// # Panics
     /// If the clock is not paused.
     pub fn advance(&self, by: Duration) {
-        let now = self
-            .0
-            .paused_at
-            .get()
-            .expect("only a paused clock is moved by hand");
+        let now = self.0.paused_at.get().expect("only a paused clock is moved by hand");
         self.0.paused_date.set(self.0.paused_date.get() + by);
         self.0.paused_at.set(Some(now + by));
         self.fire();
@@ -374,19 +361,12 @@ fn coarse_now() -> Instant {
 
 /// The last millisecond that has begun.
 fn truncate(since_zero: Duration) -> Instant {
-    Instant(
-        u64::try_from(since_zero.as_millis())
-            .unwrap_or(LATEST)
-            .min(LATEST),
-    )
+    Instant(u64::try_from(since_zero.as_millis()).unwrap_or(LATEST).min(LATEST))
 }
 
 fn since_zero(clock: ClockId) -> Duration {
     let now = clock_gettime(clock);
-    Duration::new(
-        u64::try_from(now.tv_sec).unwrap_or(0),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    )
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 fn format_date(time: SystemTime) -> [u8; DATE_BYTES] {

@@ -63,10 +63,7 @@ fn deadlines_are_set_cleared_and_fired_without_allocating() {
         for _ in 0..40 {
             timers.advance(Duration::from_secs(1));
         }
-        fired += deadlines
-            .iter()
-            .filter(|deadline| deadline.poll_expired(&mut cx).is_ready())
-            .count();
+        fired += deadlines.iter().filter(|deadline| deadline.poll_expired(&mut cx).is_ready()).count();
     });
     assert_eq!(fired, 2 * 999);
     assert_eq!(count, 0);
@@ -76,10 +73,7 @@ fn deadlines_are_set_cleared_and_fired_without_allocating() {
 fn the_time_and_the_date_are_read_without_allocating() {
     let timers = Timers::new();
     timers.pause();
-    assert_eq!(
-        allocations(|| assert!(timers.date().ends_with(b"GMT") && timers.now() == timers.now())),
-        0
-    );
+    assert_eq!(allocations(|| assert!(timers.date().ends_with(b"GMT") && timers.now() == timers.now())), 0);
 }
 
 #[test]
@@ -94,10 +88,8 @@ fn waiting_and_giving_up_does_not_allocate() {
         semaphore.add_permits(1);
         notify.notify_one();
         assert!(notified.as_mut().poll(&mut cx).is_ready());
-        let permit = acquire
-            .as_mut()
-            .poll(&mut cx)
-            .map(|permit| permit.map(ringhttp_runtime::sync::Permit::forget));
+        let permit =
+            acquire.as_mut().poll(&mut cx).map(|permit| permit.map(ringhttp_runtime::sync::Permit::forget));
         assert!(permit.is_ready());
         assert!(pin!(semaphore.acquire()).poll(&mut cx).is_pending());
         assert!(pin!(notify.notified()).poll(&mut cx).is_pending());

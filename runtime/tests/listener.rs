@@ -214,12 +214,7 @@ fn what_systemd_passes_must_be_a_stream_listener() {
     let datagrams = UdpSocket::bind("127.0.0.1:0").expect("free");
     let connected = UnixStream::pair().expect("descriptors").0;
     for passed in [OwnedFd::from(datagrams), OwnedFd::from(connected)] {
-        assert!(
-            activated(NAME, "epoll", passed)
-                .status()
-                .expect("it starts")
-                .success()
-        );
+        assert!(activated(NAME, "epoll", passed).status().expect("it starts").success());
     }
 }
 

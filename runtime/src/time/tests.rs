@@ -134,17 +134,9 @@ fn a_waker_that_owns_a_deadline_is_dropped_where_that_is_possible() {
     OWNED.set(Some(timers.deadline()));
     let deadline = timers.deadline();
     let waker = Waker::from(std::sync::Arc::new(Task));
-    assert!(
-        deadline
-            .poll_expired(&mut Context::from_waker(&waker))
-            .is_pending()
-    );
+    assert!(deadline.poll_expired(&mut Context::from_waker(&waker)).is_pending());
     drop(waker);
-    assert!(
-        deadline
-            .poll_expired(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-    );
+    assert!(deadline.poll_expired(&mut Context::from_waker(Waker::noop())).is_pending());
     assert!(OWNED.take().is_none(), "the waker was dropped");
 }
 

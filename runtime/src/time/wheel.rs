@@ -114,10 +114,7 @@ impl Wheel {
 
     /// Whether `waker` is whom the deadline wakes already.
     pub(super) fn will_wake(&self, index: usize, waker: &Waker) -> bool {
-        self.entries[index]
-            .waker
-            .as_ref()
-            .is_some_and(|stored| stored.will_wake(waker))
+        self.entries[index].waker.as_ref().is_some_and(|stored| stored.will_wake(waker))
     }
 
     /// Says whom to wake, and gives who was to be woken before.
