@@ -177,24 +177,33 @@ impl RequestParts {
 }
 
 /// Parses `head`, which [`Scan`] found to be complete. `headers`: an empty map to fill.
-#[inline]
+#[inline(always)]
 pub(super) fn parse_request(
     head: &Bytes,
     limits: &Limits,
     headers: &mut HeaderMap,
 ) -> Result<RequestParts, PeerError> {
-    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    let few = limits.header_count_max.min(SLOTS);
-    let result = request_in(head, &mut slots[..few], limits, headers);
-    if let Err(PeerError::HeaderCountTooLarge) = result
-        && limits.header_count_max > SLOTS
-    {
-        let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max];
-        return request_in(head, &mut slots, limits, headers);
+    if limits.header_count_max > SLOTS {
+        return parse_long_request(head, limits, headers);
     }
-    result
+    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
+    request_in(head, &mut slots[..limits.header_count_max], limits, headers)
 }
 
+/// For limits beyond what the stack has room for.
+#[inline(never)]
+fn parse_long_request(
+    head: &Bytes,
+    limits: &Limits,
+    headers: &mut HeaderMap,
+) -> Result<RequestParts, PeerError> {
+    // A field takes at least four bytes of the head: no more slots than it can fill.
+    let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
+    request_in(head, &mut slots, limits, headers)
+}
+
+// Inlined because what it gives is large: two moves of it cost as much as a field.
+#[inline(always)]
 fn request_in<'head>(
     head: &'head Bytes,
     slots: &mut [MaybeUninit<httparse::Header<'head>>],
@@ -248,15 +257,12 @@ pub(super) fn parse_response(
     spare: &mut Option<HeaderMap>,
     request_method: &Method,
 ) -> Result<ResponseHead, PeerError> {
-    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    let few = limits.header_count_max.min(SLOTS);
-    match response_in(head, &mut slots[..few], spare, request_method) {
-        Err(PeerError::HeaderCountTooLarge) if limits.header_count_max > SLOTS => {
-            let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max];
-            response_in(head, &mut slots, spare, request_method)
-        }
-        result => result,
+    if limits.header_count_max > SLOTS {
+        let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
+        return response_in(head, &mut slots, spare, request_method);
     }
+    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
+    response_in(head, &mut slots[..limits.header_count_max], spare, request_method)
 }
 
 fn response_in<'head>(
