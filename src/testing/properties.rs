@@ -305,7 +305,7 @@ impl<'a> Source<'a> {
 
     fn target(&mut self) -> String {
         let mut target = format!("/{}", self.text(b"abcXYZ019/-._~!$&'()*+,;=:@%[]|", 40));
-        if self.byte() % 2 == 0 {
+        if self.byte().is_multiple_of(2) {
             target.push('?');
             target.push_str(&self.text(b"abcXYZ019/?-._~!$&'()*+,;=:@%{}\\`", 40));
         }
@@ -330,7 +330,7 @@ impl<'a> Source<'a> {
                 .trim_matches([' ', '\t'])
                 .as_bytes()
                 .to_vec();
-            if self.byte() % 8 == 0 {
+            if self.byte().is_multiple_of(8) {
                 value.push(0xe9);
             }
             assert_ne!(name, *without);
@@ -426,8 +426,7 @@ mod tests {
     fn run(property: fn(&[u8])) {
         for seed in 1..=500_u64 {
             let mut state = seed;
-            let length = 20 + seed as usize * 7 % 580;
-            let data: Vec<u8> = (0..length).map(|_| split_mix(&mut state)).collect();
+            let data: Vec<u8> = (0..20 + seed * 7 % 580).map(|_| split_mix(&mut state)).collect();
             property(&data);
         }
     }

@@ -450,7 +450,6 @@ impl Decimal {
     const DIGITS_MAX: usize = 20;
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "a remainder by ten")]
     fn new(mut number: u64) -> Self {
         let mut bytes = [b'0'; Self::DIGITS_MAX];
         let mut start = Self::DIGITS_MAX;

@@ -75,13 +75,12 @@ impl Step {
 #[must_use]
 pub const fn after(state: State, step: Step) -> Option<State> {
     Some(match (state, step) {
-        (State::Idle, Step::Informational) => State::Idle,
+        (State::Idle, Step::Informational) | (State::Done, Step::Next) => State::Idle,
         (State::Idle, Step::Head) | (State::Body, Step::Data) => State::Body,
         (State::Body, Step::End) => State::Done,
-        (State::Done, Step::Next) => State::Idle,
         (State::Done, Step::Switch) => State::Switched,
-        (State::Done, Step::Last) => State::MustClose,
-        (State::Idle | State::Body | State::Done | State::MustClose, Step::Fault) => State::MustClose,
+        (State::Done, Step::Last)
+        | (State::Idle | State::Body | State::Done | State::MustClose, Step::Fault) => State::MustClose,
         (_, Step::Close) => State::Closed,
         _ => return None,
     })
