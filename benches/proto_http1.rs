@@ -99,9 +99,7 @@ fn head_encode(c: &mut Criterion) {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     let server = HeaderValue::from_static("ringhttp");
-    let mut implied = Implied::default();
-    implied.date = Some(DATE);
-    implied.server = Some(&server);
+    let implied = Implied { date: Some(DATE), server: Some(&server), ..Implied::default() };
     let mut out = BytesMut::with_capacity(4096);
     group.bench_function("response/small", |b| {
         b.iter(|| {

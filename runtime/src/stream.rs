@@ -37,20 +37,69 @@ type Coroutine = Pin<Box<dyn Future<Output = ()>>>;
 /// What the owner and its two coroutines tell each other.
 #[derive(Default)]
 struct Shared {
-    read: Cell<Slot<BytesMut, usize>>,
-    write: Cell<Slot<WriteBatch, ()>>,
+    read: Slot<BytesMut, usize>,
+    write: Slot<WriteBatch, ()>,
     write_end: Cell<bool>,
     written: Cell<u64>,
 }
 
-/// The way of one operation: asked for, in flight, done.
-#[derive(Default)]
-enum Slot<Buffer, Output> {
-    #[default]
+/// The place of one operation. Where it stands is kept apart from what it carries, so that asking moves nothing.
+struct Slot<Buffer, Output> {
+    phase: Cell<Phase>,
+    buffer: Cell<Option<Buffer>>,
+    result: Cell<Option<io::Result<Output>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
     Empty,
-    Start(Buffer),
+    Start,
     InFlight,
-    Done(io::Result<Output>, Buffer),
+    Done,
+}
+
+impl<B, O> Default for Slot<B, O> {
+    fn default() -> Self {
+        Self { phase: Cell::new(Phase::Empty), buffer: Cell::new(None), result: Cell::new(None) }
+    }
+}
+
+impl<B, O> Slot<B, O> {
+    fn is_busy(&self) -> bool {
+        self.phase.get() != Phase::Empty
+    }
+
+    fn start(&self, buffer: B) {
+        self.buffer.set(Some(buffer));
+        self.phase.set(Phase::Start);
+    }
+
+    /// Takes the buffer of an operation that was asked for.
+    fn take_start(&self) -> Option<B> {
+        if self.phase.get() != Phase::Start {
+            return None;
+        }
+        self.phase.set(Phase::InFlight);
+        self.buffer.take()
+    }
+
+    fn finish(&self, result: io::Result<O>, buffer: B) {
+        self.buffer.set(Some(buffer));
+        self.result.set(Some(result));
+        self.phase.set(Phase::Done);
+    }
+
+    fn poll(&self, coroutine: &mut Coroutine, cx: &mut Context<'_>) -> Poll<(io::Result<O>, B)> {
+        let _ = coroutine.as_mut().poll(cx);
+        if self.phase.get() != Phase::Done {
+            return Poll::Pending;
+        }
+        self.phase.set(Phase::Empty);
+        match (self.result.take(), self.buffer.take()) {
+            (Some(result), Some(buffer)) => Poll::Ready((result, buffer)),
+            _ => unreachable!("a finished operation has a result and a buffer"),
+        }
+    }
 }
 
 impl Stream {
@@ -84,7 +133,7 @@ impl Stream {
     /// Whether a read was started whose result nobody has taken yet.
     #[must_use]
     pub fn is_reading(&self) -> bool {
-        is_busy(&self.shared.read)
+        self.shared.read.is_busy()
     }
 
     /// Starts a read that appends to `buffer`, which is lent to the kernel until [`poll_read`](Self::poll_read) gives it
@@ -95,7 +144,7 @@ impl Stream {
     pub fn start_read(&mut self, buffer: BytesMut) {
         assert!(!self.is_reading(), "one read at a time");
         assert!(buffer.capacity() > buffer.len(), "a read needs room");
-        self.shared.read.set(Slot::Start(buffer));
+        self.shared.read.start(buffer);
     }
 
     /// The end of the read under way: how many bytes were appended (0: the peer has ended its side), and the buffer.
@@ -104,13 +153,13 @@ impl Stream {
     /// # Cancellation
     /// Nothing is lost: the read goes on, and the next poll finds its result.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, BytesMut)> {
-        poll_slot(&mut self.reader, &self.shared.read, cx)
+        self.shared.read.poll(&mut self.reader, cx)
     }
 
     /// Whether a write was started whose end nobody has seen yet.
     #[must_use]
     pub fn is_writing(&self) -> bool {
-        is_busy(&self.shared.write)
+        self.shared.write.is_busy()
     }
 
     /// Starts a write of all of `batch`. It goes out with the next poll.
@@ -119,7 +168,7 @@ impl Stream {
     /// If a write is under way already.
     pub fn start_write(&mut self, batch: WriteBatch) {
         assert!(!self.is_writing(), "one write at a time");
-        self.shared.write.set(Slot::Start(batch));
+        self.shared.write.start(batch);
     }
 
     /// The end of the write under way: everything was written, or the error that stopped it. The buffers come back.
@@ -128,7 +177,7 @@ impl Stream {
     /// # Cancellation
     /// Nothing is lost: the write goes on, and the next poll finds its result.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
-        poll_slot(&mut self.writer, &self.shared.write, cx)
+        self.shared.write.poll(&mut self.writer, cx)
     }
 
     /// Bytes that the kernel has taken since the socket was opened.
@@ -165,57 +214,24 @@ impl fmt::Debug for Stream {
     }
 }
 
-fn is_busy<B, O>(slot: &Cell<Slot<B, O>>) -> bool {
-    let state = slot.take();
-    let busy = !matches!(state, Slot::Empty);
-    slot.set(state);
-    busy
-}
-
-fn poll_slot<B, O>(
-    coroutine: &mut Coroutine,
-    slot: &Cell<Slot<B, O>>,
-    cx: &mut Context<'_>,
-) -> Poll<(io::Result<O>, B)> {
-    let _ = coroutine.as_mut().poll(cx);
-    match slot.take() {
-        Slot::Done(result, buffer) => Poll::Ready((result, buffer)),
-        other => {
-            slot.set(other);
-            Poll::Pending
-        }
-    }
-}
-
-/// Waits until the owner asks for an operation. It needs no waker: the owner polls after asking.
-async fn next_start<B, O>(slot: &Cell<Slot<B, O>>, mut meanwhile: impl FnMut() -> bool) -> Option<B> {
-    poll_fn(|_| match slot.take() {
-        Slot::Start(buffer) => {
-            slot.set(Slot::InFlight);
-            Poll::Ready(Some(buffer))
-        }
-        other => {
-            slot.set(other);
-            if meanwhile() { Poll::Ready(None) } else { Poll::Pending }
-        }
-    })
-    .await
-}
-
 async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
     loop {
-        let Some(buffer) = next_start(&shared.read, || false).await else {
-            continue;
-        };
+        // No waker is needed: the owner polls after it has asked.
+        let buffer = poll_fn(|_| shared.read.take_start().map_or(Poll::Pending, Poll::Ready)).await;
         let (start, end) = (buffer.len(), buffer.capacity());
         let (result, slice) = socket.read(SliceMut::new(buffer, start, end)).await;
-        shared.read.set(Slot::Done(result, slice.into_inner()));
+        shared.read.finish(result, slice.into_inner());
     }
 }
 
 async fn write_on_demand(mut socket: impl AsyncWriteRent, shared: Rc<Shared>) {
     loop {
-        let Some(batch) = next_start(&shared.write, || shared.write_end.take()).await else {
+        let batch = poll_fn(|_| match shared.write.take_start() {
+            Some(batch) => Poll::Ready(Some(batch)),
+            None if shared.write_end.take() => Poll::Ready(None),
+            None => Poll::Pending,
+        });
+        let Some(batch) = batch.await else {
             // An error here means that the connection is gone, which the next read or write will say.
             let _ = socket.shutdown().await;
             continue;
@@ -224,7 +240,7 @@ async fn write_on_demand(mut socket: impl AsyncWriteRent, shared: Rc<Shared>) {
             WriteBatch::One(buffer) => write_one(&mut socket, buffer, &shared.written).await,
             WriteBatch::Many(chunks) => write_many(&mut socket, chunks, &shared.written).await,
         };
-        shared.write.set(Slot::Done(result, batch));
+        shared.write.finish(result, batch);
     }
 }
 

@@ -20,6 +20,7 @@ use ringhttp_runtime::time::{Deadline, Instant, Timers};
 use super::body::BodyError;
 use super::close_reason::CloseReason;
 use super::host::Host;
+use super::request::Exchange;
 use crate::io::read_buffer::Purpose;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
@@ -173,23 +174,24 @@ impl Connection {
         &self,
         cx: &mut Context<'_>,
         wait: &mut HeadWait,
-        spare: &mut Option<HeaderMap>,
-    ) -> Poll<Result<RequestHead, NoHead>> {
+    ) -> Poll<Result<Box<Exchange>, NoHead>> {
         let mut io = self.io.borrow_mut();
         let Io { wire: Some(wire), reader, body } = &mut *io else {
             return Poll::Ready(Err(NoHead::Close(CloseReason::Upgraded)));
         };
         loop {
             if !wire.input().is_empty() {
-                match reader.head(wire.input(), spare) {
-                    Ok(Some(head)) => {
-                        *body = BodyProgress::new(&head);
-                        return Poll::Ready(Ok(head));
+                let mut exchange = self.host.take_exchange();
+                match reader.head_into(wire.input(), &mut exchange.head) {
+                    Ok(true) => {
+                        body.begin(&exchange.head);
+                        return Poll::Ready(Ok(exchange));
                     }
-                    Ok(None) if wire.input().is_empty() => {}
-                    Ok(None) => self.begin_head(wait),
+                    Ok(false) if wire.input().is_empty() => {}
+                    Ok(false) => self.begin_head(wait),
                     Err(error) => return Poll::Ready(Err(NoHead::Refuse(error))),
                 }
+                self.host.give_exchange(exchange);
             }
             self.unflushed.set(0);
             if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
@@ -527,9 +529,12 @@ impl Meanwhile {
 }
 
 impl BodyProgress {
-    fn new(head: &RequestHead) -> Self {
-        let length = if let Framing::Length(length) = head.framing { length } else { 0 };
-        Self { length, awaits_continue: head.expect_continue, ..Self::default() }
+    fn begin(&mut self, head: &RequestHead) {
+        self.bytes = 0;
+        self.length = if let Framing::Length(length) = head.framing { length } else { 0 };
+        self.awaits_continue = head.expect_continue;
+        self.failure = None;
+        self.wait = None;
     }
 
     /// Bytes came: the next wait begins anew.

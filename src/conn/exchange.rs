@@ -33,7 +33,7 @@ pub(super) async fn write_response(
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
-    if let Kind::Incoming(body) = &response.body.0
+    if let Kind::Incoming(body) = &response.0.body.0
         && body.exceeds_limit()
     {
         response = Error::from(BodyError::TooLarge).into();
@@ -63,13 +63,13 @@ fn framing(cycle: &Cycle, response: &Response) -> ResponseFraming {
         CycleMethod::Connect => Method::CONNECT,
         CycleMethod::Other => Method::GET,
     };
-    response_framing(&method, cycle.version, response.status, response.body.length())
+    response_framing(&method, cycle.version, response.0.status, response.0.body.length())
 }
 
 /// The reason to close after this response, if there is one. What the handler said about it is taken out of the fields:
 /// the writer says it.
 fn close_after(connection: &Connection, cycle: &Cycle, response: &mut Response, framing: Framing) -> Close {
-    if take_close(response) || response.close || framing == Framing::UntilClose {
+    if take_close(response) || response.0.close || framing == Framing::UntilClose {
         Some(CloseReason::AskedByHandler)
     } else if !cycle.keep_alive {
         Some(CloseReason::AskedByPeer)
@@ -84,11 +84,11 @@ fn close_after(connection: &Connection, cycle: &Cycle, response: &mut Response, 
 
 /// Whether the body of the response may be what reads the rest of the request's.
 fn may_read_on(response: &Response) -> bool {
-    matches!(response.body.0, Kind::Incoming(_) | Kind::Stream(_))
+    matches!(response.0.body.0, Kind::Incoming(_) | Kind::Stream(_))
 }
 
 fn take_close(response: &mut Response) -> bool {
-    if response.headers.is_empty() || !response.headers.contains_key(CONNECTION) {
+    if response.0.headers.is_empty() || !response.0.headers.contains_key(CONNECTION) {
         return false;
     }
     let says_close = |value: &HeaderValue| {
@@ -97,8 +97,8 @@ fn take_close(response: &mut Response) -> bool {
             .split(|&byte| byte == b',')
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"))
     };
-    let close = response.headers.get_all(CONNECTION).iter().any(says_close);
-    response.headers.remove(CONNECTION);
+    let close = response.0.headers.get_all(CONNECTION).iter().any(says_close);
+    response.0.headers.remove(CONNECTION);
     close
 }
 
@@ -118,8 +118,8 @@ fn queue_head(
     };
     let encode = |out: &mut BytesMut| {
         // RFC 9110 §2.5: a server says which version it speaks, whichever the request has.
-        let (version, reason) = (Version::HTTP_11, response.reason.as_deref());
-        encode_response_head(out, version, response.status, reason, &response.headers, framing, &implied)
+        let (version, reason) = (Version::HTTP_11, response.0.reason.as_deref());
+        encode_response_head(out, version, response.0.status, reason, &response.0.headers, framing, &implied)
     };
     match connection.with_output(|output| encode(output.buffer())) {
         Some(result) => result.map_err(Error::internal),

@@ -88,11 +88,14 @@ impl Host {
         self.cut.set(true);
     }
 
-    pub(crate) fn take_exchange(&self) -> Option<Box<Exchange>> {
-        self.spare_exchanges.borrow_mut().pop()
+    /// Memory for a request.
+    pub(crate) fn take_exchange(&self) -> Box<Exchange> {
+        self.spare_exchanges.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_exchange(&self, exchange: Box<Exchange>) {
+    /// Takes the memory of a request back.
+    pub(crate) fn give_exchange(&self, mut exchange: Box<Exchange>) {
+        exchange.forget();
         let mut spare = self.spare_exchanges.borrow_mut();
         if spare.len() < SPARE_EXCHANGES_MAX {
             spare.push(exchange);

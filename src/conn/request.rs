@@ -25,8 +25,9 @@ pub struct Request {
 }
 
 /// What a request consists of. Its memory is used again for later requests of the core.
+#[derive(Debug, Default)]
 pub(crate) struct Exchange {
-    head: RequestHead,
+    pub(super) head: RequestHead,
     matched: Matched,
 }
 
@@ -41,21 +42,17 @@ pub(crate) struct Matched {
     pub(crate) values: Vec<(u32, u32)>,
 }
 
+/// Fields that a request may have had room for and its map still be kept for the next ones.
+const FIELDS_KEPT_MAX: usize = 64;
+
 impl Request {
-    pub(crate) fn new(head: RequestHead, connection: Rc<Connection>) -> Self {
-        let length = match head.framing {
+    pub(crate) fn new(exchange: Box<Exchange>, connection: Rc<Connection>) -> Self {
+        let length = match exchange.head.framing {
             Framing::Empty => Some(0),
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
         let host = &connection.host;
-        let exchange = match host.take_exchange() {
-            Some(mut exchange) => {
-                exchange.head = head;
-                exchange
-            }
-            None => Box::new(Exchange { head, matched: Matched::default() }),
-        };
         let body = RequestBody {
             cycle: connection.cycle(),
             bytes_max: host.config.body_bytes_max,
@@ -190,8 +187,7 @@ impl Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(mut exchange) = self.exchange.take() {
-            exchange.forget();
+        if let Some(exchange) = self.exchange.take() {
             self.body.connection.host.give_exchange(exchange);
         }
     }
@@ -199,8 +195,11 @@ impl Drop for Request {
 
 impl Exchange {
     /// Lets go of the views of the read buffer; only memory for the next request stays.
-    fn forget(&mut self) {
-        super::spare::give_headers(std::mem::take(&mut self.head.headers));
+    pub(super) fn forget(&mut self) {
+        if self.head.headers.capacity() > FIELDS_KEPT_MAX {
+            self.head.headers = HeaderMap::new();
+        }
+        self.head.headers.clear();
         self.head.target = Target::default();
         self.head.method = Method::GET;
         self.matched.route = None;

@@ -22,7 +22,11 @@ use crate::error::{Error, Result};
 /// assert_eq!(response.status(), StatusCode::CREATED);
 /// ```
 #[derive(Debug)]
-pub struct Response {
+pub struct Response(pub(super) Box<Parts>);
+
+/// What a response consists of.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Box<str>>,
     pub(super) headers: HeaderMap,
@@ -31,11 +35,23 @@ pub struct Response {
     pub(super) close: bool,
 }
 
+impl Parts {
+    /// Makes it as good as new, but for its memory.
+    pub(super) fn reset(&mut self) {
+        self.status = StatusCode::OK;
+        self.reason = None;
+        self.headers.clear();
+        self.body = Body::empty();
+        self.close = false;
+    }
+}
+
 impl Response {
     /// A response of status 200 with no fields.
     pub fn new(body: impl Into<Body>) -> Self {
-        let headers = spare::take_headers();
-        Self { status: StatusCode::OK, reason: None, headers, body: body.into(), close: false }
+        let mut parts = spare::take_response();
+        parts.body = body.into();
+        Self(parts)
     }
 
     /// A response of nothing but a status.
@@ -62,7 +78,7 @@ impl Response {
     /// Sets the status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
-        self.status = status;
+        self.0.status = status;
         self
     }
 
@@ -75,14 +91,14 @@ impl Response {
         if reason.chars().any(|character| character.is_ascii_control() && character != '\t') {
             return Err(Error::internal("a reason phrase must not contain control characters"));
         }
-        self.reason = Some(reason);
+        self.0.reason = Some(reason);
         Ok(self)
     }
 
     /// Sets a field, replacing those of the same name.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+        self.0.headers.insert(name, value);
         self
     }
 
@@ -95,47 +111,48 @@ impl Response {
     /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Body>) -> Self {
-        self.body = body.into();
+        self.0.body = body.into();
         self
     }
 
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// The status, to be changed.
     pub fn status_mut(&mut self) -> &mut StatusCode {
-        &mut self.status
+        &mut self.0.status
     }
 
     /// The fields.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.0.headers
     }
 
     /// The fields, to be changed.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.headers
+        &mut self.0.headers
     }
 
     /// The body.
     #[must_use]
     pub fn body(&self) -> &Body {
-        &self.body
+        &self.0.body
     }
 
     /// Takes the body out, leaving an empty one.
     pub fn take_body(&mut self) -> Body {
-        Body(std::mem::take(&mut self.body.0))
+        std::mem::take(&mut self.0.body)
     }
 
-    /// Gives the memory of the fields back, once they are sent.
-    pub(super) fn into_body_kind(self) -> Kind {
-        spare::give_headers(self.headers);
-        self.body.0
+    /// Takes the body, and gives the memory of the rest back once it is sent.
+    pub(super) fn into_body_kind(mut self) -> Kind {
+        let kind = std::mem::take(&mut self.0.body.0);
+        spare::give_response(self.0);
+        kind
     }
 }
 
@@ -146,7 +163,7 @@ impl From<Error> for Response {
             tracing::error!(status = error.status().as_u16(), error = source, "handler failed");
         }
         let mut response = Self::text(format!("{}\n", error.text())).with_status(error.status());
-        response.close = error.closes();
+        response.0.close = error.closes();
         response
     }
 }

@@ -14,9 +14,8 @@ use super::close_reason::CloseReason;
 use super::connection::{Connection, HeadWait, Meanwhile, NoHead};
 use super::exchange;
 use super::host::count;
-use super::request::Request;
+use super::request::{Exchange, Request};
 use super::response::Response;
-use super::spare;
 use crate::error::Error;
 use crate::proto::http1::RequestHead;
 
@@ -41,17 +40,17 @@ pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl 
     let mut first = true;
     loop {
         // 1. The head, within the keep-alive and then the head deadline. Meanwhile earlier answers leave.
-        let head = match read_head(&connection, first).await {
-            Ok(head) => head,
+        let exchange = match read_head(&connection, first).await {
+            Ok(exchange) => exchange,
             Err(NoHead::Close(reason)) => return reason,
             Err(NoHead::Refuse(error)) => return exchange::refuse(&connection, error.status()).await,
             Err(NoHead::TimedOut) => return exchange::refuse_late(&connection).await,
         };
         first = false;
         count(&connection.host.stats.requests);
-        let cycle = Cycle::new(&head);
+        let cycle = Cycle::new(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
-        let request = Request::new(head, Rc::clone(&connection));
+        let request = Request::new(exchange, Rc::clone(&connection));
         let response = match run_handler(&connection, service.call(request)).await {
             Ok(response) => response,
             Err(reason) => return reason,
@@ -106,14 +105,9 @@ async fn register_task(connection: &Connection) {
     .await;
 }
 
-async fn read_head(connection: &Connection, first: bool) -> Result<RequestHead, NoHead> {
+async fn read_head(connection: &Connection, first: bool) -> Result<Box<Exchange>, NoHead> {
     let mut wait = HeadWait::new(first);
-    let mut headers = Some(spare::take_headers());
-    let head = poll_fn(|cx| connection.poll_head(cx, &mut wait, &mut headers)).await;
-    if let Some(headers) = headers {
-        spare::give_headers(headers);
-    }
-    head
+    poll_fn(|cx| connection.poll_head(cx, &mut wait)).await
 }
 
 /// Waits for the handler. While it waits for something itself, earlier answers leave; a failed connection, a passed

@@ -1,34 +1,35 @@
-//! Header maps between two messages: their memory is used again, so that a request and its answer allocate none.
+//! Responses between two uses: their memory, that of their fields included, is used again, so that an answer allocates none.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
 
-use http::HeaderMap;
+use super::response::Parts;
 
-/// Maps one core keeps.
+/// Responses one core keeps.
 const SPARE_MAX: usize = 128;
 
-/// Fields a map may have room for and still be kept.
-const CAPACITY_MAX: usize = 64;
+/// Fields a response may have had room for and still be kept.
+const FIELDS_KEPT_MAX: usize = 64;
 
 thread_local! {
-    static SPARE: RefCell<Vec<HeaderMap>> = const { RefCell::new(Vec::new()) };
+    #[expect(clippy::vec_box, reason = "a response moves its box around, not what is in it")]
+    static SPARE: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// An empty map, with memory if there is one.
-pub(crate) fn take_headers() -> HeaderMap {
+/// Memory for a response, as good as new.
+pub(super) fn take_response() -> Box<Parts> {
     SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-/// Keeps a map's memory for the next message.
-pub(crate) fn give_headers(mut headers: HeaderMap) {
-    if headers.capacity() == 0 || headers.capacity() > CAPACITY_MAX {
+/// Keeps a response's memory for the next one.
+pub(super) fn give_response(mut parts: Box<Parts>) {
+    if parts.headers.capacity() > FIELDS_KEPT_MAX {
         return;
     }
-    headers.clear();
+    parts.reset();
     SPARE.with_borrow_mut(|spare| {
         if spare.len() < SPARE_MAX {
-            spare.push(headers);
+            spare.push(parts);
         }
     });
 }

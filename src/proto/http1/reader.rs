@@ -60,21 +60,30 @@ impl RequestReader {
         input: &mut BytesMut,
         spare: &mut Option<HeaderMap>,
     ) -> Result<Option<RequestHead>, PeerError> {
-        self.flow.expect_idle()?;
-        let lines = match self.lines(input) {
-            Ok(Some(lines)) => lines,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(self.flow.fail(error)),
-        };
-        let mut headers = spare.take().unwrap_or_default();
-        match head::parse_request(&lines, &self.flow.limits, &mut headers) {
-            Err(error) => Err(self.flow.fail(error)),
-            Ok(parts) => {
-                self.empty_lines = 0;
-                self.flow.begin(parts.framing, parts.keep_alive);
-                Ok(Some(parts.with(headers)))
-            }
+        let mut head = RequestHead { headers: spare.take().unwrap_or_default(), ..RequestHead::default() };
+        if self.head_into(input, &mut head)? {
+            return Ok(Some(head));
         }
+        *spare = Some(head.headers);
+        Ok(None)
+    }
+
+    /// As [`head`](Self::head), but fills `head`, whose header map is empty; its memory is used. False: more bytes are needed.
+    ///
+    /// # Errors
+    /// As [`head`](Self::head); what `head` holds then has no meaning.
+    ///
+    /// # Panics
+    /// As [`head`](Self::head).
+    pub fn head_into(&mut self, input: &mut BytesMut, head: &mut RequestHead) -> Result<bool, PeerError> {
+        self.flow.expect_idle()?;
+        let Some(lines) = self.lines(input).map_err(|error| self.flow.fail(error))? else {
+            return Ok(false);
+        };
+        head::parse_request(&lines, &self.flow.limits, head).map_err(|error| self.flow.fail(error))?;
+        self.empty_lines = 0;
+        self.flow.begin(head.framing, head.keep_alive);
+        Ok(true)
     }
 
     /// The next piece of the present body.

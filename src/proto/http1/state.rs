@@ -67,16 +67,14 @@ impl Step {
 
 /// The state that follows `state` by `step`; `None` when the step is impossible there.
 #[must_use]
-#[expect(clippy::match_same_arms, reason = "a table has a row for each way")]
 pub const fn after(state: State, step: Step) -> Option<State> {
     Some(match (state, step) {
-        (State::Idle, Step::Informational) => State::Idle,
+        (State::Idle, Step::Informational) | (State::Done, Step::Next) => State::Idle,
         (State::Idle, Step::Head) | (State::Body, Step::Data) => State::Body,
         (State::Body, Step::End) => State::Done,
-        (State::Done, Step::Next) => State::Idle,
         (State::Done, Step::Switch) => State::Switched,
-        (State::Done, Step::Last) => State::MustClose,
-        (State::Idle | State::Body | State::Done | State::MustClose, Step::Fault) => State::MustClose,
+        (State::Done, Step::Last)
+        | (State::Idle | State::Body | State::Done | State::MustClose, Step::Fault) => State::MustClose,
         (_, Step::Close) => State::Closed,
         _ => return None,
     })

@@ -4,12 +4,13 @@ use super::*;
 use crate::testing::transcript::{Seen, at_every_split, read_requests};
 
 fn limits() -> Limits {
-    let mut limits = Limits::default();
-    limits.chunk_line_bytes_max = 40;
-    limits.chunk_extension_total_max = 50;
-    limits.trailer_bytes_max = 60;
-    limits.trailer_count_max = 3;
-    limits
+    Limits {
+        chunk_line_bytes_max: 40,
+        chunk_extension_total_max: 50,
+        trailer_bytes_max: 60,
+        trailer_count_max: 3,
+        ..Limits::default()
+    }
 }
 
 /// The body of a chunked request, or the error.
