@@ -4,6 +4,8 @@
 //! [`Notes`] are taken while the header map is filled, so no field is looked up again afterwards.
 #![forbid(unsafe_code)]
 
+use http::{HeaderName, header};
+
 use super::syntax;
 use crate::proto::PeerError;
 
@@ -34,18 +36,37 @@ pub(super) enum Expect {
 }
 
 impl<'head> Notes<'head> {
-    /// Takes note of one field. That `Host` and the framing fields are not repeated is the caller's to check.
+    /// Takes note of one field, and gives its name if it is one of those that are noted. That `Host` and the framing
+    /// fields are not repeated is the caller's to check.
     #[inline]
-    pub(super) fn take(&mut self, name: &str, value: &'head [u8]) {
+    pub(super) fn take(&mut self, name: &str, value: &'head [u8]) -> Option<HeaderName> {
         // The length alone excludes nearly every other field.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.host = Some(value),
-            6 if name.eq_ignore_ascii_case("expect") => self.expect(value),
-            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
-            10 if name.eq_ignore_ascii_case("connection") => self.connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => self.content_length = Some(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => self.transfer_encoding = Some(value),
-            _ => {}
+            4 if name.eq_ignore_ascii_case("host") => {
+                self.host = Some(value);
+                Some(header::HOST)
+            }
+            6 if name.eq_ignore_ascii_case("expect") => {
+                self.expect(value);
+                Some(header::EXPECT)
+            }
+            7 if name.eq_ignore_ascii_case("upgrade") => {
+                self.upgrade = true;
+                Some(header::UPGRADE)
+            }
+            10 if name.eq_ignore_ascii_case("connection") => {
+                self.connection(value);
+                Some(header::CONNECTION)
+            }
+            14 if name.eq_ignore_ascii_case("content-length") => {
+                self.content_length = Some(value);
+                Some(header::CONTENT_LENGTH)
+            }
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+                self.transfer_encoding = Some(value);
+                Some(header::TRANSFER_ENCODING)
+            }
+            _ => None,
         }
     }
 

@@ -135,50 +135,31 @@ impl Scan {
     }
 }
 
-/// A request head without its fields. Those are filled in place: a map is too large to be passed from hand to hand.
-pub(super) struct RequestParts {
-    method: Method,
-    target: Target,
-    version: Version,
-    pub(super) framing: Framing,
-    pub(super) keep_alive: bool,
-    expect_continue: bool,
-    upgrade: bool,
-}
-
-impl RequestParts {
-    #[inline]
-    pub(super) fn with(self, headers: HeaderMap) -> RequestHead {
-        let Self { method, target, version, framing, keep_alive, expect_continue, upgrade } = self;
-        RequestHead { method, target, version, headers, framing, keep_alive, expect_continue, upgrade }
-    }
-}
-
-/// Parses `head`, which [`Scan`] found to be complete. `headers`: an empty map to fill.
+/// Parses `head`, which [`Scan`] found to be complete. `spare`: an empty map to fill.
+///
+/// Never `Ok(None)`: the type is the reader's, so that the head is built where the caller wants it. It is large, and a
+/// move costs as much as a field.
 #[inline]
 pub(super) fn parse_request(
     head: &Bytes,
     limits: &Limits,
-    headers: &mut HeaderMap,
-) -> Result<RequestParts, PeerError> {
-    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    let few = limits.header_count_max.min(SLOTS);
-    let result = request_in(head, &mut slots[..few], limits, headers);
-    if let Err(PeerError::HeaderCountTooLarge) = result
-        && limits.header_count_max > SLOTS
-    {
-        let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max];
-        return request_in(head, &mut slots, limits, headers);
+    spare: &mut Option<HeaderMap>,
+) -> Result<Option<RequestHead>, PeerError> {
+    if limits.header_count_max > SLOTS {
+        // A field takes at least four bytes of the head: no more slots than it can fill.
+        let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
+        return request_in(head, &mut slots, limits, spare);
     }
-    result
+    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
+    request_in(head, &mut slots[..limits.header_count_max], limits, spare)
 }
 
 fn request_in<'head>(
     head: &'head Bytes,
     slots: &mut [MaybeUninit<httparse::Header<'head>>],
     limits: &Limits,
-    headers: &mut HeaderMap,
-) -> Result<RequestParts, PeerError> {
+    spare: &mut Option<HeaderMap>,
+) -> Result<Option<RequestHead>, PeerError> {
     let mut parsed = httparse::Request::new(&mut []);
     let complete = parsed.parse_with_uninit_headers(head, slots);
     let (Ok(httparse::Status::Complete(_)), Some(method), Some(target), Some(minor)) =
@@ -190,10 +171,12 @@ fn request_in<'head>(
         return Err(PeerError::TargetTooLong);
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| PeerError::MethodInvalid)?;
-    let target = Target::parse(head.slice_ref(target.as_bytes()), &method)?;
+    let target = Target::parse(head, target, &method)?;
     let version = version(minor);
 
-    let notes = fill(headers, head, parsed.headers, fields::repeated_in_request)?;
+    let mut headers = spare.take().unwrap_or_default();
+    let mut notes = Notes::default();
+    fill(&mut headers, &mut notes, head, parsed.headers, fields::repeated_in_request)?;
     check_host(&notes, version)?;
     if target.form() == TargetForm::Absolute
         && let Some(host) = target.host_value()
@@ -208,15 +191,16 @@ fn request_in<'head>(
         return Err(PeerError::ExpectationUnknown);
     }
     let has_body = !matches!(framing, Framing::Empty | Framing::Length(0));
-    Ok(RequestParts {
+    Ok(Some(RequestHead {
         method,
         target,
         version,
+        headers,
         framing,
         keep_alive: notes.persists(version),
         expect_continue: is_11 && has_body && notes.expect == Expect::Continue,
         upgrade: is_11 && notes.upgrade && notes.connection_upgrade,
-    })
+    }))
 }
 
 /// Parses `head`, which [`Scan`] found to be complete. `request_method`: of the request that it answers.
@@ -226,15 +210,12 @@ pub(super) fn parse_response(
     spare: &mut Option<HeaderMap>,
     request_method: &Method,
 ) -> Result<ResponseHead, PeerError> {
-    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    let few = limits.header_count_max.min(SLOTS);
-    match response_in(head, &mut slots[..few], spare, request_method) {
-        Err(PeerError::HeaderCountTooLarge) if limits.header_count_max > SLOTS => {
-            let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max];
-            response_in(head, &mut slots, spare, request_method)
-        }
-        result => result,
+    if limits.header_count_max > SLOTS {
+        let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
+        return response_in(head, &mut slots, spare, request_method);
     }
+    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
+    response_in(head, &mut slots[..limits.header_count_max], spare, request_method)
 }
 
 fn response_in<'head>(
@@ -255,7 +236,8 @@ fn response_in<'head>(
     let version = version(minor);
     let reason = parsed.reason.map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
     let mut headers = spare.take().unwrap_or_default();
-    let notes = fill(&mut headers, head, parsed.headers, fields::repeated_in_response)?;
+    let mut notes = Notes::default();
+    fill(&mut headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
     let framing = framing::of_response(&notes, version, status, request_method)?;
     let keep_alive = framing != Framing::UntilClose && notes.persists(version);
     Ok(ResponseHead { version, status, reason, headers, framing, keep_alive })
@@ -273,7 +255,7 @@ pub(super) fn parse_trailers(lines: &Bytes, limits: &Limits) -> Result<HeaderMap
         return Err(PeerError::TrailerForbidden);
     }
     let mut trailers = HeaderMap::with_capacity(parsed.len());
-    fill(&mut trailers, lines, parsed, |_| None)?;
+    fill(&mut trailers, &mut Notes::default(), lines, parsed, |_| None)?;
     Ok(trailers)
 }
 
@@ -281,14 +263,16 @@ pub(super) fn parse_trailers(lines: &Bytes, limits: &Limits) -> Result<HeaderMap
 #[inline]
 fn fill<'head>(
     headers: &mut HeaderMap,
+    notes: &mut Notes<'head>,
     head: &Bytes,
     fields: &[httparse::Header<'head>],
     repeated: fn(&str) -> Option<PeerError>,
-) -> Result<Notes<'head>, PeerError> {
-    let mut notes = Notes::default();
+) -> Result<(), PeerError> {
     for field in fields {
-        notes.take(field.name, field.value);
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| PeerError::FieldNameInvalid)?;
+        let name = match notes.take(field.name, field.value) {
+            Some(name) => name,
+            None => HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| PeerError::FieldNameInvalid)?,
+        };
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| PeerError::FieldValueInvalid)?;
         match headers.try_append(name, value) {
@@ -297,7 +281,7 @@ fn fill<'head>(
             Err(_) => return Err(PeerError::HeaderCountTooLarge),
         }
     }
-    Ok(notes)
+    Ok(())
 }
 
 /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; a repeated one was refused before.

@@ -61,20 +61,19 @@ impl RequestReader {
         spare: &mut Option<HeaderMap>,
     ) -> Result<Option<RequestHead>, PeerError> {
         self.flow.expect_idle()?;
-        let lines = match self.lines(input) {
-            Ok(Some(lines)) => lines,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(self.flow.fail(error)),
+        let Some(lines) = self.lines(input).map_err(|error| self.flow.fail(error))? else {
+            return Ok(None);
         };
-        let mut headers = spare.take().unwrap_or_default();
-        match head::parse_request(&lines, &self.flow.limits, &mut headers) {
-            Err(error) => Err(self.flow.fail(error)),
-            Ok(parts) => {
+        let result = head::parse_request(&lines, &self.flow.limits, spare);
+        match &result {
+            Ok(Some(head)) => {
                 self.empty_lines = 0;
-                self.flow.begin(parts.framing, parts.keep_alive);
-                Ok(Some(parts.with(headers)))
+                self.flow.begin(head.framing, head.keep_alive);
             }
+            Ok(None) => {}
+            Err(error) => _ = self.flow.fail(*error),
         }
+        result
     }
 
     /// The next piece of the present body.

@@ -19,11 +19,52 @@ use crate::proto::PeerError;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
     raw: Bytes,
+    parts: Parts,
+}
+
+/// Where the parts of a target end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Parts {
     form: TargetForm,
     /// Length of the scheme, 0 without one.
     scheme_end: u32,
     authority_end: u32,
     path_end: u32,
+}
+
+impl Parts {
+    const ORIGIN: Self = Self { form: TargetForm::Origin, scheme_end: 0, authority_end: 0, path_end: 0 };
+
+    /// Of the three forms that few requests have.
+    fn of_rare(raw: &[u8], method: &Method) -> Option<Self> {
+        let end = u32::try_from(raw.len()).ok()?;
+        if *method == Method::CONNECT {
+            // RFC 9110 §9.3.6: the port has no default.
+            syntax::host_port(raw).filter(|known| known.host_bytes > 0 && known.port.is_some())?;
+            return Some(Self {
+                form: TargetForm::Authority,
+                scheme_end: 0,
+                authority_end: end,
+                path_end: end,
+            });
+        }
+        if raw == b"*" {
+            let form = (*method == Method::OPTIONS).then_some(TargetForm::Asterisk)?;
+            return Some(Self { form, scheme_end: 0, authority_end: 0, path_end: end });
+        }
+        let scheme_end = scheme(raw)?;
+        let start = scheme_end + SCHEME_END.len();
+        let authority = &raw[start..];
+        let length = authority.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(authority.len());
+        // RFC 9110 §4.2.1: an empty host is refused.
+        syntax::host_port(&authority[..length]).filter(|known| known.host_bytes > 0)?;
+        Some(Self {
+            form: TargetForm::Absolute,
+            scheme_end: u32::try_from(scheme_end).ok()?,
+            authority_end: u32::try_from(start + length).ok()?,
+            path_end: path_and_query(raw, start + length)?,
+        })
+    }
 }
 
 /// The four forms of RFC 9112 §3.2.
@@ -40,57 +81,28 @@ pub enum TargetForm {
 }
 
 impl Target {
-    /// Checks and splits `raw`, the second word of a request line whose method is `method`.
+    /// Checks and splits `target`, the second word of the request line in `head`. `method`: the first word.
     ///
     /// # Errors
     /// [`PeerError::TargetInvalid`].
     #[inline]
-    pub(super) fn parse(raw: Bytes, method: &Method) -> Result<Self, PeerError> {
-        if raw.first() == Some(&b'/') && *method != Method::CONNECT {
-            let path_end = path_and_query(&raw, 0).ok_or(PeerError::TargetInvalid)?;
-            return Ok(Self { raw, form: TargetForm::Origin, scheme_end: 0, authority_end: 0, path_end });
+    pub(super) fn parse(head: &Bytes, target: &str, method: &Method) -> Result<Self, PeerError> {
+        let raw = target.as_bytes();
+        let parts = if raw.first() == Some(&b'/') && *method != Method::CONNECT {
+            path_and_query(raw, 0).map(|path_end| Parts { path_end, ..Parts::ORIGIN })
+        } else {
+            Parts::of_rare(raw, method)
+        };
+        match parts {
+            Some(parts) => Ok(Self { raw: head.slice_ref(raw), parts }),
+            None => Err(PeerError::TargetInvalid),
         }
-        Self::parse_rare(raw, method).ok_or(PeerError::TargetInvalid)
-    }
-
-    /// The three forms that few requests have.
-    fn parse_rare(raw: Bytes, method: &Method) -> Option<Self> {
-        let end = u32::try_from(raw.len()).ok()?;
-        if *method == Method::CONNECT {
-            // RFC 9110 §9.3.6: the port has no default.
-            syntax::host_port(&raw).filter(|known| known.host_bytes > 0 && known.port.is_some())?;
-            return Some(Self {
-                raw,
-                form: TargetForm::Authority,
-                scheme_end: 0,
-                authority_end: end,
-                path_end: end,
-            });
-        }
-        if raw[..] == b"*"[..] {
-            let form = (*method == Method::OPTIONS).then_some(TargetForm::Asterisk)?;
-            return Some(Self { raw, form, scheme_end: 0, authority_end: 0, path_end: end });
-        }
-        let scheme_end = scheme(&raw)?;
-        let start = scheme_end + SCHEME_END.len();
-        let authority = &raw[start..];
-        let length = authority.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(authority.len());
-        // RFC 9110 §4.2.1: an empty host is refused.
-        syntax::host_port(&authority[..length]).filter(|known| known.host_bytes > 0)?;
-        let path_end = path_and_query(&raw, start + length)?;
-        Some(Self {
-            form: TargetForm::Absolute,
-            scheme_end: u32::try_from(scheme_end).ok()?,
-            authority_end: u32::try_from(start + length).ok()?,
-            path_end,
-            raw,
-        })
     }
 
     /// Which of the four forms it has.
     #[must_use]
     pub fn form(&self) -> TargetForm {
-        self.form
+        self.parts.form
     }
 
     /// All of it, as it was sent.
@@ -109,31 +121,31 @@ impl Target {
     /// authority form.
     #[must_use]
     pub fn path(&self) -> &str {
-        let path = text(&self.raw[self.authority_end as usize..self.path_end as usize]);
-        if path.is_empty() && self.form == TargetForm::Absolute { "/" } else { path }
+        let path = text(&self.raw[self.parts.authority_end as usize..self.parts.path_end as usize]);
+        if path.is_empty() && self.parts.form == TargetForm::Absolute { "/" } else { path }
     }
 
     /// What stands after the first `?`, still percent-encoded. `Some("")` for a target that ends in `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        self.raw.get(self.path_end as usize + 1..).map(text)
+        self.raw.get(self.parts.path_end as usize + 1..).map(text)
     }
 
     /// Host and port of the absolute and the authority form.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
-        let start = match self.form {
+        let start = match self.parts.form {
             TargetForm::Origin | TargetForm::Asterisk => return None,
             TargetForm::Authority => 0,
-            TargetForm::Absolute => self.scheme_end as usize + SCHEME_END.len(),
+            TargetForm::Absolute => self.parts.scheme_end as usize + SCHEME_END.len(),
         };
-        Some(text(&self.raw[start..self.authority_end as usize]))
+        Some(text(&self.raw[start..self.parts.authority_end as usize]))
     }
 
     /// The scheme of the absolute form as it was sent: `http` or `https` in any case.
     #[must_use]
     pub fn scheme(&self) -> Option<&str> {
-        (self.form == TargetForm::Absolute).then(|| text(&self.raw[..self.scheme_end as usize]))
+        (self.parts.form == TargetForm::Absolute).then(|| text(&self.raw[..self.parts.scheme_end as usize]))
     }
 
     /// The same as an [`http::Uri`], without copying the bytes. Parses again: not for the hot path.
@@ -154,19 +166,13 @@ impl Target {
 impl Default for Target {
     /// `/`, in origin form.
     fn default() -> Self {
-        Self {
-            raw: Bytes::from_static(b"/"),
-            form: TargetForm::Origin,
-            scheme_end: 0,
-            authority_end: 0,
-            path_end: 1,
-        }
+        Self { raw: Bytes::from_static(b"/"), parts: Parts { path_end: 1, ..Parts::ORIGIN } }
     }
 }
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({:?}, {:?})", self.form, self.as_str())
+        write!(f, "Target({:?}, {:?})", self.parts.form, self.as_str())
     }
 }
 
@@ -208,7 +214,7 @@ mod tests {
     use super::*;
 
     fn parse(method: &Method, raw: &'static str) -> Result<Target, PeerError> {
-        Target::parse(Bytes::from_static(raw.as_bytes()), method)
+        Target::parse(&Bytes::from_static(raw.as_bytes()), raw, method)
     }
 
     #[test]

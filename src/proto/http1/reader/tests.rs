@@ -182,10 +182,12 @@ fn refused_field_lines() {
     }
 }
 
+/// Lines, a field name, and the values it has then.
+type FieldCase = (&'static [u8], &'static str, &'static [&'static [u8]]);
+
 #[test]
 fn accepted_field_lines() {
-    type Case = (&'static [u8], &'static str, &'static [&'static [u8]]);
-    const CASES: &[Case] = &[
+    const CASES: &[FieldCase] = &[
         (b"a:b\r\n", "a", &[b"b"]),
         (b"a:\r\n", "a", &[b""]),
         (b"a: \t \r\n", "a", &[b""]),
@@ -251,10 +253,8 @@ fn rfc9110_7_8_upgrade() {
 
 #[test]
 fn limits_are_kept_to_the_byte() {
-    let mut limits = Limits::default();
-    limits.target_bytes_max = 10;
-    limits.head_bytes_max = 200;
-    limits.header_count_max = 3;
+    let limits =
+        Limits { target_bytes_max: 10, head_bytes_max: 200, header_count_max: 3, ..Limits::default() };
     let result = |input: &[u8]| refusal(&at_every_split(input, |pieces| read_requests(pieces, limits)));
     let get =
         |target: &str, lines: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n{lines}\r\n").into_bytes();
@@ -275,8 +275,7 @@ fn limits_are_kept_to_the_byte() {
 
 #[test]
 fn more_fields_than_slots_on_the_stack_are_read_when_the_limit_says_so() {
-    let mut limits = Limits::default();
-    limits.header_count_max = 500;
+    let limits = Limits { header_count_max: 500, ..Limits::default() };
     let lines = |count: usize| (0..count).map(|n| format!("x-{n}: {n}\r\n")).collect::<String>();
     let read = |count| {
         let input = with_lines(lines(count).as_bytes());
