@@ -78,8 +78,13 @@ pub(crate) struct HeadWait {
     first: bool,
     stage: HeadStage,
     since: Instant,
+    /// What the peer had taken when last looked at, and when that was new.
     written: u64,
+    written_at: Instant,
 }
+
+/// How soon a wait looks whether an answer has left whose write it did not ask about.
+const QUIET_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HeadStage {
@@ -93,7 +98,8 @@ enum HeadStage {
 
 impl HeadWait {
     pub(crate) fn new(first: bool) -> Self {
-        Self { first, stage: HeadStage::New, since: Instant::default(), written: 0 }
+        let never = Instant::default();
+        Self { first, stage: HeadStage::New, since: never, written: 0, written_at: never }
     }
 }
 
@@ -194,11 +200,15 @@ impl Connection {
                 self.host.give_exchange(exchange);
             }
             self.unflushed.set(0);
-            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+            let quietly = wait.stage != HeadStage::Begun && wire.flush_quietly();
+            if !quietly && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
                 return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
             }
             match wire.poll_fill(cx, Purpose::NextHead) {
-                Poll::Ready(Ok(0)) if wire.is_flushing() => break,
+                Poll::Ready(Ok(0)) if wire.is_flushing() => match wire.poll_flush(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(_) => {}
+                },
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(NoHead::Close(end_without_head(wait)))),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed))),
@@ -232,8 +242,8 @@ impl Connection {
         if wait.stage == HeadStage::New {
             wait.stage = HeadStage::Idle;
             wait.since = self.host.timers.now();
-            wait.written = wire.written();
-            self.deadline.set_at(wait.since + self.first_look(wait.first));
+            (wait.written, wait.written_at) = (wire.written(), wait.since);
+            self.deadline.set_at(wait.since + self.first_look(wait.first, wire.is_flushing()));
         }
         while self.deadline.poll_expired(cx).is_ready() {
             if let Some(reason) = self.head_wait_expired(wait, wire) {
@@ -243,10 +253,11 @@ impl Connection {
         None
     }
 
-    /// A wait between requests is looked at after `write_timeout` first, whether the last answer has left.
-    fn first_look(&self, first: bool) -> Duration {
+    /// A wait behind an answer is looked at soon, whether the answer has left: nobody tells if that was quiet.
+    fn first_look(&self, first: bool, flushing: bool) -> Duration {
         let config = &self.host.config;
-        if first { config.head_timeout } else { config.write_timeout.min(config.keep_alive_timeout) }
+        let whole = if first { config.head_timeout } else { config.keep_alive_timeout };
+        if flushing { whole.min(QUIET_LOOK) } else { whole }
     }
 
     fn head_wait_expired(&self, wait: &mut HeadWait, wire: &Wire) -> Option<NoHead> {
@@ -259,11 +270,14 @@ impl Connection {
         }
         let now = self.host.timers.now();
         if wire.is_flushing() {
-            if wire.written() == wait.written {
+            if wire.written() != wait.written {
+                (wait.written, wait.written_at) = (wire.written(), now);
+            }
+            let stalled = wait.written_at + config.write_timeout;
+            if now >= stalled {
                 return Some(NoHead::Close(CloseReason::WriteStalled));
             }
-            wait.written = wire.written();
-            self.deadline.set_at(now + config.write_timeout);
+            self.deadline.set_at(stalled);
             return None;
         }
         let end = wait.since + config.keep_alive_timeout;

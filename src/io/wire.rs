@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::BufferPool;
@@ -120,6 +120,16 @@ impl Wire {
                 None => return Poll::Ready(Ok(())),
             }
         }
+    }
+
+    /// Starts sending a small answer without asking to be told when it is done: that is seen with the next poll, which the
+    /// next request brings, and saves a wake-up per request. False if this has to be asked for instead, by
+    /// [`poll_flush`](Self::poll_flush): the caller must poll that sooner or later in any case.
+    pub(crate) fn flush_quietly(&mut self) -> bool {
+        if self.transport.is_writing() || !self.output.is_small() {
+            return false;
+        }
+        self.poll_flush(&mut Context::from_waker(Waker::noop())).is_pending() || !self.is_flushing()
     }
 
     /// Whether a read is under way: the unread bytes are lent to it meanwhile.

@@ -9,6 +9,9 @@ use ringhttp_runtime::buffer::{BufferPool, Chunks, WriteBatch};
 /// vectored one. Measured by `benches/io.rs`.
 const COPY_BYTES_MAX: usize = 2 * 1024;
 
+/// The largest write whose end nobody waits for: it fits into the smallest socket buffer (4,608 bytes).
+const QUIET_BYTES_MAX: usize = 4 * 1024;
+
 /// The ordered queue of a connection's output. Whoever fills it asks [`queued`](Self::queued) first: the bound is the
 /// caller's, by `ServerConfig::write_buffer_bytes_max`.
 #[derive(Debug)]
@@ -33,6 +36,11 @@ impl WriteQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.tail.is_empty()
+    }
+
+    /// Whether what waits is one buffer that the kernel takes at once, unless its own are full.
+    pub(crate) fn is_small(&self) -> bool {
+        self.chunks.is_empty() && !self.tail.is_empty() && self.tail.len() <= QUIET_BYTES_MAX
     }
 
     /// The buffer to encode a head or another small piece into, at the end of the queue.
