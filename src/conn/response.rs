@@ -24,6 +24,10 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Response(pub(super) Box<Parts>);
 
+// Checked when they are compiled, not for each response.
+static TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+static OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
 /// What a response consists of.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
@@ -62,12 +66,12 @@ impl Response {
 
     /// Text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<Body>) -> Self {
-        Self::new(text).with_content_type("text/plain; charset=utf-8")
+        Self::new(text).with_header(CONTENT_TYPE, TEXT_PLAIN.clone())
     }
 
     /// Bytes, as `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::new(bytes.into()).with_content_type("application/octet-stream")
+        Self::new(bytes.into()).with_header(CONTENT_TYPE, OCTET_STREAM.clone())
     }
 
     /// A body that `write` produces while it is sent: see [`Body::stream`].
@@ -100,12 +104,6 @@ impl Response {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
-    }
-
-    /// Sets `Content-Type`.
-    #[must_use]
-    pub fn with_content_type(self, value: &'static str) -> Self {
-        self.with_header(CONTENT_TYPE, HeaderValue::from_static(value))
     }
 
     /// Sets the body.

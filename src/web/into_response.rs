@@ -132,6 +132,11 @@ impl<R: IntoResponse, E: Into<Error>> IntoResponse for Result<R, E> {
     }
 }
 
+// Checked when they are compiled, not for each response.
+#[cfg(feature = "json")]
+static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
+static TEXT_HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
 /// A value that is answered as `application/json`. If it cannot be serialized, the answer is 500.
 #[cfg(feature = "json")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,9 +146,7 @@ pub struct Json<T>(pub T);
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(text) => {
-                Response::new(text).with_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            }
+            Ok(text) => Response::new(text).with_header(CONTENT_TYPE, APPLICATION_JSON.clone()),
             Err(error) => Error::internal(error).into(),
         }
     }
@@ -155,7 +158,7 @@ pub struct Html<T>(pub T);
 
 impl<T: Into<Body>> IntoResponse for Html<T> {
     fn into_response(self) -> Response {
-        Response::new(self.0).with_header(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
+        Response::new(self.0).with_header(CONTENT_TYPE, TEXT_HTML.clone())
     }
 }
 
