@@ -376,6 +376,16 @@ impl Connection {
         Poll::Pending
     }
 
+    /// Queues the 100 that the peer waits for, if it does and has not got it.
+    pub(crate) fn send_continue(&self) {
+        let mut io = self.io.borrow_mut();
+        if let Io { wire: Some(wire), body, .. } = &mut *io
+            && std::mem::take(&mut body.awaits_continue)
+        {
+            wire.output().buffer().extend_from_slice(CONTINUE);
+        }
+    }
+
     /// Waits until no more than `queued_max` bytes wait for the kernel.
     ///
     /// # Cancellation

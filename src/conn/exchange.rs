@@ -39,7 +39,12 @@ pub(super) async fn write_response(
         response = Error::from(BodyError::TooLarge).into();
     }
     let framing = framing(cycle, &response);
-    let close = close_after(connection, cycle, &mut response, framing.head);
+    let reads_on = framing.body != Framing::Empty && may_read_on(&response);
+    if reads_on {
+        // RFC 9110 §15.2: an interim response comes before the final one, or not at all.
+        connection.send_continue();
+    }
+    let close = close_after(connection, cycle, &mut response, framing.head, reads_on);
     if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
         tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
         return answer(connection, cycle, StatusCode::INTERNAL_SERVER_ERROR, CloseReason::ResponseFailed);
@@ -68,14 +73,20 @@ fn framing(cycle: &Cycle, response: &Response) -> ResponseFraming {
 
 /// The reason to close after this response, if there is one. What the handler said about it is taken out of the fields:
 /// the writer says it.
-fn close_after(connection: &Connection, cycle: &Cycle, response: &mut Response, framing: Framing) -> Close {
+fn close_after(
+    connection: &Connection,
+    cycle: &Cycle,
+    response: &mut Response,
+    framing: Framing,
+    reads_on: bool,
+) -> Close {
     if take_close(response) || response.0.close || framing == Framing::UntilClose {
         Some(CloseReason::AskedByHandler)
     } else if !cycle.keep_alive {
         Some(CloseReason::AskedByPeer)
     } else if connection.host.is_stopping() {
         Some(CloseReason::Stopping)
-    } else if !connection.body_is_done() && !connection.body_can_be_drained() && !may_read_on(response) {
+    } else if !connection.body_is_done() && !connection.body_can_be_drained() && !reads_on {
         Some(CloseReason::BodyLeftUnread)
     } else {
         None

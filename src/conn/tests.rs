@@ -1,5 +1,7 @@
 //! The connection driver on a wire in memory with a paused clock: every wait is stepped by hand.
 
+mod hostile;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
