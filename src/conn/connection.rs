@@ -393,7 +393,7 @@ impl Connection {
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>, queued_max: usize) -> Poll<io::Result<()>> {
         let mut io = self.io.borrow_mut();
         let Some(wire) = &mut io.wire else {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         self.unflushed.set(0);
         match wire.poll_flush(cx) {
@@ -464,6 +464,13 @@ impl Connection {
     /// Cuts what is left of the running request off from the connection.
     pub(crate) fn end_cycle(&self) {
         self.cycle.set(self.cycle.get().wrapping_add(1));
+    }
+
+    /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
+    pub(crate) fn close(&self) {
+        self.end_cycle();
+        let wire = self.io.borrow_mut().wire.take();
+        drop(wire);
     }
 
     /// Ends our side of the connection.

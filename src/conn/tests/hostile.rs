@@ -36,3 +36,18 @@ fn rfc9110_10_1_1_no_100_follows_the_answer_of_a_stream_that_reads_nothing() {
     assert!(answer.ends_with("2\r\nno\r\n0\r\n\r\n"), "{answer}");
     assert_eq!(statuses(&answer).last(), Some(&"200"), "{answer}");
 }
+
+#[test]
+fn a_request_that_is_kept_does_not_keep_the_socket_open() {
+    let kept = Rc::new(RefCell::new(Vec::new()));
+    let keep = Rc::clone(&kept);
+    let mut bench = Bench::new(async move |request: Request| {
+        keep.borrow_mut().push(request);
+        Response::text("bye")
+    });
+    let answer = bench.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(statuses(&answer), ["200"]);
+    assert!(bench.ended.is_some());
+    assert!(bench.far.near_has_ended(), "the socket is closed");
+    assert_eq!(kept.borrow().len(), 1);
+}
