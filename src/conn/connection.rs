@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     cycle: Cell<u32>,
     /// The task that serves the connection, to be woken when the server stops.
     task: RefCell<Option<Waker>>,
+    /// Those in other tasks, who wait for what this task does.
+    others: RefCell<Others>,
     taken: Cell<bool>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
@@ -50,6 +52,15 @@ struct Io {
     wire: Option<Wire>,
     reader: RequestReader,
     body: BodyProgress,
+}
+
+/// Who waits on a running request in another task than the connection's, or behind a waker of their own. An operation
+/// of the transport wakes only whoever polled it last, so writes are left to the task, which wakes the others.
+#[derive(Default)]
+struct Others {
+    reader: Option<Waker>,
+    /// With the number of bytes that may still be queued when it goes on.
+    writer: Option<(usize, Waker)>,
 }
 
 /// How the reading of the current request body goes.
@@ -143,6 +154,7 @@ impl Connection {
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
             task: RefCell::new(None),
+            others: RefCell::default(),
             taken: Cell::new(false),
             unflushed: Cell::new(0),
             host,
@@ -159,6 +171,27 @@ impl Connection {
         let task = self.task.borrow().clone();
         if let Some(task) = task {
             task.wake();
+        }
+    }
+
+    fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
+        self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
+    }
+
+    /// Sends what is queued, and wakes who waits for it elsewhere. For the connection's own task.
+    fn poll_flush(&self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
+        let flushed = wire.poll_flush(cx);
+        let writer = self.others.borrow_mut().writer.take_if(|(queued_max, _)| is_drained(wire, *queued_max));
+        if let Some((_, writer)) = writer {
+            writer.wake();
+        }
+        flushed
+    }
+
+    /// Has the connection's task send what is queued.
+    fn leave_flush_to_task(&self, wire: &mut Wire) {
+        if wire.is_flush_due() {
+            self.wake();
         }
     }
 
@@ -347,7 +380,9 @@ impl Connection {
             if std::mem::take(&mut body.awaits_continue) {
                 wire.output().buffer().extend_from_slice(CONTINUE);
             }
-            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+            if !self.is_polled_by_task(cx) {
+                self.leave_flush_to_task(wire);
+            } else if let Poll::Ready(Err(_)) = self.poll_flush(cx, wire) {
                 return Poll::Ready(Err(BodyError::Disconnected));
             }
             match wire.poll_fill(cx, Purpose::More) {
@@ -373,6 +408,9 @@ impl Connection {
         if wait.deadline.poll_expired(cx).is_ready() || wait.is_too_slow(now, body.bytes, host) {
             return Poll::Ready(Err(BodyError::Timeout));
         }
+        if !self.is_polled_by_task(cx) {
+            self.others.borrow_mut().reader = Some(cx.waker().clone());
+        }
         Poll::Pending
     }
 
@@ -396,8 +434,16 @@ impl Connection {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         self.unflushed.set(0);
-        match wire.poll_flush(cx) {
-            Poll::Pending if queued_max > 0 && wire.output().queued() < queued_max => Poll::Ready(Ok(())),
+        if !self.is_polled_by_task(cx) {
+            self.leave_flush_to_task(wire);
+            if is_drained(wire, queued_max) {
+                return Poll::Ready(Ok(()));
+            }
+            self.others.borrow_mut().writer = Some((queued_max, cx.waker().clone()));
+            return Poll::Pending;
+        }
+        match self.poll_flush(cx, wire) {
+            Poll::Pending if is_drained(wire, queued_max) => Poll::Ready(Ok(())),
             flushed => flushed,
         }
     }
@@ -411,7 +457,7 @@ impl Connection {
         let mut io = self.io.borrow_mut();
         let (flushing, written) = match &mut io.wire {
             Some(wire) => {
-                if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                if let Poll::Ready(Err(_)) = self.poll_flush(cx, wire) {
                     return Poll::Ready(CloseReason::TransportFailed);
                 }
                 (wire.is_flushing(), wire.written())
@@ -464,6 +510,8 @@ impl Connection {
     /// Cuts what is left of the running request off from the connection.
     pub(crate) fn end_cycle(&self) {
         self.cycle.set(self.cycle.get().wrapping_add(1));
+        let Others { reader, writer } = self.others.take();
+        reader.into_iter().chain(writer.map(|(_, writer)| writer)).for_each(Waker::wake);
     }
 
     /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
@@ -589,6 +637,10 @@ impl BodyWait {
         let waited = self.waited + self.since.map_or(Duration::ZERO, |since| now - since);
         waited > host.config.body_timeout && bytes < waited.as_secs() * host.config.body_rate_min
     }
+}
+
+fn is_drained(wire: &mut Wire, queued_max: usize) -> bool {
+    !wire.is_flushing() || (queued_max > 0 && wire.output().queued() < queued_max)
 }
 
 fn end_without_head(wait: &HeadWait) -> CloseReason {

@@ -251,6 +251,8 @@ pub(super) async fn finish_cycle(connection: &Rc<Connection>, close: Close) -> R
 /// Reads and throws away what the handler left of the body, so that the next head can be found.
 async fn drain(connection: &Rc<Connection>) -> Result<(), CloseReason> {
     let bytes_max = connection.host.config.drain_bytes_max;
+    // Who still reads the body elsewhere is told now, and does not read beside us.
+    connection.end_cycle();
     let mut drained = 0;
     let done = drive(connection, |cx| {
         loop {

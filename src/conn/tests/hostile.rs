@@ -1,6 +1,7 @@
 //! Peers and handlers that use a connection against its grain: what must be refused, ended or held back.
 
 use super::*;
+use crate::conn::{BodySender, RequestBody};
 
 const EXPECTING: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
 
@@ -50,4 +51,134 @@ fn a_request_that_is_kept_does_not_keep_the_socket_open() {
     assert!(bench.ended.is_some());
     assert!(bench.far.near_has_ended(), "the socket is closed");
     assert_eq!(kept.borrow().len(), 1);
+}
+
+/// A second task of the core, polled by hand.
+struct Other<T> {
+    task: Pin<Box<dyn Future<Output = T>>>,
+    flag: Arc<Flag>,
+}
+
+impl<T> Other<T> {
+    fn new(task: impl Future<Output = T> + 'static) -> Self {
+        Self { task: Box::pin(task), flag: Arc::new(Flag(AtomicBool::new(true))) }
+    }
+
+    /// Polls the task if it was woken.
+    fn run(&mut self) -> Poll<T> {
+        while self.flag.0.swap(false, Ordering::Relaxed) {
+            let waker = Waker::from(Arc::clone(&self.flag));
+            if let Poll::Ready(output) = self.task.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Poll::Ready(output);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Bench {
+    /// Runs the connection's task if it was woken, as an executor would.
+    fn run_if_woken(&mut self) {
+        if self.flag.0.load(Ordering::Relaxed) {
+            self.run();
+        }
+    }
+}
+
+/// A handler that gives its request's body to another task and answers.
+fn giving_away(given: &Rc<RefCell<Option<RequestBody>>>) -> impl Service {
+    let given = Rc::clone(given);
+    async move |request: Request| {
+        given.borrow_mut().get_or_insert(request.into_body());
+        Response::text("early")
+    }
+}
+
+const TWO_BYTES: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+
+#[test]
+fn a_reader_in_another_task_cannot_hold_up_what_follows_the_answer() {
+    let given = Rc::default();
+    let mut bench = Bench::new(giving_away(&given));
+    assert_eq!(statuses(&bench.send(TWO_BYTES)), ["200"]);
+    let mut body = given.borrow_mut().take().expect("given");
+    let mut other = Other::new(async move { body.chunk().await });
+    let read = other.run();
+    drop(other);
+    assert_eq!(read, Poll::Ready(Err(crate::conn::BodyError::Gone)));
+    bench.far.send(b"ab");
+    bench.far.send(GET);
+    bench.run_if_woken();
+    assert_eq!(statuses(&bench.received()), ["200"], "the connection was woken");
+}
+
+#[test]
+fn a_reader_in_another_task_is_told_when_its_request_is_answered() {
+    let given: Rc<RefCell<Option<RequestBody>>> = Rc::default();
+    let (release, released) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(None::<Waker>)));
+    let (go, waiter, give) = (Rc::clone(&release), Rc::clone(&released), Rc::clone(&given));
+    let mut bench = Bench::new(async move |request: Request| {
+        *give.borrow_mut() = Some(request.into_body());
+        std::future::poll_fn(|cx| {
+            *waiter.borrow_mut() = Some(cx.waker().clone());
+            if go.get() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        Response::text("done")
+    });
+    bench.send(TWO_BYTES);
+    let mut body = given.borrow_mut().take().expect("given");
+    let mut other = Other::new(async move { body.chunk().await });
+    assert_eq!(other.run(), Poll::Pending);
+    release.set(true);
+    released.borrow_mut().take().expect("waits").wake();
+    bench.run_if_woken();
+    assert_eq!(statuses(&bench.received()), ["200"]);
+    assert_eq!(other.run(), Poll::Ready(Err(crate::conn::BodyError::Gone)));
+}
+
+/// A handler whose stream gives its sender to another task, and waits for ever.
+fn sending_away(given: &Rc<RefCell<Option<BodySender>>>) -> impl Service {
+    let given = Rc::clone(given);
+    async move |_: Request| {
+        let given = Rc::clone(&given);
+        Response::stream(async move |out| {
+            *given.borrow_mut() = Some(out);
+            std::future::pending().await
+        })
+    }
+}
+
+async fn write_and_flush(mut out: BodySender) -> Result<()> {
+    out.write(Bytes::from_static(&[b'x'; 100_000])).await?;
+    out.flush().await
+}
+
+#[test]
+fn a_writer_in_another_task_has_the_write_deadline_too() {
+    let given = Rc::default();
+    let mut bench = Bench::new(sending_away(&given));
+    bench.send(GET);
+    bench.far.set_window(0);
+    let mut other = Other::new(write_and_flush(given.borrow_mut().take().expect("given")));
+    assert!(other.run().is_pending());
+    bench.run_if_woken();
+    bench.host.timers.advance(31 * SECOND);
+    bench.run_if_woken();
+    assert_eq!(bench.ended, Some(CloseReason::WriteStalled));
+    assert!(matches!(other.run(), Poll::Ready(Err(_))), "the writer is told");
+}
+
+#[test]
+fn a_writer_in_another_task_and_the_connection_wake_each_other() {
+    let given = Rc::default();
+    let mut bench = Bench::new(sending_away(&given));
+    bench.send(GET);
+    bench.far.set_window(0);
+    let mut other = Other::new(write_and_flush(given.borrow_mut().take().expect("given")));
+    assert!(other.run().is_pending());
+    bench.run();
+    bench.far.set_window(usize::MAX);
+    bench.run_if_woken();
+    assert!(matches!(other.run(), Poll::Ready(Ok(()))), "the writer goes on");
 }
