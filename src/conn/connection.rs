@@ -462,7 +462,11 @@ impl Connection {
                 }
                 (wire.is_flushing(), wire.written())
             }
-            None => (false, 0),
+            None => {
+                // The handler is a session now, which lasts as long as it likes.
+                wait.until = None;
+                (false, 0)
+            }
         };
         wait.poll(cx, self, flushing, written)
     }

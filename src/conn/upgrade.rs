@@ -5,9 +5,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
+use ringhttp_runtime::time::Deadline;
 
 use super::connection::Connection;
 use crate::error::{Error, Result};
@@ -20,8 +22,10 @@ pub struct Upgraded {
     wire: Wire,
     /// What was queued last is bounded by this before a writer waits.
     queued_max: usize,
-    /// The connection's place in the server's counts is kept as long as this is.
-    _connection: Rc<Connection>,
+    connection: Rc<Connection>,
+    /// Until when the peer has to take more than `stalled_at` bytes.
+    deadline: Deadline,
+    stalled_at: Option<u64>,
 }
 
 impl Upgraded {
@@ -39,13 +43,32 @@ impl Upgraded {
         let head = switching_head(connection, tunnel, protocol, headers)?;
         encode(&mut wire, connection, tunnel, &head)?;
         let queued_max = connection.host.config.write_buffer_bytes_max;
-        Ok(Self { wire, queued_max, _connection: Rc::clone(connection) })
+        let deadline = connection.host.timers.deadline();
+        Ok(Self { wire, queued_max, connection: Rc::clone(connection), deadline, stalled_at: None })
     }
 
-    /// The next bytes from the peer, those that came behind its request first; `None` when it has ended its side.
+    /// Sends what is queued, while the peer takes some of it within every `write_timeout`.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(flushed) = self.wire.poll_flush(cx) {
+            self.stalled_at = None;
+            return Poll::Ready(flushed);
+        }
+        let written = self.wire.written();
+        if self.stalled_at.replace(written) != Some(written) {
+            self.deadline.set(self.connection.host.config.write_timeout);
+        }
+        ready!(self.deadline.poll_expired(cx));
+        // A deadline expires once: whoever tries again has a new one.
+        self.stalled_at = None;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The next bytes from the peer, those that came behind its request first; `None` when it has ended its side. It may
+    /// take as long as the peer likes: put your own deadline around it.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// If the transport failed, or if bytes were queued and the peer took none of them within
+    /// `ServerConfig::write_timeout`.
     ///
     /// # Cancellation
     /// Nothing is lost.
@@ -53,13 +76,13 @@ impl Upgraded {
         poll_fn(|cx| {
             loop {
                 if !self.wire.input().is_empty() {
-                    return std::task::Poll::Ready(Ok(Some(self.wire.take_input())));
+                    return Poll::Ready(Ok(Some(self.wire.take_input())));
                 }
-                if let std::task::Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
-                    return std::task::Poll::Ready(Err(error));
+                if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+                    return Poll::Ready(Err(error));
                 }
-                if std::task::ready!(self.wire.poll_fill(cx, Purpose::More))? == 0 {
-                    return std::task::Poll::Ready(Ok(None));
+                if ready!(self.wire.poll_fill(cx, Purpose::More))? == 0 {
+                    return Poll::Ready(Ok(None));
                 }
             }
         })
@@ -69,17 +92,15 @@ impl Upgraded {
     /// Queues bytes for the peer, and waits while more than `ServerConfig::write_buffer_bytes_max` of them wait for the kernel.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// If the transport failed, or if the peer took nothing within `ServerConfig::write_timeout`.
     ///
     /// # Cancellation
     /// The bytes are queued by the first poll; they leave with this future or the next call.
     pub async fn write(&mut self, bytes: impl Into<Bytes>) -> io::Result<()> {
         self.wire.output().push(bytes.into());
         let queued_max = self.queued_max;
-        poll_fn(|cx| match self.wire.poll_flush(cx) {
-            std::task::Poll::Pending if self.wire.output().queued() < queued_max => {
-                std::task::Poll::Ready(Ok(()))
-            }
+        poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Pending if self.wire.output().queued() < queued_max => Poll::Ready(Ok(())),
             flushed => flushed,
         })
         .await
@@ -88,18 +109,18 @@ impl Upgraded {
     /// Waits until all that was written is with the kernel.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// As [`write`](Self::write).
     ///
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.wire.poll_flush(cx)).await
+        poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Flushes and ends our side; the peer's can still be read.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// As [`write`](Self::write).
     ///
     /// # Cancellation
     /// Nothing is lost; call it again.
@@ -107,7 +128,7 @@ impl Upgraded {
         self.flush().await?;
         poll_fn(|cx| {
             self.wire.shutdown_write(cx);
-            std::task::Poll::Ready(Ok(()))
+            Poll::Ready(Ok(()))
         })
         .await
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::conn::{BodySender, RequestBody};
 
+const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
 const EXPECTING: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n";
 
 #[test]
@@ -181,4 +182,62 @@ fn a_writer_in_another_task_and_the_connection_wake_each_other() {
     bench.far.set_window(usize::MAX);
     bench.run_if_woken();
     assert!(matches!(other.run(), Poll::Ready(Ok(()))), "the writer goes on");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum SessionOperation {
+    Write,
+    Flush,
+    Shutdown,
+    Read,
+}
+
+#[test]
+fn a_session_whose_peer_takes_nothing_ends_after_the_write_timeout() {
+    use SessionOperation::{Flush, Read, Shutdown, Write};
+    for operation in [Write, Flush, Shutdown, Read] {
+        let failed = Rc::new(Cell::new(None));
+        let told = Rc::clone(&failed);
+        let mut bench = Bench::new(async move |request: Request| {
+            let mut session = request.upgrade("chat", &http::HeaderMap::new()).expect("asked for");
+            let result = match operation {
+                Write => loop {
+                    if let Err(error) = session.write(vec![b'x'; 200_000]).await {
+                        break Err(error);
+                    }
+                },
+                Flush => session.flush().await,
+                Shutdown => session.shutdown().await,
+                Read => session.read().await.map(drop),
+            };
+            told.set(result.err().map(|error| error.kind()));
+            Response::text("")
+        });
+        bench.far.set_window(0);
+        bench.send(UPGRADE);
+        bench.advance(29 * SECOND);
+        bench.far.set_window(1);
+        bench.run();
+        bench.advance(29 * SECOND);
+        assert_eq!(failed.get(), None, "{operation:?}: the peer took a byte");
+        bench.advance(2 * SECOND);
+        assert_eq!(failed.get(), Some(std::io::ErrorKind::TimedOut), "{operation:?}");
+        assert_eq!(bench.ended, Some(CloseReason::Upgraded), "{operation:?}");
+    }
+}
+
+#[test]
+fn a_session_outlives_the_deadline_of_handlers() {
+    let mut config = ServerConfig::default();
+    config.handler_timeout = Some(SECOND);
+    let mut bench = Bench::with_config(config, async |request: Request| {
+        let mut session = request.upgrade("chat", &http::HeaderMap::new()).expect("asked for");
+        while let Ok(Some(bytes)) = session.read().await {
+            session.write(bytes).await.expect("queued");
+        }
+        Response::text("")
+    });
+    bench.send(UPGRADE);
+    bench.advance(2 * SECOND);
+    assert_eq!(bench.send(b"still here"), "still here");
 }
