@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     /// Those in other tasks, who wait for what this task does.
     others: RefCell<Others>,
     taken: Cell<bool>,
+    /// The running request has its response: it cannot take the connection over any more.
+    answered: Cell<bool>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -156,6 +158,7 @@ impl Connection {
             task: RefCell::new(None),
             others: RefCell::default(),
             taken: Cell::new(false),
+            answered: Cell::new(false),
             unflushed: Cell::new(0),
             host,
         })
@@ -198,6 +201,16 @@ impl Connection {
     /// Whether the handler took the transport.
     pub(crate) fn was_taken(&self) -> bool {
         self.taken.get()
+    }
+
+    /// Whether the request of this number may still take the connection over.
+    pub(crate) fn may_be_taken(&self, cycle: u32) -> bool {
+        cycle == self.cycle.get() && !self.answered.get()
+    }
+
+    /// The running request has its response.
+    pub(crate) fn begin_answer(&self) {
+        self.answered.set(true);
     }
 
     /// The number of the running request.
@@ -508,6 +521,7 @@ impl Connection {
     /// Ends the cycle: the next head may be read, and what is left of the old request cannot touch the connection.
     pub(crate) fn next_cycle(&self) -> Result<(), Misuse> {
         self.end_cycle();
+        self.answered.set(false);
         self.io.borrow_mut().reader.start_next().map(drop)
     }
 

@@ -33,6 +33,7 @@ pub(super) async fn write_response(
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
+    connection.begin_answer();
     if let Kind::Incoming(body) = &response.0.body.0
         && body.exceeds_limit()
     {

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, Version};
 use ringhttp_runtime::time::Deadline;
 
@@ -38,10 +38,13 @@ impl Upgraded {
         if !connection.body_is_done() {
             return Err(Error::bad_request("the request body must be read before an upgrade"));
         }
+        let fields = switching_fields(tunnel, protocol, headers)?;
+        let mut head = BytesMut::new();
+        encode(&mut head, connection, tunnel, &fields)?;
+        // From here on nothing fails: an error must still be answered over HTTP.
         let mut wire =
             connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
-        let head = switching_head(connection, tunnel, protocol, headers)?;
-        encode(&mut wire, connection, tunnel, &head)?;
+        wire.output().buffer().extend_from_slice(&head);
         let queued_max = connection.host.config.write_buffer_bytes_max;
         let deadline = connection.host.timers.deadline();
         Ok(Self { wire, queued_max, connection: Rc::clone(connection), deadline, stalled_at: None })
@@ -135,31 +138,24 @@ impl Upgraded {
 }
 
 /// The fields of the answer that ends HTTP on the connection (RFC 9110 §7.8).
-fn switching_head(
-    connection: &Connection,
-    tunnel: bool,
-    protocol: &str,
-    headers: &HeaderMap,
-) -> Result<HeaderMap> {
-    let mut head = headers.clone();
+fn switching_fields(tunnel: bool, protocol: &str, headers: &HeaderMap) -> Result<HeaderMap> {
+    let mut fields = headers.clone();
     if !tunnel {
         let protocol =
             protocol.try_into().map_err(|_| Error::internal("the protocol's name is no field value"))?;
-        head.insert(http::header::UPGRADE, protocol);
-        head.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        fields.insert(http::header::UPGRADE, protocol);
+        fields.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
     }
-    let _ = connection;
-    Ok(head)
+    Ok(fields)
 }
 
-fn encode(wire: &mut Wire, connection: &Connection, tunnel: bool, head: &HeaderMap) -> Result<()> {
+fn encode(out: &mut BytesMut, connection: &Connection, tunnel: bool, fields: &HeaderMap) -> Result<()> {
     let status = if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
     let host = &connection.host;
     let date = host.timers.date();
     let implied =
         Implied { date: Some(&date), server: host.config.server_header.as_ref(), ..Implied::default() };
-    let out = wire.output().buffer();
-    encode_response_head(out, Version::HTTP_11, status, None, head, Framing::Empty, &implied)
+    encode_response_head(out, Version::HTTP_11, status, None, fields, Framing::Empty, &implied)
         .map_err(Error::internal)
 }
 

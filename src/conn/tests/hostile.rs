@@ -241,3 +241,46 @@ fn a_session_outlives_the_deadline_of_handlers() {
     bench.advance(2 * SECOND);
     assert_eq!(bench.send(b"still here"), "still here");
 }
+
+#[test]
+fn a_request_that_is_answered_cannot_take_the_connection_over() {
+    let kept = Rc::new(RefCell::new(Vec::new()));
+    let keep = Rc::clone(&kept);
+    let mut bench = Bench::new(async move |request: Request| {
+        if request.path() == "/keep" {
+            keep.borrow_mut().push(request);
+            return Response::text("kept");
+        }
+        let old: Request = keep.borrow_mut().pop().expect("kept");
+        let refused = old.upgrade("chat", &http::HeaderMap::new()).is_err();
+        Response::text(if refused { "refused" } else { "taken" })
+    });
+    bench.send(b"GET /keep HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n");
+    assert!(bench.send(GET).ends_with("refused"));
+}
+
+#[test]
+fn a_request_cannot_be_upgraded_while_it_is_answered() {
+    let mut bench = Bench::new(async |request: Request| {
+        Response::stream(async move |mut out| {
+            let refused = request.upgrade("chat", &http::HeaderMap::new()).is_err();
+            out.write(if refused { "refused" } else { "taken" }).await
+        })
+    });
+    let answer = bench.send(UPGRADE);
+    assert!(answer.ends_with("7\r\nrefused\r\n0\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn an_upgrade_that_cannot_be_answered_leaves_the_connection_to_http() {
+    let mut length = http::HeaderMap::new();
+    length.insert(http::header::CONTENT_LENGTH, http::HeaderValue::from_static("5"));
+    for (protocol, headers) in [("bad\r\nname", http::HeaderMap::new()), ("chat", length)] {
+        let mut bench = Bench::new(async move |request: Request| match request.upgrade(protocol, &headers) {
+            Ok(_) => Response::text("upgraded"),
+            Err(error) => error.into(),
+        });
+        assert_eq!(statuses(&bench.send(UPGRADE)), ["500"]);
+        assert_eq!(statuses(&bench.send(GET)), ["400"], "it is still HTTP");
+    }
+}
