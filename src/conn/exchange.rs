@@ -81,7 +81,9 @@ fn close_after(
     framing: Framing,
     reads_on: bool,
 ) -> Close {
-    if take_close(response) || response.0.close || framing == Framing::UntilClose {
+    // RFC 9110 §9.3.6: behind a 2xx to CONNECT come the tunnel's bytes, which must not be read as requests.
+    let is_tunnel = cycle.method == CycleMethod::Connect && response.0.status.is_success();
+    if take_close(response) || response.0.close || framing == Framing::UntilClose || is_tunnel {
         Some(CloseReason::AskedByHandler)
     } else if !cycle.keep_alive {
         Some(CloseReason::AskedByPeer)

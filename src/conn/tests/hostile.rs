@@ -284,3 +284,11 @@ fn an_upgrade_that_cannot_be_answered_leaves_the_connection_to_http() {
         assert_eq!(statuses(&bench.send(GET)), ["400"], "it is still HTTP");
     }
 }
+
+#[test]
+fn rfc9110_9_3_6_a_connect_that_succeeds_is_followed_by_no_request() {
+    let mut bench = Bench::new(hello);
+    let answer = bench.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(statuses(&answer), ["200"], "what the tunnel carries is no request: {answer}");
+    assert!(bench.far.near_has_ended());
+}
