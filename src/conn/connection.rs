@@ -513,6 +513,11 @@ impl Connection {
         io.body.failure.is_none() && !io.body.awaits_continue && left <= self.host.config.drain_bytes_max
     }
 
+    /// Bytes of the running request's body that have been read.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.io.borrow().body.bytes
+    }
+
     /// The trailers of the body that was read.
     pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
         self.io.borrow_mut().reader.trailers()

@@ -292,3 +292,16 @@ fn rfc9110_9_3_6_a_connect_that_succeeds_is_followed_by_no_request() {
     assert_eq!(statuses(&answer), ["200"], "what the tunnel carries is no request: {answer}");
     assert!(bench.far.near_has_ended());
 }
+
+#[test]
+fn a_body_that_was_read_in_part_passes_its_rest_on() {
+    let mut bench = Bench::new(async |mut request: Request| {
+        let first = request.chunk().await;
+        assert!(matches!(first, Ok(Some(_))));
+        Response::new(request.into_body())
+    });
+    bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+    let answer = bench.send(b"cde");
+    assert!(answer.ends_with("cde"), "{answer}");
+    assert_eq!(bench.ended, None);
+}
