@@ -317,7 +317,8 @@ async fn end(connection: &Connection, reason: CloseReason) -> CloseReason {
     if let Err(reason) = flush(connection, 0).await {
         return reason;
     }
-    if connection.has_unread_input() {
+    // Who asked for the end sends nothing more; others may have a request on the way, which we have not seen yet.
+    if reason != CloseReason::AskedByPeer || connection.has_unread_input() {
         linger(connection).await;
     }
     reason

@@ -305,3 +305,37 @@ fn a_body_that_was_read_in_part_passes_its_rest_on() {
     assert!(answer.ends_with("cde"), "{answer}");
     assert_eq!(bench.ended, None);
 }
+
+#[test]
+fn rfc9112_9_6_what_is_pipelined_behind_a_last_answer_does_not_reset_it_away() {
+    for stop in [false, true] {
+        let mut bench = Bench::new(async |request: Request| {
+            let mut response = Response::text("last");
+            if request.path() == "/close" {
+                response =
+                    response.with_header(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+            }
+            response
+        });
+        let first: &[u8] = if stop {
+            b"GET /stay HTTP/1.1\r\nHost: a\r\n\r\n"
+        } else {
+            b"GET /close HTTP/1.1\r\nHost: a\r\n\r\n"
+        };
+        if stop {
+            bench.far.send(&first[..5]);
+            bench.run();
+            bench.host.stop();
+        }
+        // The rest is not read with the first request: it waits in the kernel.
+        bench.far.limit_reads(if stop { first.len() - 5 } else { first.len() });
+        bench.far.send(if stop { &first[5..] } else { first });
+        let answer = bench.send(GET);
+        assert_eq!(statuses(&answer), ["200"]);
+        assert!(bench.far.near_has_ended());
+        assert_eq!(bench.ended, None, "it reads on until the peer has seen the end");
+        bench.far.end();
+        bench.run();
+        assert!(bench.ended.is_some());
+    }
+}
