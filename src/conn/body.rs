@@ -75,7 +75,7 @@ impl Body {
             Kind::Empty => Some(0),
             Kind::Bytes(bytes) => Some(bytes.len() as u64),
             Kind::Stream(stream) => stream.length,
-            Kind::Incoming(body) => body.length,
+            Kind::Incoming(body) => body.rest(),
         }
     }
 
@@ -183,6 +183,13 @@ impl RequestBody {
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// Bytes that are still to be read, if their number is known.
+    fn rest(&self) -> Option<u64> {
+        let length = self.length?;
+        let is_current = self.connection.cycle() == self.cycle;
+        Some(if is_current { length - self.connection.body_bytes() } else { length })
     }
 
     /// Whether it is known already that it is longer than its limit.

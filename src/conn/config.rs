@@ -33,7 +33,7 @@ pub struct ServerConfig {
     /// Time between an answer and the first byte of the next request. Default 75 s. Then: the connection is closed.
     pub keep_alive_timeout: Duration,
     /// Time a handler may take until it returns its response. Default: no limit. Then: it is dropped, and the
-    /// answer is 503.
+    /// answer is 503. It does not count for a handler that has taken the connection over.
     pub handler_timeout: Option<Duration>,
     /// Time for reading what a peer still sends after its connection's last answer, so that a reset does not take the
     /// answer away from it. Default 5 s.

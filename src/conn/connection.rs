@@ -39,7 +39,11 @@ pub(crate) struct Connection {
     cycle: Cell<u32>,
     /// The task that serves the connection, to be woken when the server stops.
     task: RefCell<Option<Waker>>,
+    /// Those in other tasks, who wait for what this task does.
+    others: RefCell<Others>,
     taken: Cell<bool>,
+    /// The running request has its response: it cannot take the connection over any more.
+    answered: Cell<bool>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -50,6 +54,15 @@ struct Io {
     wire: Option<Wire>,
     reader: RequestReader,
     body: BodyProgress,
+}
+
+/// Who waits on a running request in another task than the connection's, or behind a waker of their own. An operation
+/// of the transport wakes only whoever polled it last, so writes are left to the task, which wakes the others.
+#[derive(Default)]
+struct Others {
+    reader: Option<Waker>,
+    /// With the number of bytes that may still be queued when it goes on.
+    writer: Option<(usize, Waker)>,
 }
 
 /// How the reading of the current request body goes.
@@ -143,7 +156,9 @@ impl Connection {
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
             task: RefCell::new(None),
+            others: RefCell::default(),
             taken: Cell::new(false),
+            answered: Cell::new(false),
             unflushed: Cell::new(0),
             host,
         })
@@ -162,9 +177,40 @@ impl Connection {
         }
     }
 
+    fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
+        self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
+    }
+
+    /// Sends what is queued, and wakes who waits for it elsewhere. For the connection's own task.
+    fn poll_flush(&self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
+        let flushed = wire.poll_flush(cx);
+        let writer = self.others.borrow_mut().writer.take_if(|(queued_max, _)| is_drained(wire, *queued_max));
+        if let Some((_, writer)) = writer {
+            writer.wake();
+        }
+        flushed
+    }
+
+    /// Has the connection's task send what is queued.
+    fn leave_flush_to_task(&self, wire: &mut Wire) {
+        if wire.is_flush_due() {
+            self.wake();
+        }
+    }
+
     /// Whether the handler took the transport.
     pub(crate) fn was_taken(&self) -> bool {
         self.taken.get()
+    }
+
+    /// Whether the request of this number may still take the connection over.
+    pub(crate) fn may_be_taken(&self, cycle: u32) -> bool {
+        cycle == self.cycle.get() && !self.answered.get()
+    }
+
+    /// The running request has its response.
+    pub(crate) fn begin_answer(&self) {
+        self.answered.set(true);
     }
 
     /// The number of the running request.
@@ -347,7 +393,9 @@ impl Connection {
             if std::mem::take(&mut body.awaits_continue) {
                 wire.output().buffer().extend_from_slice(CONTINUE);
             }
-            if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+            if !self.is_polled_by_task(cx) {
+                self.leave_flush_to_task(wire);
+            } else if let Poll::Ready(Err(_)) = self.poll_flush(cx, wire) {
                 return Poll::Ready(Err(BodyError::Disconnected));
             }
             match wire.poll_fill(cx, Purpose::More) {
@@ -373,7 +421,20 @@ impl Connection {
         if wait.deadline.poll_expired(cx).is_ready() || wait.is_too_slow(now, body.bytes, host) {
             return Poll::Ready(Err(BodyError::Timeout));
         }
+        if !self.is_polled_by_task(cx) {
+            self.others.borrow_mut().reader = Some(cx.waker().clone());
+        }
         Poll::Pending
+    }
+
+    /// Queues the 100 that the peer waits for, if it does and has not got it.
+    pub(crate) fn send_continue(&self) {
+        let mut io = self.io.borrow_mut();
+        if let Io { wire: Some(wire), body, .. } = &mut *io
+            && std::mem::take(&mut body.awaits_continue)
+        {
+            wire.output().buffer().extend_from_slice(CONTINUE);
+        }
     }
 
     /// Waits until no more than `queued_max` bytes wait for the kernel.
@@ -383,11 +444,19 @@ impl Connection {
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>, queued_max: usize) -> Poll<io::Result<()>> {
         let mut io = self.io.borrow_mut();
         let Some(wire) = &mut io.wire else {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         self.unflushed.set(0);
-        match wire.poll_flush(cx) {
-            Poll::Pending if queued_max > 0 && wire.output().queued() < queued_max => Poll::Ready(Ok(())),
+        if !self.is_polled_by_task(cx) {
+            self.leave_flush_to_task(wire);
+            if is_drained(wire, queued_max) {
+                return Poll::Ready(Ok(()));
+            }
+            self.others.borrow_mut().writer = Some((queued_max, cx.waker().clone()));
+            return Poll::Pending;
+        }
+        match self.poll_flush(cx, wire) {
+            Poll::Pending if is_drained(wire, queued_max) => Poll::Ready(Ok(())),
             flushed => flushed,
         }
     }
@@ -401,12 +470,16 @@ impl Connection {
         let mut io = self.io.borrow_mut();
         let (flushing, written) = match &mut io.wire {
             Some(wire) => {
-                if let Poll::Ready(Err(_)) = wire.poll_flush(cx) {
+                if let Poll::Ready(Err(_)) = self.poll_flush(cx, wire) {
                     return Poll::Ready(CloseReason::TransportFailed);
                 }
                 (wire.is_flushing(), wire.written())
             }
-            None => (false, 0),
+            None => {
+                // The handler is a session now, which lasts as long as it likes.
+                wait.until = None;
+                (false, 0)
+            }
         };
         wait.poll(cx, self, flushing, written)
     }
@@ -440,6 +513,11 @@ impl Connection {
         io.body.failure.is_none() && !io.body.awaits_continue && left <= self.host.config.drain_bytes_max
     }
 
+    /// Bytes of the running request's body that have been read.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.io.borrow().body.bytes
+    }
+
     /// The trailers of the body that was read.
     pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
         self.io.borrow_mut().reader.trailers()
@@ -448,12 +526,22 @@ impl Connection {
     /// Ends the cycle: the next head may be read, and what is left of the old request cannot touch the connection.
     pub(crate) fn next_cycle(&self) -> Result<(), Misuse> {
         self.end_cycle();
+        self.answered.set(false);
         self.io.borrow_mut().reader.start_next().map(drop)
     }
 
     /// Cuts what is left of the running request off from the connection.
     pub(crate) fn end_cycle(&self) {
         self.cycle.set(self.cycle.get().wrapping_add(1));
+        let Others { reader, writer } = self.others.take();
+        reader.into_iter().chain(writer.map(|(_, writer)| writer)).for_each(Waker::wake);
+    }
+
+    /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
+    pub(crate) fn close(&self) {
+        self.end_cycle();
+        let wire = self.io.borrow_mut().wire.take();
+        drop(wire);
     }
 
     /// Ends our side of the connection.
@@ -572,6 +660,10 @@ impl BodyWait {
         let waited = self.waited + self.since.map_or(Duration::ZERO, |since| now - since);
         waited > host.config.body_timeout && bytes < waited.as_secs() * host.config.body_rate_min
     }
+}
+
+fn is_drained(wire: &mut Wire, queued_max: usize) -> bool {
+    !wire.is_flushing() || (queued_max > 0 && wire.output().queued() < queued_max)
 }
 
 fn end_without_head(wait: &HeadWait) -> CloseReason {

@@ -33,13 +33,19 @@ pub(super) async fn write_response(
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
+    connection.begin_answer();
     if let Kind::Incoming(body) = &response.0.body.0
         && body.exceeds_limit()
     {
         response = Error::from(BodyError::TooLarge).into();
     }
     let framing = framing(cycle, &response);
-    let close = close_after(connection, cycle, &mut response, framing.head);
+    let reads_on = framing.body != Framing::Empty && may_read_on(&response);
+    if reads_on {
+        // RFC 9110 §15.2: an interim response comes before the final one, or not at all.
+        connection.send_continue();
+    }
+    let close = close_after(connection, cycle, &mut response, framing.head, reads_on);
     if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
         tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
         return answer(connection, cycle, StatusCode::INTERNAL_SERVER_ERROR, CloseReason::ResponseFailed);
@@ -68,14 +74,22 @@ fn framing(cycle: &Cycle, response: &Response) -> ResponseFraming {
 
 /// The reason to close after this response, if there is one. What the handler said about it is taken out of the fields:
 /// the writer says it.
-fn close_after(connection: &Connection, cycle: &Cycle, response: &mut Response, framing: Framing) -> Close {
-    if take_close(response) || response.0.close || framing == Framing::UntilClose {
+fn close_after(
+    connection: &Connection,
+    cycle: &Cycle,
+    response: &mut Response,
+    framing: Framing,
+    reads_on: bool,
+) -> Close {
+    // RFC 9110 §9.3.6: behind a 2xx to CONNECT come the tunnel's bytes, which must not be read as requests.
+    let is_tunnel = cycle.method == CycleMethod::Connect && response.0.status.is_success();
+    if take_close(response) || response.0.close || framing == Framing::UntilClose || is_tunnel {
         Some(CloseReason::AskedByHandler)
     } else if !cycle.keep_alive {
         Some(CloseReason::AskedByPeer)
     } else if connection.host.is_stopping() {
         Some(CloseReason::Stopping)
-    } else if !connection.body_is_done() && !connection.body_can_be_drained() && !may_read_on(response) {
+    } else if !connection.body_is_done() && !connection.body_can_be_drained() && !reads_on {
         Some(CloseReason::BodyLeftUnread)
     } else {
         None
@@ -240,6 +254,8 @@ pub(super) async fn finish_cycle(connection: &Rc<Connection>, close: Close) -> R
 /// Reads and throws away what the handler left of the body, so that the next head can be found.
 async fn drain(connection: &Rc<Connection>) -> Result<(), CloseReason> {
     let bytes_max = connection.host.config.drain_bytes_max;
+    // Who still reads the body elsewhere is told now, and does not read beside us.
+    connection.end_cycle();
     let mut drained = 0;
     let done = drive(connection, |cx| {
         loop {
@@ -301,7 +317,8 @@ async fn end(connection: &Connection, reason: CloseReason) -> CloseReason {
     if let Err(reason) = flush(connection, 0).await {
         return reason;
     }
-    if connection.has_unread_input() {
+    // Who asked for the end sends nothing more; others may have a request on the way, which we have not seen yet.
+    if reason != CloseReason::AskedByPeer || connection.has_unread_input() {
         linger(connection).await;
     }
     reason

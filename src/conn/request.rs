@@ -167,11 +167,15 @@ impl Request {
     /// returns and `Upgraded` is dropped, and what the handler returns is sent to nobody.
     ///
     /// # Errors
-    /// 400 if the client did not ask for it; the body of the request must have been read to its end.
+    /// 400 if the client did not ask for it, or if the body of the request was not read to its end; 500 if the request
+    /// has been answered, or if the protocol or a field cannot be sent. The connection then stays what it was.
     pub fn upgrade(self, protocol: &str, headers: &HeaderMap) -> Result<Upgraded> {
         let tunnel = self.method() == Method::CONNECT;
         if !tunnel && !self.wants_upgrade() {
             return Err(Error::bad_request("the request does not ask for an upgrade"));
+        }
+        if !self.body.connection.may_be_taken(self.body.cycle) {
+            return Err(Error::internal("the request has been answered"));
         }
         Upgraded::take(&self.body.connection, tunnel, protocol, headers)
     }

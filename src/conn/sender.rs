@@ -39,7 +39,7 @@ impl BodySender {
     pub async fn write(&mut self, piece: impl Into<Bytes>) -> Result<()> {
         self.queue(piece.into())?;
         let queued_max = self.connection.host.config.write_buffer_bytes_max;
-        poll_fn(|cx| self.connection.poll_drained(cx, queued_max)).await.map_err(client_gone)
+        self.drained(queued_max).await
     }
 
     /// Waits until all that was written is with the kernel.
@@ -50,7 +50,15 @@ impl BodySender {
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> Result<()> {
-        poll_fn(|cx| self.connection.poll_drained(cx, 0)).await.map_err(client_gone)
+        self.drained(0).await
+    }
+
+    async fn drained(&self, queued_max: usize) -> Result<()> {
+        poll_fn(|cx| {
+            self.check_cycle()?;
+            self.connection.poll_drained(cx, queued_max).map_err(client_gone)
+        })
+        .await
     }
 
     /// Sets the trailers (RFC 9110 §6.5) that follow a chunked body. Where the body is not chunked (towards HTTP/1.0, or
@@ -60,10 +68,16 @@ impl BodySender {
     }
 
     fn queue(&self, piece: Bytes) -> Result<()> {
-        if self.cycle != self.connection.cycle() {
-            return Err(Error::internal("the response is over"));
-        }
+        self.check_cycle()?;
         self.output.borrow_mut().push(&self.connection, piece)
+    }
+
+    fn check_cycle(&self) -> Result<()> {
+        if self.cycle == self.connection.cycle() {
+            Ok(())
+        } else {
+            Err(Error::internal("the response is over"))
+        }
     }
 }
 

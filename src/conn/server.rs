@@ -36,22 +36,38 @@ impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
 
 /// Serves one connection until it ends, one request after another, and says why it ended.
 pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl Service) -> CloseReason {
+    let open = Open(&connection);
     register_task(&connection).await;
+    let reason = serve_requests(&connection, service).await;
+    drop(open);
+    reason
+}
+
+/// Closes the connection when it is no longer served, whichever way that ended and whoever still has a part of it.
+struct Open<'connection>(&'connection Connection);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> CloseReason {
     let mut first = true;
     loop {
         // 1. The head, within the keep-alive and then the head deadline. Meanwhile earlier answers leave.
-        let exchange = match read_head(&connection, first).await {
+        let exchange = match read_head(connection, first).await {
             Ok(exchange) => exchange,
             Err(NoHead::Close(reason)) => return reason,
-            Err(NoHead::Refuse(error)) => return exchange::refuse(&connection, error.status()).await,
-            Err(NoHead::TimedOut) => return exchange::refuse_late(&connection).await,
+            Err(NoHead::Refuse(error)) => return exchange::refuse(connection, error.status()).await,
+            Err(NoHead::TimedOut) => return exchange::refuse_late(connection).await,
         };
         first = false;
         count(&connection.host.stats.requests);
         let cycle = Cycle::new(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
-        let request = Request::new(exchange, Rc::clone(&connection));
-        let response = match run_handler(&connection, service.call(request)).await {
+        let request = Request::new(exchange, Rc::clone(connection));
+        let response = match run_handler(connection, service.call(request)).await {
             Ok(response) => response,
             Err(reason) => return reason,
         };
@@ -59,12 +75,12 @@ pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl 
             return CloseReason::Upgraded;
         }
         // 3. The response: queued if it is small, sent bit by bit if it is a stream.
-        let close = match exchange::write_response(&connection, &cycle, response).await {
+        let close = match exchange::write_response(connection, &cycle, response).await {
             Ok(close) => close,
             Err(reason) => return reason,
         };
         // 4. What is left of the request body is drained within limits, or this was the last cycle.
-        if let Err(reason) = exchange::finish_cycle(&connection, close).await {
+        if let Err(reason) = exchange::finish_cycle(connection, close).await {
             return reason;
         }
     }

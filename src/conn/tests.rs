@@ -1,5 +1,7 @@
 //! The connection driver on a wire in memory with a paused clock: every wait is stepped by hand.
 
+mod hostile;
+
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
@@ -302,6 +304,8 @@ fn a_head_that_trickles_is_answered_with_408() {
     }
     let answer = bench.advance(2 * SECOND);
     assert_eq!(statuses(&answer), ["408"]);
+    bench.far.end();
+    bench.run();
     assert_eq!(bench.ended, Some(CloseReason::HeadTimeout));
 }
 
@@ -364,6 +368,8 @@ fn a_handler_over_its_deadline_is_dropped_and_answered_with_503() {
     assert_eq!(bench.send(GET), "");
     let answer = bench.advance(4 * SECOND);
     assert_eq!(statuses(&answer), ["503"]);
+    bench.far.end();
+    bench.run();
     assert!(bench.ended.is_some());
 }
 
@@ -443,6 +449,8 @@ fn connection_close_of_either_side_ends_the_connection_after_the_answer() {
     });
     let answer = bench.send(GET);
     assert_eq!(answer.to_ascii_lowercase().matches("connection: close\r\n").count(), 1, "{answer}");
+    bench.far.end();
+    bench.run();
     assert_eq!(bench.ended, Some(CloseReason::AskedByHandler));
 }
 
@@ -646,6 +654,8 @@ fn a_stopping_server_closes_idle_connections_and_answers_the_others() {
     assert_eq!(bench.ended, None);
     let answer = bench.send(b"b");
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("ab"), "{answer}");
+    bench.far.end();
+    bench.run();
     assert_eq!(bench.ended, Some(CloseReason::Stopping));
 }
 

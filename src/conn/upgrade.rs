@@ -5,9 +5,11 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, Version};
+use ringhttp_runtime::time::Deadline;
 
 use super::connection::Connection;
 use crate::error::{Error, Result};
@@ -20,8 +22,10 @@ pub struct Upgraded {
     wire: Wire,
     /// What was queued last is bounded by this before a writer waits.
     queued_max: usize,
-    /// The connection's place in the server's counts is kept as long as this is.
-    _connection: Rc<Connection>,
+    connection: Rc<Connection>,
+    /// Until when the peer has to take more than `stalled_at` bytes.
+    deadline: Deadline,
+    stalled_at: Option<u64>,
 }
 
 impl Upgraded {
@@ -34,18 +38,40 @@ impl Upgraded {
         if !connection.body_is_done() {
             return Err(Error::bad_request("the request body must be read before an upgrade"));
         }
+        let fields = switching_fields(tunnel, protocol, headers)?;
+        let mut head = BytesMut::new();
+        encode(&mut head, connection, tunnel, &fields)?;
+        // From here on nothing fails: an error must still be answered over HTTP.
         let mut wire =
             connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
-        let head = switching_head(connection, tunnel, protocol, headers)?;
-        encode(&mut wire, connection, tunnel, &head)?;
+        wire.output().buffer().extend_from_slice(&head);
         let queued_max = connection.host.config.write_buffer_bytes_max;
-        Ok(Self { wire, queued_max, _connection: Rc::clone(connection) })
+        let deadline = connection.host.timers.deadline();
+        Ok(Self { wire, queued_max, connection: Rc::clone(connection), deadline, stalled_at: None })
     }
 
-    /// The next bytes from the peer, those that came behind its request first; `None` when it has ended its side.
+    /// Sends what is queued, while the peer takes some of it within every `write_timeout`.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Poll::Ready(flushed) = self.wire.poll_flush(cx) {
+            self.stalled_at = None;
+            return Poll::Ready(flushed);
+        }
+        let written = self.wire.written();
+        if self.stalled_at.replace(written) != Some(written) {
+            self.deadline.set(self.connection.host.config.write_timeout);
+        }
+        ready!(self.deadline.poll_expired(cx));
+        // A deadline expires once: whoever tries again has a new one.
+        self.stalled_at = None;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The next bytes from the peer, those that came behind its request first; `None` when it has ended its side. It may
+    /// take as long as the peer likes: put your own deadline around it.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// If the transport failed, or if bytes were queued and the peer took none of them within
+    /// `ServerConfig::write_timeout`.
     ///
     /// # Cancellation
     /// Nothing is lost.
@@ -53,13 +79,13 @@ impl Upgraded {
         poll_fn(|cx| {
             loop {
                 if !self.wire.input().is_empty() {
-                    return std::task::Poll::Ready(Ok(Some(self.wire.take_input())));
+                    return Poll::Ready(Ok(Some(self.wire.take_input())));
                 }
-                if let std::task::Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
-                    return std::task::Poll::Ready(Err(error));
+                if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+                    return Poll::Ready(Err(error));
                 }
-                if std::task::ready!(self.wire.poll_fill(cx, Purpose::More))? == 0 {
-                    return std::task::Poll::Ready(Ok(None));
+                if ready!(self.wire.poll_fill(cx, Purpose::More))? == 0 {
+                    return Poll::Ready(Ok(None));
                 }
             }
         })
@@ -69,17 +95,15 @@ impl Upgraded {
     /// Queues bytes for the peer, and waits while more than `ServerConfig::write_buffer_bytes_max` of them wait for the kernel.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// If the transport failed, or if the peer took nothing within `ServerConfig::write_timeout`.
     ///
     /// # Cancellation
     /// The bytes are queued by the first poll; they leave with this future or the next call.
     pub async fn write(&mut self, bytes: impl Into<Bytes>) -> io::Result<()> {
         self.wire.output().push(bytes.into());
         let queued_max = self.queued_max;
-        poll_fn(|cx| match self.wire.poll_flush(cx) {
-            std::task::Poll::Pending if self.wire.output().queued() < queued_max => {
-                std::task::Poll::Ready(Ok(()))
-            }
+        poll_fn(|cx| match self.poll_flush(cx) {
+            Poll::Pending if self.wire.output().queued() < queued_max => Poll::Ready(Ok(())),
             flushed => flushed,
         })
         .await
@@ -88,18 +112,18 @@ impl Upgraded {
     /// Waits until all that was written is with the kernel.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// As [`write`](Self::write).
     ///
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.wire.poll_flush(cx)).await
+        poll_fn(|cx| self.poll_flush(cx)).await
     }
 
     /// Flushes and ends our side; the peer's can still be read.
     ///
     /// # Errors
-    /// If the transport failed.
+    /// As [`write`](Self::write).
     ///
     /// # Cancellation
     /// Nothing is lost; call it again.
@@ -107,38 +131,31 @@ impl Upgraded {
         self.flush().await?;
         poll_fn(|cx| {
             self.wire.shutdown_write(cx);
-            std::task::Poll::Ready(Ok(()))
+            Poll::Ready(Ok(()))
         })
         .await
     }
 }
 
 /// The fields of the answer that ends HTTP on the connection (RFC 9110 §7.8).
-fn switching_head(
-    connection: &Connection,
-    tunnel: bool,
-    protocol: &str,
-    headers: &HeaderMap,
-) -> Result<HeaderMap> {
-    let mut head = headers.clone();
+fn switching_fields(tunnel: bool, protocol: &str, headers: &HeaderMap) -> Result<HeaderMap> {
+    let mut fields = headers.clone();
     if !tunnel {
         let protocol =
             protocol.try_into().map_err(|_| Error::internal("the protocol's name is no field value"))?;
-        head.insert(http::header::UPGRADE, protocol);
-        head.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        fields.insert(http::header::UPGRADE, protocol);
+        fields.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
     }
-    let _ = connection;
-    Ok(head)
+    Ok(fields)
 }
 
-fn encode(wire: &mut Wire, connection: &Connection, tunnel: bool, head: &HeaderMap) -> Result<()> {
+fn encode(out: &mut BytesMut, connection: &Connection, tunnel: bool, fields: &HeaderMap) -> Result<()> {
     let status = if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
     let host = &connection.host;
     let date = host.timers.date();
     let implied =
         Implied { date: Some(&date), server: host.config.server_header.as_ref(), ..Implied::default() };
-    let out = wire.output().buffer();
-    encode_response_head(out, Version::HTTP_11, status, None, head, Framing::Empty, &implied)
+    encode_response_head(out, Version::HTTP_11, status, None, fields, Framing::Empty, &implied)
         .map_err(Error::internal)
 }
 

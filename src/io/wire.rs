@@ -142,6 +142,11 @@ impl Wire {
         self.transport.is_writing() || !self.output.is_empty()
     }
 
+    /// Whether something waits for a write that nobody has started.
+    pub(crate) fn is_flush_due(&self) -> bool {
+        !self.transport.is_writing() && !self.output.is_empty()
+    }
+
     /// Bytes the kernel has taken so far.
     pub(crate) fn written(&self) -> u64 {
         self.transport.written()
