@@ -94,7 +94,13 @@ pub(crate) struct HeadWait {
     /// What the peer had taken when last looked at, and when that was new.
     written: u64,
     written_at: Instant,
+    /// The server stops, and the deadline is the end of its grace.
+    stopping: bool,
 }
+
+/// How long an idle connection is kept when the server stops: a request that was sent before the client could know is
+/// in the kernel or on the network still, and closing would lose it.
+const STOP_GRACE: Duration = Duration::from_millis(100);
 
 /// How soon a wait looks whether an answer has left whose write it did not ask about.
 const QUIET_LOOK: Duration = Duration::from_millis(100);
@@ -112,7 +118,7 @@ enum HeadStage {
 impl HeadWait {
     pub(crate) fn new(first: bool) -> Self {
         let never = Instant::default();
-        Self { first, stage: HeadStage::New, since: never, written: 0, written_at: never }
+        Self { first, stage: HeadStage::New, since: never, written: 0, written_at: never, stopping: false }
     }
 }
 
@@ -270,7 +276,8 @@ impl Connection {
     /// A part of a head is here: from now on it has `head_timeout`.
     fn begin_head(&self, wait: &mut HeadWait) {
         // The first head's time runs since the connection was accepted.
-        if wait.stage != HeadStage::Begun && !(wait.first && wait.stage == HeadStage::Idle) {
+        let has_time = wait.first && wait.stage == HeadStage::Idle && !wait.stopping;
+        if wait.stage != HeadStage::Begun && !has_time {
             wait.since = self.host.timers.now();
             self.deadline.set_at(wait.since + self.host.config.head_timeout);
         }
@@ -282,14 +289,16 @@ impl Connection {
         if self.host.is_cut() {
             return Some(NoHead::Close(CloseReason::Cut));
         }
-        if self.host.is_stopping() && wait.stage != HeadStage::Begun && !wire.is_flushing() {
-            return Some(NoHead::Close(CloseReason::Stopping));
-        }
         if wait.stage == HeadStage::New {
             wait.stage = HeadStage::Idle;
             wait.since = self.host.timers.now();
             (wait.written, wait.written_at) = (wire.written(), wait.since);
             self.deadline.set_at(wait.since + self.first_look(wait.first, wire.is_flushing()));
+        }
+        let is_idle = wait.stage != HeadStage::Begun && !wire.is_flushing();
+        if self.host.is_stopping() && is_idle && !wait.stopping {
+            wait.stopping = true;
+            self.deadline.set(STOP_GRACE);
         }
         while self.deadline.poll_expired(cx).is_ready() {
             if let Some(reason) = self.head_wait_expired(wait, wire) {
@@ -310,6 +319,9 @@ impl Connection {
         let config = &self.host.config;
         if wait.stage == HeadStage::Begun {
             return Some(NoHead::TimedOut);
+        }
+        if wait.stopping {
+            return Some(NoHead::Close(CloseReason::Stopping));
         }
         if wait.first {
             return Some(NoHead::Close(CloseReason::HeadTimeout));

@@ -644,6 +644,7 @@ fn a_stopping_server_closes_idle_connections_and_answers_the_others() {
     bench.host.stop();
     bench.connection.wake();
     bench.run();
+    bench.advance(SECOND);
     assert_eq!(bench.ended, Some(CloseReason::Stopping));
 
     let mut bench = Bench::new(echo);

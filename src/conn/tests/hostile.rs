@@ -339,3 +339,22 @@ fn rfc9112_9_6_what_is_pipelined_behind_a_last_answer_does_not_reset_it_away() {
         assert!(bench.ended.is_some());
     }
 }
+
+#[test]
+fn a_request_on_its_way_when_the_server_stops_is_answered() {
+    for first in [false, true] {
+        let mut bench = Bench::new(hello);
+        if !first {
+            bench.send(GET);
+        }
+        bench.host.stop();
+        bench.connection.wake();
+        bench.run();
+        assert_eq!(bench.ended, None, "a request may be in the kernel or on the network");
+        bench.send(&GET[..7]);
+        bench.advance(SECOND);
+        let answer = bench.send(&GET[7..]);
+        assert_eq!(statuses(&answer), ["200"]);
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+}
