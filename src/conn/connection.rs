@@ -198,7 +198,7 @@ impl Connection {
     }
 
     /// Has the connection's task send what is queued.
-    fn leave_flush_to_task(&self, wire: &mut Wire) {
+    fn leave_flush_to_task(&self, wire: &Wire) {
         if wire.is_flush_due() {
             self.wake();
         }

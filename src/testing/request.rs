@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::future::pending;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
@@ -35,7 +34,9 @@ pub(crate) fn request(message: &[u8]) -> Request {
         slot.set(Some(request));
         pending::<Response>().await
     };
-    let serving = pin!(serve_connection(connection, &service));
-    let _ = serving.poll(&mut Context::from_waker(Waker::noop()));
+    let mut serving = Box::pin(async move { serve_connection(connection, &service).await });
+    let _ = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    // The connection closes when it is no longer served, so it is served as long as the process of the test lasts.
+    Box::leak(Box::new(serving));
     arrived.take().expect("the message begins with a complete head")
 }

@@ -151,7 +151,7 @@ fn sending_away(given: &Rc<RefCell<Option<BodySender>>>) -> impl Service {
 }
 
 async fn write_and_flush(mut out: BodySender) -> Result<()> {
-    out.write(Bytes::from_static(&[b'x'; 100_000])).await?;
+    out.write(vec![b'x'; 100_000]).await?;
     out.flush().await
 }
 
