@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ringhttp_runtime::Core;
 use ringhttp_runtime::listener::{Accepted, Listener};
 
-use super::drain::{Connections, drain};
+use super::drain::{Connections, cut, drain};
 use crate::conn::{Connection, Host, Service, serve_connection};
 use crate::error::Result;
 
@@ -20,6 +20,7 @@ pub(super) async fn serve(
     service: Rc<impl Service>,
 ) -> Result<()> {
     let connections = Rc::new(Connections::new(core));
+    let _cut = CutOnDrop { host: Rc::clone(&host), connections: Rc::clone(&connections) };
     let open = OpenListeners(listeners.into_iter().map(Rc::new).collect());
     let mut loops = Vec::new();
     for listener in &open.0 {
@@ -47,6 +48,18 @@ struct OpenListeners(Vec<Rc<Listener>>);
 impl Drop for OpenListeners {
     fn drop(&mut self) {
         self.0.iter().for_each(|listener| listener.close());
+    }
+}
+
+/// Ends the connections where they are when serving is dropped. When it has drained, there are none.
+struct CutOnDrop {
+    host: Rc<Host>,
+    connections: Rc<Connections>,
+}
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        cut(&self.host, &self.connections);
     }
 }
 

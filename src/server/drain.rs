@@ -115,10 +115,15 @@ pub(crate) async fn drain(core: &Core, host: &Host, connections: &Connections) {
     host.stop();
     connections.wake_all();
     if let Either::First(()) = race(core.cut(), all_ended(connections)).await {
-        host.cut();
-        connections.wake_all();
+        cut(host, connections);
         all_ended(connections).await;
     }
+}
+
+/// Ends the connections where they are.
+pub(crate) fn cut(host: &Host, connections: &Connections) {
+    host.cut();
+    connections.wake_all();
 }
 
 async fn all_ended(connections: &Connections) {

@@ -1,0 +1,140 @@
+//! Hostile peers and dropped futures over real sockets, on both drivers: what goes over the wire, and that every connection
+//! comes to its end.
+
+use std::time::Duration;
+
+use ringhttp::testing::{TestClient, each_driver, serve_on};
+use ringhttp::{Request, Response, Router, Server, ServerConfig, time};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+
+fn routes() -> Router<()> {
+    Router::new()
+        .get("/", async |_: &(), _| "hello")
+        .post("/", async |_: &(), _| "unread")
+        .post("/read", async |_: &(), mut request: Request| request.text().await)
+        .post("/echo", async |_: &(), request: Request| Response::new(request.into_body()))
+}
+
+fn statuses(answers: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(answers);
+    text.split("HTTP/1.1 ").skip(1).map(|answer| answer[..3].to_owned()).collect()
+}
+
+/// What comes behind something refused is never answered; what is legal is, and in order.
+#[test]
+fn requests_behind_hostile_ones_are_not_smuggled() {
+    const CASES: &[(&str, &str, &[&str])] = &[
+        (
+            "both lengths",
+            "POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "two lengths",
+            "POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\ncontent-length: 44\r\n\r\n",
+            &["400"],
+        ),
+        ("a signed length", "POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: +0\r\n\r\n", &["400"]),
+        ("chunked in 1.0", "POST /read HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", &["400"]),
+        (
+            "a hidden coding",
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a vertical tab",
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+            &["400"],
+        ),
+        ("a bare line feed", "GET / HTTP/1.1\r\nhost: a\nx: y\r\n\r\n", &["400"]),
+        (
+            "a chunk size that overflows",
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n10000000000000000\r\n",
+            &["400"],
+        ),
+        (
+            "a chunk with a sign",
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n-0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a chunk without its end",
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\naX0\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a broken chunk that nobody reads",
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+            &["200"],
+        ),
+        (
+            "a trailer that frames",
+            "POST /read HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\ncontent-length: 9\r\n\r\n",
+            &["400"],
+        ),
+        (
+            "a body with an upgrade",
+            "POST /read HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: chat\r\ncontent-length: 2\r\n\r\nab",
+            &["200", "200"],
+        ),
+        ("a body with a GET", "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nab", &["200", "200"]),
+        (
+            "a body that nobody reads",
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2;x=y\r\nab\r\n0\r\nz: 1\r\n\r\n",
+            &["200", "200"],
+        ),
+        (
+            "an expectation with its body",
+            "POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\nab",
+            &["100", "200", "200"],
+        ),
+        (
+            "an expectation that nobody meets",
+            "POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 44\r\n\r\n",
+            &["200"],
+        ),
+        ("a close", "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", &["200"]),
+        ("HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", &["200"]),
+        ("a failed CONNECT", "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n", &["404", "200"]),
+    ];
+    each_driver(async |core| {
+        serve_on(&core, ServerConfig::default(), routes(), (), async |client| {
+            for (name, hostile, expected) in CASES {
+                let mut connection = client.raw(format!("{hostile}{GET}")).await;
+                // The connection ends by itself or behind this one.
+                connection.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+                let mut answers = statuses(&connection.receive_all().await);
+                if expected.len() > 1 {
+                    assert_eq!(answers.pop().as_deref(), Some("200"), "{name}: the last");
+                }
+                assert_eq!(answers, *expected, "{name}: b\"{}\"", hostile.escape_debug());
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn serving_that_is_dropped_closes_its_listeners_and_connections() {
+    each_driver(async |core| {
+        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).expect("a free port");
+        let address = server.local_addrs()[0].as_socket().expect("over IP");
+        let stats = server.stats();
+        let routes =
+            Router::new().get("/slow", async |_: &(), _| -> &'static str { std::future::pending().await });
+        let here = core.clone();
+        let served = core.spawn("served", async move {
+            time::timeout(Duration::from_millis(200), server.serve(&here, routes, ())).await.is_err()
+        });
+        let client = TestClient::new(&core, address);
+        let mut idle = client.raw("").await;
+        let mut busy = client.raw("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(served.await.expect("no panic"), "it was dropped");
+        assert_eq!(idle.receive_all().await, b"");
+        assert_eq!(busy.receive_all().await, b"");
+        time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(stats.active.get(), 0);
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens");
+    });
+}
