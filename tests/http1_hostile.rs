@@ -1,10 +1,13 @@
 //! Hostile peers and dropped futures over real sockets, on both drivers: what goes over the wire, and that every connection
 //! comes to its end.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use ringhttp::testing::{TestClient, each_driver, serve_on};
-use ringhttp::{Request, Response, Router, Server, ServerConfig, time};
+use ringhttp::{Method, Request, Response, Result, Router, Server, ServerConfig, time};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -136,5 +139,107 @@ fn serving_that_is_dropped_closes_its_listeners_and_connections() {
         time::sleep(Duration::from_millis(50)).await;
         assert_eq!(stats.active.get(), 0);
         assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens");
+    });
+}
+
+/// Polls a future once and drops it: its output, if it had one.
+async fn once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Polls futures once each, a little apart, until one is ready.
+async fn by_many<T>(mut next: impl AsyncFnMut() -> Option<T>) -> T {
+    loop {
+        if let Some(output) = next().await {
+            return output;
+        }
+        time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn a_stream_whose_writes_and_flushes_are_dropped_at_every_await_loses_nothing() {
+    const PIECES: usize = 400;
+    each_driver(async |core| {
+        let routes = Router::new().get("/", async |_: &(), _| {
+            Response::stream(async |mut out| {
+                for n in 0..PIECES {
+                    // A write that is dropped has queued its piece.
+                    let piece = vec![b'a' + u8::try_from(n % 26).unwrap_or_default(); 5000];
+                    if once(out.write(piece)).await.is_none() {
+                        time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+                by_many(async || once(out.flush()).await).await
+            })
+        });
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let body = client.get("/").await.body;
+            let expected: Vec<u8> = (0..PIECES)
+                .flat_map(|n| vec![b'a' + u8::try_from(n % 26).unwrap_or_default(); 5000])
+                .collect();
+            assert!(body == expected, "{} of {} bytes", body.len(), expected.len());
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_session_whose_operations_are_dropped_at_every_await_loses_nothing() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/", async |_: &(), request: Request| -> Result<&'static str> {
+            let mut session = request.upgrade("chat", &Default::default())?;
+            while let Some(bytes) = by_many(async || once(session.read()).await).await? {
+                once(session.write(bytes)).await;
+            }
+            by_many(async || once(session.flush()).await).await?;
+            by_many(async || once(session.shutdown()).await).await?;
+            time::sleep(Duration::from_millis(20)).await;
+            Ok("")
+        });
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let upgrade = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: chat\r\n\r\n";
+            let mut connection = client.raw(upgrade).await;
+            let mut sent = String::new();
+            for n in 0..100 {
+                let line = format!("line {n}\n").repeat(n);
+                connection.send(line.as_str()).await;
+                sent += &line;
+                if n % 10 == 0 {
+                    time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+            connection.end();
+            let answer = String::from_utf8(connection.receive_all().await.to_vec()).expect("text");
+            let (head, echoed) = answer.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            assert!(echoed == sent, "{} of {} bytes", echoed.len(), sent.len());
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_body_that_is_collected_again_after_a_dropped_read_goes_on_behind_what_was_lost() {
+    each_driver(async |core| {
+        let routes = Router::new().post("/", async |_: &(), mut request: Request| -> Result<String> {
+            let dropped = time::timeout(Duration::from_millis(30), request.text()).await.is_err();
+            Ok(format!("{dropped} {}", request.text().await?))
+        });
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let mut connection =
+                client.raw("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\nabc").await;
+            time::sleep(Duration::from_millis(100)).await;
+            connection.send("def").await;
+            assert_eq!(connection.response(&Method::POST).await.text(), "true def");
+            connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nok").await;
+            assert_eq!(connection.response(&Method::POST).await.text(), "false ");
+        })
+        .await;
     });
 }
