@@ -1,4 +1,5 @@
 //! Peers and handlers that use a connection against its grain: what must be refused, ended or held back.
+#![forbid(unsafe_code)]
 
 use super::*;
 use crate::conn::{BodySender, RequestBody};
