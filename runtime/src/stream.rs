@@ -19,7 +19,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use monoio::buf::SliceMut;
-use monoio::io::{AsyncReadRent, AsyncWriteRent, Splitable};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
 use crate::buffer::{Chunks, WriteBatch};
@@ -28,7 +28,8 @@ use crate::listener::Socket;
 /// A connected TCP or Unix socket of this core.
 pub struct Stream {
     reader: Coroutine,
-    writer: Coroutine,
+    /// Made with a write, and given up by [`rest`](Stream::rest).
+    writer: Option<Coroutine>,
     shared: Rc<Shared>,
 }
 
@@ -41,6 +42,13 @@ struct Shared {
     write: Slot<WriteBatch, ()>,
     write_end: Cell<bool>,
     written: Cell<u64>,
+    /// Present between two writes.
+    write_half: Cell<Option<WriteHalf>>,
+}
+
+enum WriteHalf {
+    Tcp(OwnedWriteHalf<TcpStream>),
+    Unix(OwnedWriteHalf<UnixStream>),
 }
 
 /// The place of one operation. Where it stands is kept apart from what it carries, so that asking moves nothing.
@@ -106,27 +114,32 @@ impl Stream {
     /// Takes over a TCP socket.
     #[must_use]
     pub fn tcp(socket: TcpStream) -> Self {
-        Self::new(socket)
+        let (reader, writer) = socket.into_split();
+        Self::new(reader, WriteHalf::Tcp(writer))
     }
 
     /// Takes over a Unix socket.
     #[must_use]
     pub fn unix(socket: UnixStream) -> Self {
-        Self::new(socket)
+        let (reader, writer) = socket.into_split();
+        Self::new(reader, WriteHalf::Unix(writer))
     }
 
-    fn new<S>(socket: S) -> Self
-    where
-        S: Splitable,
-        S::OwnedRead: AsyncReadRent + 'static,
-        S::OwnedWrite: AsyncWriteRent + 'static,
-    {
+    fn new(reader: impl AsyncReadRent + 'static, writer: WriteHalf) -> Self {
         let shared = Rc::new(Shared::default());
-        let (read_half, write_half) = socket.into_split();
-        Self {
-            reader: Box::pin(read_on_demand(read_half, Rc::clone(&shared))),
-            writer: Box::pin(write_on_demand(write_half, Rc::clone(&shared))),
-            shared,
+        shared.write_half.set(Some(writer));
+        let reader = Box::pin(read_on_demand(reader, Rc::clone(&shared)));
+        Self { reader, writer: None, shared }
+    }
+
+    fn writer(&mut self) -> &mut Coroutine {
+        self.writer.get_or_insert_with(|| Box::pin(write_on_demand(Rc::clone(&self.shared))))
+    }
+
+    /// Gives memory up that a connection without anything to write does not need; the next write makes it anew.
+    pub fn rest(&mut self) {
+        if !self.is_writing() {
+            self.writer = None;
         }
     }
 
@@ -177,7 +190,9 @@ impl Stream {
     /// # Cancellation
     /// Nothing is lost: the write goes on, and the next poll finds its result.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
-        self.shared.write.poll(&mut self.writer, cx)
+        self.writer();
+        let writer = self.writer.as_mut().expect("made above");
+        self.shared.write.poll(writer, cx)
     }
 
     /// Bytes that the kernel has taken since the socket was opened.
@@ -191,7 +206,7 @@ impl Stream {
     pub fn shutdown_write(&mut self, cx: &mut Context<'_>) {
         self.shared.write_end.set(true);
         // The shutdown itself is a plain system call that the coroutine makes as soon as it is idle.
-        let _ = self.writer.as_mut().poll(cx);
+        let _ = self.writer().as_mut().poll(cx);
     }
 }
 
@@ -224,24 +239,40 @@ async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
     }
 }
 
-async fn write_on_demand(mut socket: impl AsyncWriteRent, shared: Rc<Shared>) {
+async fn write_on_demand(shared: Rc<Shared>) {
     loop {
         let batch = poll_fn(|_| match shared.write.take_start() {
             Some(batch) => Poll::Ready(Some(batch)),
             None if shared.write_end.take() => Poll::Ready(None),
             None => Poll::Pending,
         });
-        let Some(batch) = batch.await else {
+        let batch = batch.await;
+        let half = shared.write_half.take().expect("one coroutine writes at a time");
+        let half = match half {
+            WriteHalf::Tcp(mut socket) => {
+                write_or_end(&mut socket, batch, &shared).await;
+                WriteHalf::Tcp(socket)
+            }
+            WriteHalf::Unix(mut socket) => {
+                write_or_end(&mut socket, batch, &shared).await;
+                WriteHalf::Unix(socket)
+            }
+        };
+        shared.write_half.set(Some(half));
+    }
+}
+
+async fn write_or_end(socket: &mut impl AsyncWriteRent, batch: Option<WriteBatch>, shared: &Shared) {
+    let (result, batch) = match batch {
+        Some(WriteBatch::One(buffer)) => write_one(socket, buffer, &shared.written).await,
+        Some(WriteBatch::Many(chunks)) => write_many(socket, chunks, &shared.written).await,
+        None => {
             // An error here means that the connection is gone, which the next read or write will say.
             let _ = socket.shutdown().await;
-            continue;
-        };
-        let (result, batch) = match batch {
-            WriteBatch::One(buffer) => write_one(&mut socket, buffer, &shared.written).await,
-            WriteBatch::Many(chunks) => write_many(&mut socket, chunks, &shared.written).await,
-        };
-        shared.write.finish(result, batch);
-    }
+            return;
+        }
+    };
+    shared.write.finish(result, batch);
 }
 
 async fn write_one(

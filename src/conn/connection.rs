@@ -74,7 +74,7 @@ struct BodyProgress {
     /// The peer waits for a 100 before it sends the body.
     awaits_continue: bool,
     failure: Option<BodyError>,
-    wait: Option<BodyWait>,
+    wait: Option<Box<BodyWait>>,
 }
 
 /// The waits of one body's reader, and the deadline they share.
@@ -285,7 +285,7 @@ impl Connection {
     }
 
     /// The reasons not to wait any longer.
-    fn check_head_wait(&self, cx: &mut Context<'_>, wait: &mut HeadWait, wire: &Wire) -> Option<NoHead> {
+    fn check_head_wait(&self, cx: &mut Context<'_>, wait: &mut HeadWait, wire: &mut Wire) -> Option<NoHead> {
         if self.host.is_cut() {
             return Some(NoHead::Close(CloseReason::Cut));
         }
@@ -293,7 +293,7 @@ impl Connection {
             wait.stage = HeadStage::Idle;
             wait.since = self.host.timers.now();
             (wait.written, wait.written_at) = (wire.written(), wait.since);
-            self.deadline.set_at(wait.since + self.first_look(wait.first, wire.is_flushing()));
+            self.deadline.set_at(wait.since + self.first_look(wait.first));
         }
         let is_idle = wait.stage != HeadStage::Begun && !wire.is_flushing();
         if self.host.is_stopping() && is_idle && !wait.stopping {
@@ -308,14 +308,14 @@ impl Connection {
         None
     }
 
-    /// A wait behind an answer is looked at soon, whether the answer has left: nobody tells if that was quiet.
-    fn first_look(&self, first: bool, flushing: bool) -> Duration {
+    /// A wait behind an answer is looked at soon: whether the answer has left, which nobody tells if it left quietly, and
+    /// for what an idle connection does not need.
+    fn first_look(&self, first: bool) -> Duration {
         let config = &self.host.config;
-        let whole = if first { config.head_timeout } else { config.keep_alive_timeout };
-        if flushing { whole.min(QUIET_LOOK) } else { whole }
+        if first { config.head_timeout } else { config.keep_alive_timeout.min(QUIET_LOOK) }
     }
 
-    fn head_wait_expired(&self, wait: &mut HeadWait, wire: &Wire) -> Option<NoHead> {
+    fn head_wait_expired(&self, wait: &mut HeadWait, wire: &mut Wire) -> Option<NoHead> {
         let config = &self.host.config;
         if wait.stage == HeadStage::Begun {
             return Some(NoHead::TimedOut);
@@ -338,6 +338,7 @@ impl Connection {
             self.deadline.set_at(stalled);
             return None;
         }
+        wire.rest();
         let end = wait.since + config.keep_alive_timeout;
         if now >= end {
             return Some(NoHead::Close(CloseReason::KeepAliveExpired));
@@ -420,10 +421,8 @@ impl Connection {
         if host.is_cut() {
             return Poll::Ready(Err(BodyError::Disconnected));
         }
-        let wait = body.wait.get_or_insert_with(|| BodyWait {
-            deadline: host.timers.deadline(),
-            since: None,
-            waited: Duration::ZERO,
+        let wait = body.wait.get_or_insert_with(|| {
+            Box::new(BodyWait { deadline: host.timers.deadline(), since: None, waited: Duration::ZERO })
         });
         let now = host.timers.now();
         if wait.since.is_none() {

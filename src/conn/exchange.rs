@@ -52,13 +52,14 @@ pub(super) async fn write_response(
     }
     match response.into_body_kind() {
         _ if framing.body == Framing::Empty => {}
-        Kind::Stream(stream) => send_stream(connection, stream, framing.body).await?,
-        Kind::Incoming(body) => send_incoming(connection, body, framing.body).await?,
+        // In boxes: an idle connection has room for its largest step, which these are not to be.
+        Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body)).await?,
+        Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body)).await?,
         kind => queue_body(connection, kind),
     }
     let config = &connection.host.config;
     if connection.count_answer(config.pipelined_requests_max, config.write_buffer_bytes_max) {
-        flush(connection, config.write_buffer_bytes_max / 2).await?;
+        Box::pin(flush(connection, config.write_buffer_bytes_max / 2)).await?;
     }
     Ok(close)
 }
@@ -243,10 +244,10 @@ async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseRe
 /// Ends the cycle: the next request may come, or the connection is closed.
 pub(super) async fn finish_cycle(connection: &Rc<Connection>, close: Close) -> Result<(), CloseReason> {
     if let Some(reason) = close {
-        return Err(end(connection, reason).await);
+        return Err(Box::pin(end(connection, reason)).await);
     }
     if !connection.body_is_done() {
-        drain(connection).await?;
+        Box::pin(drain(connection)).await?;
     }
     connection.next_cycle().map_err(|_| CloseReason::BodyLeftUnread)
 }

@@ -59,8 +59,10 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         let exchange = match read_head(connection, first).await {
             Ok(exchange) => exchange,
             Err(NoHead::Close(reason)) => return reason,
-            Err(NoHead::Refuse(error)) => return exchange::refuse(connection, error.status()).await,
-            Err(NoHead::TimedOut) => return exchange::refuse_late(connection).await,
+            Err(NoHead::Refuse(error)) => {
+                return Box::pin(exchange::refuse(connection, error.status())).await;
+            }
+            Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
         };
         first = false;
         count(&connection.host.stats.requests);

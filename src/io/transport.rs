@@ -71,6 +71,15 @@ impl Transport {
         }
     }
 
+    /// Gives up memory that is not needed while nothing is written.
+    pub(crate) fn rest(&mut self) {
+        match self {
+            Self::Socket(stream) => stream.rest(),
+            #[cfg(test)]
+            Self::Duplex(_) => {}
+        }
+    }
+
     /// Bytes the other side of the transport has taken so far: what a write stall is judged by.
     pub(crate) fn written(&self) -> u64 {
         match self {

@@ -137,6 +137,11 @@ impl Wire {
         self.transport.is_reading()
     }
 
+    /// Gives up memory that is not needed while nothing is written: for a connection that has turned out to be idle.
+    pub(crate) fn rest(&mut self) {
+        self.transport.rest();
+    }
+
     /// Whether anything is still on its way to the kernel.
     pub(crate) fn is_flushing(&self) -> bool {
         self.transport.is_writing() || !self.output.is_empty()
