@@ -1,7 +1,7 @@
 //! Where the bytes of one connection land: the kernel appends, the protocol splits views off the front.
 //!
 //! A connection that waits for its next request lends the kernel a *landing buffer*, just large enough for the heads it
-//! has been sending (256 bytes at first), so an idle connection costs little and a busy one still reads its whole
+//! has been sending (128 bytes at first), so an idle connection costs little and a busy one still reads its whole
 //! request with one operation. In the middle of a message the buffers are the core's pooled ones, and grow while reads
 //! fill them.
 #![forbid(unsafe_code)]
@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use ringhttp_runtime::buffer::{BufferPool, POOLED_BYTES};
 
 /// The smallest landing buffer: a request of a client library fits, mostly; a browser's grows it with its first requests.
-const LANDING_BYTES_MIN: usize = 256;
+const LANDING_BYTES_MIN: usize = 128;
 
 /// The largest landing buffer, reached by connections whose heads or pipelined batches fill the smaller ones.
 const LANDING_BYTES_MAX: usize = 4 * 1024;
@@ -118,7 +118,7 @@ impl ReadBuffer {
 
     fn adapt_landing(&mut self, read: usize, filled: bool) {
         if filled {
-            self.landing_bytes = (self.landing_bytes * 2).min(LANDING_BYTES_MAX);
+            self.landing_bytes = (self.landing_bytes * 4).min(LANDING_BYTES_MAX);
             self.small_reads = 0;
         } else if read * 4 < self.landing_bytes && self.landing_bytes > LANDING_BYTES_MIN {
             self.small_reads += 1;

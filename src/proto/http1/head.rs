@@ -302,7 +302,7 @@ pub(super) struct KnownHost {
 
 impl KnownHost {
     /// Longer ones are checked each time.
-    const BYTES_MAX: usize = 47;
+    const BYTES_MAX: usize = 31;
 
     pub(super) const NONE: Self = Self { bytes: [0; Self::BYTES_MAX], length: 0 };
 

@@ -336,7 +336,7 @@ struct Flow {
 enum Body {
     /// Bytes still to come.
     Length(u64),
-    Chunked(ChunkedDecoder),
+    Chunked(Box<ChunkedDecoder>),
     UntilClose,
 }
 
@@ -384,7 +384,7 @@ impl Flow {
         self.body = match framing {
             Framing::Empty => Body::Length(0),
             Framing::Length(length) => Body::Length(length),
-            Framing::Chunked => Body::Chunked(ChunkedDecoder::new()),
+            Framing::Chunked => Body::Chunked(Box::new(ChunkedDecoder::new())),
             Framing::UntilClose => Body::UntilClose,
         };
         if let Body::Length(0) = self.body {
