@@ -7,7 +7,7 @@ use std::io;
 
 use http::StatusCode;
 
-use crate::conn::BodyError;
+use crate::conn::{BodyError, CloseReason};
 
 /// A result whose error is an [`Error`]; by default of a [`Response`](crate::Response), as middleware returns it.
 pub type Result<T = crate::Response, E = Error> = std::result::Result<T, E>;
@@ -23,14 +23,14 @@ struct Inner {
     status: StatusCode,
     text: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    close: bool,
+    close: Option<CloseReason>,
 }
 
 impl Error {
     /// An error that is answered with `status` and the status's own reason as text.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self(Box::new(Inner { status, text: None, source: None, close: false }))
+        Self(Box::new(Inner { status, text: None, source: None, close: None }))
     }
 
     /// 400, with a text that the client sees.
@@ -62,9 +62,9 @@ impl Error {
         self
     }
 
-    /// Ends the connection after the answer.
-    pub(crate) fn with_close(mut self) -> Self {
-        self.0.close = true;
+    /// Ends the connection after the answer, for `reason`.
+    pub(crate) fn with_close(mut self, reason: CloseReason) -> Self {
+        self.0.close = Some(reason);
         self
     }
 
@@ -81,8 +81,8 @@ impl Error {
         self.0.text.as_deref().unwrap_or(reason)
     }
 
-    /// Whether the connection ends after the answer.
-    pub(crate) fn closes(&self) -> bool {
+    /// Why the connection ends after the answer, if it does.
+    pub(crate) fn closes(&self) -> Option<CloseReason> {
         self.0.close
     }
 }
@@ -138,6 +138,6 @@ impl From<ringhttp_runtime::RunError> for Error {
 impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         // After a body that could not be read, nobody knows where the next message begins.
-        Self::new(error.status()).with_text(error.to_string()).with_close()
+        Self::new(error.status()).with_text(error.to_string()).with_close(error.close_reason())
     }
 }

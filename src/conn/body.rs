@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::sender::BodySender;
 use crate::error::Result;
@@ -226,6 +227,16 @@ pub enum BodyError {
 }
 
 impl BodyError {
+    /// Why the connection ends behind it.
+    pub(crate) fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Disconnected => CloseReason::PeerClosedEarly,
+            Self::Gone => CloseReason::AskedByHandler,
+            Self::Malformed(_) | Self::TooLarge => CloseReason::Refused,
+            Self::Timeout => CloseReason::BodyTimeout,
+        }
+    }
+
     /// The status to answer with.
     #[must_use]
     pub fn status(self) -> StatusCode {

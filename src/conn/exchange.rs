@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -38,6 +39,11 @@ pub(super) async fn write_response(
         && body.exceeds_limit()
     {
         response = Error::from(BodyError::TooLarge).into();
+    }
+    if response.0.status.is_informational() {
+        // The client would take it for an interim response, and wait for the final one.
+        let error = format!("{} cannot be the status of a response", response.0.status);
+        response = Error::internal(error).into();
     }
     let framing = framing(cycle, &response);
     let reads_on = framing.body != Framing::Empty && may_read_on(&response);
@@ -84,7 +90,10 @@ fn close_after(
 ) -> Close {
     // RFC 9110 §9.3.6: behind a 2xx to CONNECT come the tunnel's bytes, which must not be read as requests.
     let is_tunnel = cycle.method == CycleMethod::Connect && response.0.status.is_success();
-    if take_close(response) || response.0.close || framing == Framing::UntilClose || is_tunnel {
+    let asked = take_close(response) || framing == Framing::UntilClose || is_tunnel;
+    if let Some(reason) = response.0.close {
+        Some(reason)
+    } else if asked {
         Some(CloseReason::AskedByHandler)
     } else if !cycle.keep_alive {
         Some(CloseReason::AskedByPeer)
@@ -168,8 +177,17 @@ async fn send_stream(
     let output = Rc::new(RefCell::new(BodyOutput::new(framing)));
     let sender = BodySender::new(Rc::clone(connection), Rc::clone(&output));
     let mut write = (stream.start)(sender);
-    let written = drive(connection, |cx| write.as_mut().poll(cx)).await?;
+    let written = drive(connection, |cx| {
+        catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)))
+            .map_or(Poll::Ready(None), |poll| poll.map(Some))
+    })
+    .await?;
     drop(write);
+    let Some(written) = written else {
+        count(&connection.host.stats.panics);
+        fail_response(connection).await;
+        return Err(CloseReason::HandlerPanicked);
+    };
     if let Err(error) = written {
         tracing::warn!(error = &error as &dyn std::error::Error, "a streamed response failed");
         return Err(fail_response(connection).await);

@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Body, Kind};
+use super::close_reason::CloseReason;
 use super::sender::BodySender;
 use super::spare;
 use crate::error::{Error, Result};
@@ -35,8 +36,8 @@ pub(super) struct Parts {
     pub(super) reason: Option<Box<str>>,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
-    /// The connection ends after it, whatever its fields say.
-    pub(super) close: bool,
+    /// Why the connection ends after it, whatever its fields say.
+    pub(super) close: Option<CloseReason>,
 }
 
 impl Parts {
@@ -46,7 +47,7 @@ impl Parts {
         self.reason = None;
         self.headers.clear();
         self.body = Body::empty();
-        self.close = false;
+        self.close = None;
     }
 }
 

@@ -23,8 +23,9 @@ use crate::proto::http1::RequestHead;
 ///
 /// Implemented for `impl AsyncFn(Request) -> Response`.
 pub trait Service: 'static {
-    /// Answers one request. The future is dropped when the client's connection fails, a deadline passes or the server is
-    /// cut off.
+    /// Answers one request. The future is dropped when `handler_timeout` passes, when the server is cut off, or when the
+    /// client is found to be gone: that is noticed while its request body is read or something is written to it, not
+    /// while the handler waits for something else.
     fn call(&self, request: Request) -> impl Future<Output = Response>;
 }
 
@@ -155,9 +156,10 @@ async fn run_handler(
 
 fn panicked(connection: &Connection) -> Response {
     count(&connection.host.stats.panics);
-    Error::new(StatusCode::INTERNAL_SERVER_ERROR).with_close().into()
+    Error::new(StatusCode::INTERNAL_SERVER_ERROR).with_close(CloseReason::HandlerPanicked).into()
 }
 
 fn timed_out() -> Response {
-    Error::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the request took too long").with_close().into()
+    let error = Error::new(StatusCode::SERVICE_UNAVAILABLE).with_text("the request took too long");
+    error.with_close(CloseReason::HandlerTimeout).into()
 }

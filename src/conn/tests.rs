@@ -381,6 +381,33 @@ fn a_panicking_handler_is_answered_with_500() {
     });
     assert_eq!(statuses(&bench.send(GET)), ["500"]);
     assert_eq!(bench.host.stats.panics.get(), 1);
+    bench.far.end();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::HandlerPanicked));
+}
+
+#[test]
+fn a_panicking_stream_ends_the_connection_without_the_end_of_the_body() {
+    let mut bench = Bench::new(async |_: Request| {
+        Response::stream(async |mut out| {
+            out.write("part").await?;
+            panic!("stream");
+        })
+    });
+    let answer = bench.send(GET);
+    assert!(answer.ends_with("part\r\n"), "{answer}");
+    assert_eq!(bench.ended, Some(CloseReason::HandlerPanicked));
+    assert_eq!(bench.host.stats.panics.get(), 1);
+}
+
+#[test]
+fn an_interim_status_is_no_response() {
+    for status in [100, 101, 103] {
+        let status = http::StatusCode::from_u16(status).expect("valid");
+        let mut bench = Bench::new(async move |_: Request| Response::empty(status));
+        assert_eq!(statuses(&bench.send(GET)), ["500"]);
+        assert_eq!(statuses(&bench.send(GET)), ["500"], "the connection goes on");
+    }
 }
 
 #[test]
