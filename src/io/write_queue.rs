@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::{BufferPool, Chunks, WriteBatch};
 
 /// Up to this size a piece is copied behind the head it belongs to: one plain write of one buffer costs less than a
-/// vectored one. Measured by `benches/io.rs`.
+/// vectored one.
 const COPY_BYTES_MAX: usize = 2 * 1024;
 
 /// The largest write whose end nobody waits for: it fits into the smallest socket buffer (4,608 bytes).
