@@ -47,7 +47,9 @@ fn a_keep_alive_get_through_the_router_allocates_next_to_nothing() {
             });
         let state = (Cell::new(0), Cell::new(0));
         serve_on(&core, ServerConfig::default(), routes, state, async |client| {
-            let get = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\nuser-agent: test\r\naccept: */*\r\n\r\n");
+            let get = |path: &str| {
+                format!("GET {path} HTTP/1.1\r\nhost: a\r\nuser-agent: test\r\naccept: */*\r\n\r\n")
+            };
             let mut connection = client.raw(get("/users/7").repeat(100)).await;
             for _ in 0..100 {
                 assert_eq!(connection.response(&Method::GET).await.text(), "hello");
