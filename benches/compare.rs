@@ -1,7 +1,7 @@
 //! Compares ringhttp's `plaintext` example with its peers: CPU time per request, throughput and latency.
 //!
 //! ```text
-//! cargo bench --bench compare -- [options]       (--help lists them)
+//! cargo bench --bench compare -- --all --idle --markdown BENCHMARKS.md       (--help lists the options)
 //! ```
 //!
 //! A server runs pinned to one CPU, wrk pinned to another. The servers take turns within every round, and each
@@ -20,6 +20,10 @@ mod check;
 mod idle;
 #[path = "compare/json.rs"]
 mod json;
+#[path = "compare/machine.rs"]
+mod machine;
+#[path = "compare/markdown.rs"]
+mod markdown;
 #[path = "compare/options.rs"]
 mod options;
 #[path = "compare/process.rs"]
@@ -30,6 +34,8 @@ mod scenario;
 mod server;
 #[path = "compare/table.rs"]
 mod table;
+#[path = "compare/targets.rs"]
+mod targets;
 #[path = "compare/wrk.rs"]
 mod wrk;
 
@@ -41,6 +47,9 @@ use scenario::Scenario;
 use server::Kind;
 use table::{Measured, Run};
 use wrk::Wrk;
+
+/// What was measured in each scenario, in the order of measurement.
+type Results = [(&'static Scenario, Vec<Measured>)];
 
 /// A failure that ends the program: a clause for the user.
 type Problem = String;
@@ -94,16 +103,17 @@ fn compare(options: &Options) -> Result<(), Problem> {
     save(options, &results, &idle)
 }
 
-fn save(
-    options: &Options,
-    results: &[(&Scenario, Vec<Measured>)],
-    idle: &[idle::Idle],
-) -> Result<(), Problem> {
-    match &options.json {
-        Some(path) => std::fs::write(path, json::encode(options, results, idle))
-            .map_err(|error| format!("writing {}: {error}", path.display())),
-        None => Ok(()),
+fn save(options: &Options, results: &Results, idle: &[idle::Idle]) -> Result<(), Problem> {
+    let write = |path: &std::path::Path, text: String| {
+        std::fs::write(path, text).map_err(|error| format!("writing {}: {error}", path.display()))
+    };
+    if let Some(path) = &options.json {
+        write(path, json::encode(options, results, idle))?;
     }
+    if let Some(path) = &options.markdown {
+        write(path, markdown::report(options, results, idle))?;
+    }
+    Ok(())
 }
 
 /// All rounds of one scenario.
@@ -149,7 +159,7 @@ fn run_once(
     Ok(Run::new(cpu, &load))
 }
 
-/// What can be checked without a server: the command line, wrk's report, procfs, tables and JSON.
+/// What can be checked without a server: the command line, wrk's report, procfs, tables and reports.
 fn self_check() {
     options::self_check();
     process::self_check();
@@ -158,5 +168,8 @@ fn self_check() {
     table::self_check();
     idle::self_check();
     json::self_check();
-    println!("compare: self-check passed; to measure: cargo bench --bench compare");
+    machine::self_check();
+    targets::self_check();
+    markdown::self_check();
+    println!("compare: self-check passed; to measure: cargo bench --bench compare -- --all");
 }

@@ -2,14 +2,16 @@
 
 use std::fmt::Write as _;
 
+use crate::Results;
 use crate::idle::Idle;
+use crate::machine;
 use crate::options::Options;
 use crate::scenario::Scenario;
 use crate::table::{self, Measured, Run};
 
 /// The whole outcome of one comparison.
-pub(crate) fn encode(options: &Options, results: &[(&Scenario, Vec<Measured>)], idle: &[Idle]) -> String {
-    let machine = object(&[("cpu", string(&cpu_model())), ("kernel", string(&kernel()))]);
+pub(crate) fn encode(options: &Options, results: &Results, idle: &[Idle]) -> String {
+    let machine = object(&[("cpu", string(&machine::cpu_model())), ("kernel", string(&machine::kernel()))]);
     let settings = object(&[
         ("rounds", options.rounds.to_string()),
         ("seconds", options.seconds.to_string()),
@@ -99,17 +101,6 @@ fn string(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
-    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, model)| model.to_owned())
-}
-
-fn kernel() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
 /// Escapes, numbers and the nesting of a whole scenario.

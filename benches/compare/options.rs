@@ -9,7 +9,7 @@ use crate::server::Kind;
 /// What a command line asks for.
 #[derive(Debug)]
 pub(crate) enum Parsed {
-    /// `--help`.
+    /// `--help`, or no option at all: a plain `cargo bench` shall not take this program's minutes.
     Help,
     /// `--test`, or a call that did not come from `cargo bench`.
     SelfCheck,
@@ -28,10 +28,13 @@ pub(crate) struct Options {
     /// Idle connections to open on each server; `None`: not asked for.
     pub(crate) idle: Option<usize>,
     pub(crate) json: Option<PathBuf>,
+    pub(crate) markdown: Option<PathBuf>,
     /// Our server's binary; `None`: build the example.
     pub(crate) ours: Option<PathBuf>,
     pub(crate) server_cpu: usize,
     pub(crate) load_cpu: usize,
+    /// What to type for the same run.
+    pub(crate) command: String,
 }
 
 /// Reads `arguments`, without the program's name.
@@ -46,9 +49,11 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         scenarios: SCENARIOS.iter().collect(),
         idle: None,
         json: None,
+        markdown: None,
         ours: None,
         server_cpu: 0,
         load_cpu: 1,
+        command: command(arguments),
     };
     let (mut bench, mut test, mut scenarios_named) = (false, false, false);
     let mut rest = arguments.iter().map(String::as_str).peekable();
@@ -57,6 +62,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
             "--help" | "-h" => return Ok(Parsed::Help),
             "--bench" => bench = true,
             "--test" => test = true,
+            "--all" => scenarios_named = true,
             // The number may be left out.
             "--idle" => {
                 let count = rest.next_if(|next| !next.starts_with("--"));
@@ -75,6 +81,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
                         scenarios_named = true;
                     }
                     "--json" => options.json = Some(value.into()),
+                    "--markdown" => options.markdown = Some(value.into()),
                     "--ours" => options.ours = Some(value.into()),
                     _ => return Err(format!("{name}: unknown option\n{}", usage())),
                 }
@@ -88,6 +95,9 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
     if test || !bench {
         return Ok(Parsed::SelfCheck);
     }
+    if arguments.iter().all(|argument| argument == "--bench") {
+        return Ok(Parsed::Help);
+    }
     validate(&options)?;
     Ok(Parsed::Compare(options))
 }
@@ -97,13 +107,15 @@ pub(crate) fn usage() -> String {
     let servers: Vec<_> = Kind::ALL.iter().map(|kind| kind.name()).collect();
     let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     format!(
-        "cargo bench --bench compare -- [options]
+        "cargo bench --bench compare -- OPTIONS        (without any, this text is shown)
+  --all             all scenarios, also beside --idle
   --rounds N        rounds, the median of which is shown; 3 at least (default 3)
   --seconds N       length of one run of wrk (default 3)
   --servers LIST    default: {}
   --scenarios LIST  default, without --idle: {}
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
+  --markdown FILE   write the report to FILE, as the whole of it
   --ours PATH       ringhttp's plaintext example (default: built by cargo)
   --server-cpu N    CPU of the servers (default 0)
   --load-cpu N      CPU of wrk (default 1)
@@ -130,6 +142,18 @@ fn validate(options: &Options) -> Result<(), Problem> {
     }
 }
 
+/// The command line that cargo was given; cargo itself appends `--bench`.
+fn command(arguments: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_,./=:+@".contains(c);
+    let own = arguments.iter().filter(|argument| *argument != "--bench");
+    let quoted = own.map(|argument| match argument.chars().all(plain) && !argument.is_empty() {
+        true => argument.clone(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    });
+    let words = ["cargo bench --bench compare --".to_owned()].into_iter().chain(quoted);
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Problem> {
     value.parse().map_err(|_| format!("{name}: {value:?} is not a number that fits"))
 }
@@ -148,19 +172,30 @@ pub(crate) fn self_check() {
     assert!(matches!(parsed(""), Ok(Parsed::SelfCheck)));
     assert!(matches!(parsed("--bench --test"), Ok(Parsed::SelfCheck)));
 
-    let Ok(Parsed::Compare(all)) = parsed("--bench") else { panic!("the defaults are usable") };
+    assert!(matches!(parsed("--bench"), Ok(Parsed::Help)));
+
+    let Ok(Parsed::Compare(all)) = parsed("--all --bench") else { panic!("the defaults are usable") };
+    assert_eq!(all.command, "cargo bench --bench compare -- --all");
     assert_eq!((all.rounds, all.seconds, all.server_cpu, all.load_cpu), (3, 3, 0, 1));
     assert_eq!((all.servers.len(), all.scenarios.len()), (Kind::ALL.len(), SCENARIOS.len()));
     assert_eq!(all.idle, None);
 
-    let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --bench";
+    let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --markdown x.md --bench";
     let Ok(Parsed::Compare(some)) = parsed(line) else { panic!("{line} is usable") };
     assert_eq!(some.servers.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["hyper", "axum"]);
     assert_eq!(some.scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>(), ["json"]);
     assert_eq!((some.rounds, some.seconds, some.idle), (5, 2, Some(IDLE_CONNECTIONS)));
+    assert_eq!((some.json, some.markdown), (Some("x.json".into()), Some("x.md".into())));
 
     let Ok(Parsed::Compare(idle)) = parsed("--bench --idle 50") else { panic!("--idle 50 is usable") };
     assert!(idle.scenarios.is_empty() && idle.idle == Some(50));
+
+    let Ok(Parsed::Compare(both)) = parsed("--all --idle --bench") else { panic!("both are usable") };
+    assert_eq!((both.scenarios.len(), both.idle), (SCENARIOS.len(), Some(IDLE_CONNECTIONS)));
+    assert_eq!(
+        command(&["--json".to_owned(), "it's a.json".to_owned(), "--bench".to_owned()]),
+        r"cargo bench --bench compare -- --json 'it'\''s a.json'"
+    );
 
     for refused in [
         "--rounds 2",
@@ -171,6 +206,7 @@ pub(crate) fn self_check() {
         "--load-cpu 0",
         "--what 1",
         "--json",
+        "--markdown",
     ] {
         assert!(parsed(&format!("--bench {refused}")).is_err(), "{refused} must be refused");
     }

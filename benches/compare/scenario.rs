@@ -25,6 +25,16 @@ impl Scenario {
         SCENARIOS.iter().find(|scenario| scenario.name == name)
     }
 
+    /// The load in words.
+    pub(crate) fn title(&self) -> String {
+        let (path, connections) = (self.path, self.connections);
+        match self.shape {
+            Shape::Get => format!("GET {path}, {connections} connections"),
+            Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
+            Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
+        }
+    }
+
     /// wrk's script for the shape; `None`: wrk needs none.
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {

@@ -69,7 +69,16 @@ impl Measured {
     ///
     /// Runs of one round are neighbours in time, so that their ratio suffers least from a machine that changes.
     pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
-        median(self.runs.iter().zip(&other.runs).map(|(own, other)| own.cpu_us() / other.cpu_us()).collect())
+        median(self.ratios_to(other).collect())
+    }
+
+    /// The lowest and the highest of the rounds' ratios.
+    pub(crate) fn ratio_range(&self, other: &Self) -> (f64, f64) {
+        self.ratios_to(other).fold((f64::MAX, 0.0), |(low, high), ratio| (low.min(ratio), high.max(ratio)))
+    }
+
+    fn ratios_to<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = f64> + 'a {
+        self.runs.iter().zip(&other.runs).map(|(own, other)| own.cpu_us() / other.cpu_us())
     }
 }
 
@@ -132,11 +141,13 @@ fn best(measured: &[Measured], wanted: fn(Kind) -> bool) -> Option<&Measured> {
     candidates().min_by(|a, b| a.ratio_to(first).total_cmp(&b.ratio_to(first)))
 }
 
-fn micros(value: f64) -> String {
+/// A time in whole microseconds, or a dash where there is none.
+pub(crate) fn micros(value: f64) -> String {
     if value.is_nan() { "-".to_owned() } else { format!("{value:.0}") }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of `values`; NaN of none.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -148,7 +159,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 const HEADING: &str = "server          CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs   /floor   /hyper";
 
-/// Two servers in three rounds; for the checks of this file and of the JSON writer.
+/// Two servers in three rounds; for the checks of this file and of the writers.
 pub(crate) fn sample() -> Vec<Measured> {
     let runs = |cpu: [f64; 3]| {
         let run = |us| {
@@ -173,6 +184,9 @@ pub(crate) fn self_check() {
     near(measured[0].median(Run::cpu_us), 3.3);
     near(measured[0].spread(), 3.0 / 3.3);
     near(measured[1].ratio_to(&measured[0]), 1.5);
+    let (low, high) = measured[1].ratio_range(&measured[0]);
+    near(low, 1.0);
+    near(high, 1.5);
     near(measured[0].runs[1].requests_per_second, 4e4);
     near(measured[0].runs[0].busy, 0.12);
     assert_eq!(hyper(&measured).map(|server| server.kind), Some(Kind::HyperFlush));

@@ -1,0 +1,203 @@
+//! The report: one run as the whole of BENCHMARKS.md.
+
+use crate::Results;
+use crate::idle::Idle;
+use crate::options::Options;
+use crate::scenario::{SCENARIOS, Scenario};
+use crate::server::Kind;
+use crate::table::{self, Measured, Run, median, micros};
+use crate::{machine, targets};
+
+/// All of the file's text.
+pub(crate) fn report(options: &Options, results: &Results, idle: &[Idle]) -> String {
+    let mut sections = vec![head(options), method(options), targets_section(results, idle)];
+    sections.push(noise(options, results));
+    sections.push("## Load".to_owned());
+    sections.extend(results.iter().map(|(scenario, measured)| scenario_section(scenario, measured)));
+    sections.extend(not_measured(results));
+    sections.push(idle_section(idle));
+    sections.join("\n\n") + "\n"
+}
+
+fn head(options: &Options) -> String {
+    let facts = [
+        ("date (UTC)", machine::today()),
+        ("kernel", machine::kernel()),
+        ("CPU", machine::cpu_model()),
+        ("cores", machine::cores()),
+        ("compiler", machine::rustc()),
+        ("rounds", options.rounds.to_string()),
+        ("length of one run", format!("{} s", options.seconds)),
+    ];
+    format!(
+        "# Benchmarks\n\n\
+         This file is written by `benches/compare.rs`; do not edit it. This command writes it anew:\n\n\
+         ```text\n{}\n```\n\n{}",
+        options.command,
+        table(&["", ""], facts.map(|(name, value)| vec![name.to_owned(), value]).into_iter())
+    )
+}
+
+fn method(options: &Options) -> String {
+    format!(
+        "## What is measured\n\n\
+         Each server runs one worker pinned to CPU {}; wrk runs one thread pinned to CPU {}, over loopback. CPU time per\n\
+         request is what the server process used while wrk ran (`schedstat` of its threads, divided into user and system as\n\
+         `stat` does), over the number of answers. The servers take turns within every round and are started anew for each\n\
+         run. Shown is the median over the rounds; a ratio is the median of the rounds' own ratios. *Spread* is the distance\n\
+         from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
+         wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\
+         - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper of the two.\n\
+         - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to hyper is to the cheaper of the two.\n\
+         - `axum`, `actix`: the frameworks of that name.\n\
+         - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.",
+        options.server_cpu, options.load_cpu
+    )
+}
+
+fn targets_section(results: &Results, idle: &[Idle]) -> String {
+    let rows = targets::judge(results, idle)
+        .into_iter()
+        .map(|verdict| vec![verdict.what, verdict.at_most, verdict.measured, verdict.outcome.to_owned()]);
+    format!(
+        "## Targets\n\n\
+         Ratios of CPU time per request; in parentheses the lowest and the highest round. The median decides.\n\n{}",
+        table(&["target", "at most", "measured", "outcome"], rows)
+    )
+}
+
+/// How far each server's rounds lie apart, over all scenarios.
+fn noise(options: &Options, results: &Results) -> String {
+    let rows = options.servers.iter().filter_map(|&kind| {
+        let spreads: Vec<f64> =
+            results.iter().filter_map(|(_, measured)| spread_of(kind, measured)).collect();
+        let largest = spreads.iter().copied().reduce(f64::max)?;
+        Some(vec![kind.name().to_owned(), percent(median(spreads)), percent(largest)])
+    });
+    let rows: Vec<_> = rows.collect();
+    let text = match rows.is_empty() {
+        true => MISSING.to_owned(),
+        false => table(&["server", "spread: median scenario", "worst scenario"], rows.into_iter()),
+    };
+    format!("## Noise\n\n{text}")
+}
+
+fn spread_of(kind: Kind, measured: &[Measured]) -> Option<f64> {
+    measured.iter().find(|server| server.kind == kind).map(Measured::spread)
+}
+
+fn scenario_section(scenario: &Scenario, measured: &[Measured]) -> String {
+    let (floor, hyper) = (table::floor(measured), table::hyper(measured));
+    let name = |server: Option<&Measured>| server.map_or("missing", |server| server.kind.name());
+    let rows = measured.iter().map(|server| row(server, floor, hyper));
+    let mut text = format!(
+        "### {}: {}\n\nfloor: {}; hyper: {}\n\n{}",
+        scenario.name,
+        scenario.title(),
+        name(floor),
+        name(hyper),
+        table(&COLUMNS, rows)
+    );
+    for server in measured {
+        let errors: u64 = server.runs.iter().map(|run| run.socket_errors).sum();
+        if errors > 0 {
+            text += &format!("\n\n{}: {errors} socket errors.", server.kind.name());
+        }
+    }
+    text
+}
+
+fn row(server: &Measured, floor: Option<&Measured>, hyper: Option<&Measured>) -> Vec<String> {
+    let ratio = |reference: Option<&Measured>| {
+        reference.map_or_else(|| "missing".to_owned(), |other| format!("{:.3}", server.ratio_to(other)))
+    };
+    vec![
+        server.kind.name().to_owned(),
+        format!("{:.3}", server.median(Run::cpu_us)),
+        format!("{:.3}", server.median(|run| run.user_us)),
+        format!("{:.3}", server.median(|run| run.system_us)),
+        ratio(floor),
+        ratio(hyper),
+        format!("{:.0}", server.median(|run| run.requests_per_second)),
+        micros(server.median(|run| run.p50_us)),
+        micros(server.median(|run| run.p99_us)),
+        percent(server.spread()),
+    ]
+}
+
+fn not_measured(results: &Results) -> Option<String> {
+    let known = |scenario: &Scenario| results.iter().any(|(measured, _)| measured.name == scenario.name);
+    let missing: Vec<_> = SCENARIOS.iter().filter(|scenario| !known(scenario)).map(Scenario::title).collect();
+    (!missing.is_empty()).then(|| format!("Not measured in this run: {}.", missing.join("; ")))
+}
+
+fn idle_section(idle: &[Idle]) -> String {
+    let rows = idle.iter().map(|idle| {
+        vec![
+            idle.kind.name().to_owned(),
+            idle.connections.to_string(),
+            (idle.before / 1024).to_string(),
+            (idle.after / 1024).to_string(),
+            format!("{:.0}", idle.bytes_per_connection()),
+        ]
+    });
+    let text = match idle.is_empty() {
+        true => MISSING.to_owned(),
+        false => format!(
+            "The server's own memory (`RssAnon`) before and while keep-alive connections wait, each after one request.\n\n{}",
+            table(&["server", "connections", "before, KiB", "after, KiB", "bytes each"], rows)
+        ),
+    };
+    format!("## Idle connections\n\n{text}")
+}
+
+/// A table whose first column is text; cells may hold anything but line ends.
+fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let mut lines = vec![line(heading.iter().map(|&cell| cell.to_owned()).collect())];
+    let rule = |column| if column == 0 || heading.len() == 2 { "---" } else { "---:" };
+    lines.push(format!("|{}|", (0..heading.len()).map(rule).collect::<Vec<_>>().join("|")));
+    lines.extend(rows.map(|cells| line(cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect())));
+    lines.join("\n")
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+const COLUMNS: [&str; 10] = [
+    "server",
+    "CPU µs/request",
+    "user",
+    "system",
+    "/ floor",
+    "/ hyper",
+    "requests/s",
+    "p50 µs",
+    "p99 µs",
+    "spread",
+];
+const MISSING: &str = "Not measured in this run.";
+
+/// A report of known runs, and one of nothing.
+pub(crate) fn self_check() {
+    let line: Vec<String> = "--all --bench --markdown x.md".split(' ').map(str::to_owned).collect();
+    let Ok(crate::Parsed::Compare(options)) = crate::options::parse(&line) else {
+        panic!("a usable command line")
+    };
+    let idle = Idle { kind: Kind::Axum, connections: 100, before: 1 << 20, after: (1 << 20) + 204_800 };
+    let text = report(&options, &[(&SCENARIOS[0], table::sample())], &[idle]);
+    for expected in [
+        "\ncargo bench --bench compare -- --all --markdown x.md\n",
+        "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; hyper: hyper-flush\n",
+        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | 90.9 % |\n",
+        "\n| hyper-flush | 0.0 % | 0.0 % |\n",
+        "\n| axum | 100 | 1024 | 1224 | 2048 |\n",
+        "\n| keep-alive GET /plaintext: ringhttp / hyper | 0.92 | missing | not measured in this run |\n",
+        "\nNot measured in this run: GET /plaintext, 64 connections, pipelined 16; ",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is not in the report:\n{text}");
+    }
+    let nothing = report(&options, &[], &[]);
+    assert_eq!(nothing.matches(MISSING).count(), 2);
+}

@@ -1,0 +1,129 @@
+//! What ringhttp shall reach, and whether a run shows that it does.
+
+use crate::Results;
+use crate::idle::Idle;
+use crate::server::Kind;
+use crate::table::{self, Measured};
+
+/// One target beside what was measured.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) what: String,
+    pub(crate) at_most: String,
+    pub(crate) measured: String,
+    pub(crate) outcome: &'static str,
+}
+
+/// Judges all targets by one run.
+pub(crate) fn judge(results: &Results, idle: &[Idle]) -> Vec<Verdict> {
+    let ratios = RATIOS.iter().map(|target| target.judge(results));
+    let idle = [Kind::Ringhttp, Kind::RinghttpEpoll].into_iter().map(|kind| judge_idle(kind, idle));
+    ratios.chain(idle).collect()
+}
+
+/// A bound on a server's CPU time per request, relative to another server's.
+struct Ratio {
+    what: &'static str,
+    scenario: &'static str,
+    kind: Kind,
+    to: Reference,
+    at_most: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Reference {
+    Floor,
+    Hyper,
+}
+
+impl Ratio {
+    fn judge(&self, results: &Results) -> Verdict {
+        let to = match self.to {
+            Reference::Floor => "floor",
+            Reference::Hyper => "hyper",
+        };
+        let what = format!("{}: {} / {to}", self.what, self.kind.name());
+        let at_most = format!("{:.2}", self.at_most);
+        let Some((own, other)) = self.find(results) else { return Verdict::missing(what, at_most) };
+        let ratio = own.ratio_to(other);
+        let (low, high) = own.ratio_range(other);
+        let measured = format!("{ratio:.3} ({low:.3} to {high:.3})");
+        Verdict { what, at_most, measured, outcome: outcome(ratio, self.at_most) }
+    }
+
+    /// The server and what it is compared with.
+    fn find<'a>(&self, results: &'a Results) -> Option<(&'a Measured, &'a Measured)> {
+        let (_, measured) = results.iter().find(|(scenario, _)| scenario.name == self.scenario)?;
+        let other = match self.to {
+            Reference::Floor => table::floor(measured),
+            Reference::Hyper => table::hyper(measured),
+        };
+        Some((measured.iter().find(|server| server.kind == self.kind)?, other?))
+    }
+}
+
+fn judge_idle(kind: Kind, idle: &[Idle]) -> Verdict {
+    let what = format!("idle connection: memory of {}", kind.name());
+    let at_most = format!("{IDLE_BYTES_MAX:.0} bytes");
+    let Some(found) = idle.iter().find(|idle| idle.kind == kind) else {
+        return Verdict::missing(what, at_most);
+    };
+    let bytes = found.bytes_per_connection();
+    Verdict { what, at_most, measured: format!("{bytes:.0} bytes"), outcome: outcome(bytes, IDLE_BYTES_MAX) }
+}
+
+impl Verdict {
+    fn missing(what: String, at_most: String) -> Self {
+        Self { what, at_most, measured: "missing".to_owned(), outcome: "not measured in this run" }
+    }
+}
+
+/// The bound belongs to what is allowed; a figure that is no number meets nothing.
+fn outcome(figure: f64, at_most: f64) -> &'static str {
+    if figure <= at_most { "met" } else { "not met" }
+}
+
+const RATIOS: [Ratio; 8] = [
+    Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Hyper, 0.92),
+    Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Floor, 1.10),
+    Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Hyper, 0.65),
+    Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Floor, 1.5),
+    Ratio::of_ringhttp("POST /echo, 1 KiB", "echo-1k", Reference::Hyper, 0.9),
+    Ratio::of_ringhttp("GET /bytes/65536", "bytes-64k", Reference::Hyper, 0.95),
+    Ratio::of_ringhttp("GET /bytes/65536", "bytes-64k", Reference::Floor, 1.1),
+    Ratio {
+        kind: Kind::RinghttpEpoll,
+        ..Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Hyper, 1.05)
+    },
+];
+
+impl Ratio {
+    const fn of_ringhttp(what: &'static str, scenario: &'static str, to: Reference, at_most: f64) -> Self {
+        Self { what, scenario, kind: Kind::Ringhttp, to, at_most }
+    }
+}
+
+/// Memory of one idle connection in the server.
+const IDLE_BYTES_MAX: f64 = 2048.0;
+
+/// Targets that are met, not met and not measured; every one names a scenario that exists.
+pub(crate) fn self_check() {
+    for target in &RATIOS {
+        assert!(crate::Scenario::by_name(target.scenario).is_some(), "{} is a scenario", target.scenario);
+    }
+    assert!(judge(&[], &[]).iter().all(|verdict| verdict.measured == "missing"));
+
+    // Against hyper-flush at 4 µs: 3.3 / 4 is within 0.92, 4.5 / 4 is not within 1.05.
+    let mut measured = table::sample();
+    measured[0].kind = Kind::Ringhttp;
+    measured[1].kind = Kind::RinghttpEpoll;
+    let idle = |kind, after| Idle { kind, connections: 100, before: 0, after };
+    let idle = [idle(Kind::Ringhttp, 204_800), idle(Kind::RinghttpEpoll, 204_900)];
+    let verdicts = judge(&[(&crate::scenario::SCENARIOS[0], measured)], &idle);
+    let outcomes: Vec<_> = verdicts.iter().map(|verdict| verdict.outcome).collect();
+    assert_eq!((outcomes[0], outcomes[7]), ("met", "not met"));
+    assert_eq!(verdicts[0].measured, "0.825 (0.750 to 1.500)");
+    assert!(outcomes[1..7].iter().all(|outcome| *outcome == "not measured in this run"));
+    assert_eq!((outcomes[8], outcomes[9]), ("met", "not met"));
+    assert_eq!(outcome(f64::NAN, 1.0), "not met");
+}
