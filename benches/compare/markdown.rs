@@ -47,10 +47,11 @@ fn method(options: &Options) -> String {
          run. Shown is the median over the rounds; a ratio is the median of the rounds' own ratios. *Spread* is the distance\n\
          from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
          wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\
-         - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper of the two.\n\
-         - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to hyper is to the cheaper of the two.\n\
+         - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
+         - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to hyper is to the cheaper one.\n\
          - `axum`, `actix`: the frameworks of that name.\n\
-         - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.",
+         - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\n\
+         The cheaper one is chosen per scenario, among those that were measured; each table names it.",
         options.server_cpu, options.load_cpu
     )
 }
@@ -61,7 +62,8 @@ fn targets_section(results: &Results, idle: &[Idle]) -> String {
         .map(|verdict| vec![verdict.what, verdict.at_most, verdict.measured, verdict.outcome.to_owned()]);
     format!(
         "## Targets\n\n\
-         Ratios of CPU time per request; in parentheses the lowest and the highest round. The median decides.\n\n{}",
+         Ratios of CPU time per request; in parentheses the lowest and the highest round. The median decides. A target\n\
+         counts as not measured when one of the floors, or of hyper's settings, is missing.\n\n{}",
         table(&["target", "at most", "measured", "outcome"], rows)
     )
 }
