@@ -91,6 +91,17 @@ impl TestRequest {
         self
     }
 
+    /// Sets the body to `value` as JSON, and `Content-Type` to match.
+    ///
+    /// # Panics
+    /// If `value` cannot be written as JSON.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn json(self, value: &impl serde::Serialize) -> Self {
+        let text = serde_json::to_vec(value).expect("the value can be written as JSON");
+        self.header("content-type", "application/json").body(text)
+    }
+
     /// Sends it on a connection of its own, and reads the response while the body is still leaving. A server that does not
     /// take all of the body is no failure, if it answers.
     ///
@@ -130,6 +141,17 @@ impl TestResponse {
     #[must_use]
     pub fn text(&self) -> &str {
         str::from_utf8(&self.body).expect("the body is text")
+    }
+
+    /// The body, read from JSON.
+    ///
+    /// # Panics
+    /// If it is not the JSON of a `T`; the message has the body.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("the body is no such JSON: {error}: {}", self.body.escape_ascii()))
     }
 
     /// The first field of a name, as text.
