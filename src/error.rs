@@ -107,13 +107,21 @@ impl fmt::Display for Error {
     }
 }
 
+/// With all causes. An error that says nothing but its cause, as those of start-up do, is shown by the cause alone: this is
+/// what a `main` prints that returns it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        let mut source = self.source();
-        while let Some(error) = source {
+        let mut cause = self.source();
+        match cause {
+            Some(error) if self.0.text.is_none() && self.0.status == StatusCode::INTERNAL_SERVER_ERROR => {
+                write!(f, "{error}")?;
+                cause = error.source();
+            }
+            _ => write!(f, "{self}")?,
+        }
+        while let Some(error) = cause {
             write!(f, ": {error}")?;
-            source = error.source();
+            cause = error.source();
         }
         Ok(())
     }
@@ -162,8 +170,9 @@ impl From<Elapsed> for Error {
 }
 
 impl From<ToStrError> for Error {
-    fn from(error: ToStrError) -> Self {
-        Self::bad_request("a header field is not plain text").with_source(error)
+    fn from(_: ToStrError) -> Self {
+        // Without a source: a client's mistake is nothing for the log.
+        Self::bad_request("a header field is not plain text")
     }
 }
 
@@ -227,6 +236,9 @@ mod tests {
     fn the_source_is_for_the_log_only() {
         let error = Error::from(io::Error::other("disk on fire"));
         assert_eq!(error.text(), "Internal Server Error");
-        assert_eq!(format!("{error:?}"), "500: Internal Server Error: disk on fire");
+        assert_eq!(error.to_string(), "500: Internal Server Error");
+        assert_eq!(format!("{error:?}"), "disk on fire");
+        let error = Error::bad_request("no such disk").with_source(io::Error::other("on fire"));
+        assert_eq!(format!("{error:?}"), "400: no such disk: on fire");
     }
 }

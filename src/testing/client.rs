@@ -36,6 +36,9 @@ impl TestClient {
     ///
     /// # Panics
     /// As [`TestRequest::send`].
+    ///
+    /// # Cancellation
+    /// As [`TestRequest::send`].
     pub async fn get(&self, path: &str) -> TestResponse {
         self.request(Method::GET, path).send().await
     }
@@ -51,6 +54,9 @@ impl TestClient {
     ///
     /// # Panics
     /// If the server does not listen, or takes none of the bytes for 10 s.
+    ///
+    /// # Cancellation
+    /// The bytes are sent all the same, then the connection is closed.
     pub async fn raw(&self, bytes: impl Into<Vec<u8>>) -> RawConnection {
         let address = self.address;
         let connect = self.core.spawn_blocking(move || {
@@ -107,6 +113,9 @@ impl TestRequest {
     ///
     /// # Panics
     /// If the answer is no HTTP, or 10 s pass without a byte of it.
+    ///
+    /// # Cancellation
+    /// Once polled, the request is sent all the same; its answer is lost.
     pub async fn send(mut self) -> TestResponse {
         if !self.body.is_empty() || self.method == Method::POST || self.method == Method::PUT {
             let _ = write!(self.head, "content-length: {}\r\n", self.body.len());
