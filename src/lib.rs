@@ -52,3 +52,8 @@ pub use crate::server::Server;
 #[cfg(feature = "json")]
 pub use crate::web::Json;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
+
+/// The examples of README.md, compiled by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
