@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn errors_of_others_become_the_status_of_who_is_at_fault() {
-        let no_text = HeaderValue::from_static("\u{e9}");
+        let no_text = HeaderValue::from_bytes(b"\xe9").expect("obs-text is allowed");
         let no_value = HeaderValue::from_str("a\nb").expect_err("it has a line break");
         let cases: [(Error, u16); 8] = [
             (StatusCode::CONFLICT.into(), 409),
