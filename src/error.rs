@@ -6,6 +6,10 @@ use std::fmt;
 use std::io;
 
 use http::StatusCode;
+use http::header::{InvalidHeaderName, InvalidHeaderValue, ToStrError};
+use ringhttp_runtime::sync::Closed;
+use ringhttp_runtime::time::Elapsed;
+use ringhttp_runtime::{BlockingError, InvokeError, JoinError, RunError};
 
 use crate::conn::{BodyError, CloseReason};
 
@@ -15,8 +19,18 @@ pub type Result<T = crate::Response, E = Error> = std::result::Result<T, E>;
 /// What a handler could not do, and what its client is told about it.
 ///
 /// Returned from a handler it becomes an answer with its status and its public text. The source never leaves the
-/// process: it is for the log. `?` turns `io::Error` and most others into a 500 with that source, a
-/// [`BodyError`] and a [`StatusCode`] into what they say.
+/// process: it is for the log.
+///
+/// `?` makes one of
+///
+/// - a [`StatusCode`] and a [`BodyError`]: the status they name;
+/// - a field value that is no text (`ToStrError`): 400, because what a handler reads is what its client sent;
+/// - what is over or full ([`Elapsed`], a full mailbox or blocking queue): 503;
+/// - `io::Error`, `fmt::Error`, `serde_json::Error`, invalid field names and values, failed calls to cores, tasks and
+///   blocking threads, and `Box<dyn Error + Send + Sync>`: 500, with the error as source.
+///
+/// Whose fault any other error is only the handler knows: `.map_err(Error::internal)?`, or
+/// `.map_err(|error| Error::bad_request(error.to_string()))?`.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -93,13 +107,21 @@ impl fmt::Display for Error {
     }
 }
 
+/// With all causes. An error that says nothing but its cause, as those of start-up do, is shown by the cause alone: this is
+/// what a `main` prints that returns it.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")?;
-        let mut source = self.source();
-        while let Some(error) = source {
+        let mut cause = self.source();
+        match cause {
+            Some(error) if self.0.text.is_none() && self.0.status == StatusCode::INTERNAL_SERVER_ERROR => {
+                write!(f, "{error}")?;
+                cause = error.source();
+            }
+            _ => write!(f, "{self}")?,
+        }
+        while let Some(error) = cause {
             write!(f, ": {error}")?;
-            source = error.source();
+            cause = error.source();
         }
         Ok(())
     }
@@ -117,27 +139,106 @@ impl From<StatusCode> for Error {
     }
 }
 
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        Self::internal(error)
-    }
-}
-
 impl From<Box<dyn StdError + Send + Sync>> for Error {
     fn from(source: Box<dyn StdError + Send + Sync>) -> Self {
         Self::internal(source)
     }
 }
 
-impl From<ringhttp_runtime::RunError> for Error {
-    fn from(error: ringhttp_runtime::RunError) -> Self {
-        Self::internal(error)
+impl From<BlockingError> for Error {
+    fn from(error: BlockingError) -> Self {
+        match error {
+            BlockingError::QueueFull => Self::new(StatusCode::SERVICE_UNAVAILABLE).with_source(error),
+            _ => Self::internal(error),
+        }
     }
+}
+
+impl From<InvokeError> for Error {
+    fn from(error: InvokeError) -> Self {
+        match error {
+            InvokeError::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE).with_source(error),
+            _ => Self::internal(error),
+        }
+    }
+}
+
+impl From<Elapsed> for Error {
+    fn from(error: Elapsed) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE).with_source(error)
+    }
+}
+
+impl From<ToStrError> for Error {
+    fn from(_: ToStrError) -> Self {
+        // Without a source: a client's mistake is nothing for the log.
+        Self::bad_request("a header field is not plain text")
+    }
+}
+
+/// Errors that are the server's own: answered with 500.
+macro_rules! internal {
+    ($($(#[$attribute:meta])* $error:ty,)*) => {$(
+        $(#[$attribute])*
+        impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                Self::internal(error)
+            }
+        }
+    )*};
+}
+
+internal! {
+    fmt::Error,
+    io::Error,
+    InvalidHeaderName,
+    InvalidHeaderValue,
+    JoinError,
+    RunError,
+    Closed,
+    #[cfg(feature = "json")]
+    serde_json::Error,
 }
 
 impl From<BodyError> for Error {
     fn from(error: BodyError) -> Self {
         // After a body that could not be read, nobody knows where the next message begins.
         Self::new(error.status()).with_text(error.to_string()).with_close(error.close_reason())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn errors_of_others_become_the_status_of_who_is_at_fault() {
+        let no_text = HeaderValue::from_bytes(b"\xe9").expect("obs-text is allowed");
+        let no_value = HeaderValue::from_str("a\nb").expect_err("it has a line break");
+        let cases: [(Error, u16); 8] = [
+            (StatusCode::CONFLICT.into(), 409),
+            (BodyError::TooLarge.into(), 413),
+            (no_text.to_str().expect_err("it is not ASCII").into(), 400),
+            (Elapsed.into(), 503),
+            (InvokeError::Full.into(), 503),
+            (InvokeError::Panicked.into(), 500),
+            (BlockingError::QueueFull.into(), 503),
+            (no_value.into(), 500),
+        ];
+        for (error, status) in cases {
+            assert_eq!(error.status(), status, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_source_is_for_the_log_only() {
+        let error = Error::from(io::Error::other("disk on fire"));
+        assert_eq!(error.text(), "Internal Server Error");
+        assert_eq!(error.to_string(), "500: Internal Server Error");
+        assert_eq!(format!("{error:?}"), "disk on fire");
+        let error = Error::bad_request("no such disk").with_source(io::Error::other("on fire"));
+        assert_eq!(format!("{error:?}"), "400: no such disk: on fire");
     }
 }

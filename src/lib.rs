@@ -18,12 +18,20 @@
 //!     })
 //! }
 //! ```
+//!
+//! The pages of the [guide](guide/index.html) say how to do things; [`Router`], [`Request`], [`Response`], [`Error`], [`Core`] and
+//! [`ServerConfig`] are the types to know.
+//!
+//! # Features
+//! `json` (on by default): `Request::json`, `Json`, and JSON in `testing`.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringhttp runs on Linux only: it is built on io_uring and epoll");
 
 mod conn;
 mod error;
+#[cfg(feature = "json")]
+pub mod guide;
 mod io;
 pub mod proto;
 mod server;
@@ -44,3 +52,8 @@ pub use crate::server::Server;
 #[cfg(feature = "json")]
 pub use crate::web::Json;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
+
+/// The examples of README.md, compiled by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -207,7 +207,8 @@ impl Core {
         }
     }
 
-    /// Runs `call` once on every core, this one included, without waiting for it.
+    /// Runs `call` once on every core, this one included, without waiting for it. It is a plain closure: what has to wait
+    /// over there, it spawns.
     ///
     /// # Errors
     /// The first core's refusal; the others get the message all the same.

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_TYPE, IntoHeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Body, Kind};
@@ -100,9 +100,22 @@ impl Response {
         Ok(self)
     }
 
-    /// Sets a field, replacing those of the same name.
+    /// Sets a field, replacing those of the same name. The name is one of [`header`](crate::header), or a text known when
+    /// the program is compiled, in lower case.
+    ///
+    /// ```
+    /// use ringhttp::{HeaderValue, Response, header};
+    ///
+    /// let response = Response::text("<p>hello</p>")
+    ///     .with_header(header::CONTENT_TYPE, HeaderValue::from_static("text/html"))
+    ///     .with_header("x-served-by", HeaderValue::from_static("core 0"));
+    /// assert_eq!(response.headers().len(), 2);
+    /// ```
+    ///
+    /// # Panics
+    /// If a name given as text is no lower-case field name.
     #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn with_header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
         self.0.headers.insert(name, value);
         self
     }

@@ -36,6 +36,9 @@ impl TestClient {
     ///
     /// # Panics
     /// As [`TestRequest::send`].
+    ///
+    /// # Cancellation
+    /// As [`TestRequest::send`].
     pub async fn get(&self, path: &str) -> TestResponse {
         self.request(Method::GET, path).send().await
     }
@@ -51,6 +54,9 @@ impl TestClient {
     ///
     /// # Panics
     /// If the server does not listen, or takes none of the bytes for 10 s.
+    ///
+    /// # Cancellation
+    /// The bytes are sent all the same, then the connection is closed.
     pub async fn raw(&self, bytes: impl Into<Vec<u8>>) -> RawConnection {
         let address = self.address;
         let connect = self.core.spawn_blocking(move || {
@@ -91,11 +97,25 @@ impl TestRequest {
         self
     }
 
+    /// Sets the body to `value` as JSON, and `Content-Type` to match.
+    ///
+    /// # Panics
+    /// If `value` cannot be written as JSON.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn json(self, value: &impl serde::Serialize) -> Self {
+        let text = serde_json::to_vec(value).expect("the value can be written as JSON");
+        self.header("content-type", "application/json").body(text)
+    }
+
     /// Sends it on a connection of its own, and reads the response while the body is still leaving. A server that does not
     /// take all of the body is no failure, if it answers.
     ///
     /// # Panics
     /// If the answer is no HTTP, or 10 s pass without a byte of it.
+    ///
+    /// # Cancellation
+    /// Once polled, the request is sent all the same; its answer is lost.
     pub async fn send(mut self) -> TestResponse {
         if !self.body.is_empty() || self.method == Method::POST || self.method == Method::PUT {
             let _ = write!(self.head, "content-length: {}\r\n", self.body.len());
@@ -130,6 +150,17 @@ impl TestResponse {
     #[must_use]
     pub fn text(&self) -> &str {
         str::from_utf8(&self.body).expect("the body is text")
+    }
+
+    /// The body, read from JSON.
+    ///
+    /// # Panics
+    /// If it is not the JSON of a `T`; the message has the body.
+    #[cfg(feature = "json")]
+    #[must_use]
+    pub fn json<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("the body is no such JSON: {error}: {}", self.body.escape_ascii()))
     }
 
     /// The first field of a name, as text.

@@ -1,0 +1,31 @@
+//! How to do things with ringhttp: one page a subject, each with code that is compiled by the tests.
+//!
+//! Begin with [`quickstart`]; [`from_axum`] and [`from_aiohttp`] are for those who come from there.
+#![forbid(unsafe_code)]
+
+#[doc = include_str!("../docs/guide/quickstart.md")]
+pub mod quickstart {}
+
+#[doc = include_str!("../docs/guide/cores_and_state.md")]
+pub mod cores_and_state {}
+
+#[doc = include_str!("../docs/guide/streaming.md")]
+pub mod streaming {}
+
+#[doc = include_str!("../docs/guide/lifecycle.md")]
+pub mod lifecycle {}
+
+#[doc = include_str!("../docs/guide/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("../docs/guide/tuning.md")]
+pub mod tuning {}
+
+#[doc = include_str!("../docs/guide/wire_strictness.md")]
+pub mod wire_strictness {}
+
+#[doc = include_str!("../docs/guide/from_axum.md")]
+pub mod from_axum {}
+
+#[doc = include_str!("../docs/guide/from_aiohttp.md")]
+pub mod from_aiohttp {}
