@@ -20,6 +20,7 @@ use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
 
 use super::host::Host;
+use super::request::Exchange;
 use crate::io::read_buffer::Purpose;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
     /// Those in other tasks, who wait for what this task does.
     others: RefCell<Others>,
     taken: Cell<bool>,
+    /// The last request: the next one mostly has the same fields. Given up when the connection turns out to be idle.
+    last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
     answered: Cell<bool>,
     /// Answers that were queued since the queue was last empty.
@@ -99,6 +102,7 @@ impl Connection {
             task: RefCell::new(None),
             others: RefCell::default(),
             taken: Cell::new(false),
+            last: Cell::new(None),
             answered: Cell::new(false),
             unflushed: Cell::new(0),
             host,
@@ -213,9 +217,32 @@ impl Connection {
         reader.into_iter().chain(writer.map(|(_, writer)| writer)).for_each(Waker::wake);
     }
 
+    /// Keeps a request that is done with for the sake of the next one.
+    pub(crate) fn keep_exchange(&self, mut exchange: Box<Exchange>, cycle: u32) {
+        if cycle != self.cycle.get() {
+            return self.host.give_exchange(exchange);
+        }
+        exchange.keep_fields();
+        if let Some(other) = self.last.replace(Some(exchange)) {
+            self.host.give_exchange(other);
+        }
+    }
+
+    fn take_exchange(&self) -> Box<Exchange> {
+        self.last.take().unwrap_or_else(|| self.host.take_exchange())
+    }
+
+    /// Gives up what is kept for the next request.
+    fn forget_last(&self) {
+        if let Some(exchange) = self.last.take() {
+            self.host.give_exchange(exchange);
+        }
+    }
+
     /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
     pub(crate) fn close(&self) {
         self.end_cycle();
+        self.forget_last();
         let wire = self.io.borrow_mut().wire.take();
         drop(wire);
     }

@@ -192,7 +192,7 @@ impl Request {
 impl Drop for Request {
     fn drop(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            self.body.connection.host.give_exchange(exchange);
+            self.body.connection.keep_exchange(exchange, self.body.cycle);
         }
     }
 }
@@ -203,9 +203,17 @@ impl Exchange {
         if self.head.headers.capacity() > FIELDS_KEPT_MAX {
             self.head.headers = HeaderMap::new();
         }
-        self.head.headers.clear();
-        self.head.target = Target::default();
-        self.head.method = Method::GET;
+        self.head.clear();
+        self.forget_match();
+    }
+
+    /// Keeps what the next request of the connection may have in common with this one.
+    pub(super) fn keep_fields(&mut self) {
+        self.head.keep_fields();
+        self.forget_match();
+    }
+
+    fn forget_match(&mut self) {
         self.matched.route = None;
         self.matched.names = None;
         self.matched.values.clear();

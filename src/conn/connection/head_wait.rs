@@ -71,7 +71,7 @@ impl Connection {
         };
         loop {
             if !wire.input().is_empty() {
-                let mut exchange = self.host.take_exchange();
+                let mut exchange = self.take_exchange();
                 match reader.head_into(wire.input(), &mut exchange.head) {
                     Ok(true) => {
                         body.begin(&exchange.head);
@@ -81,7 +81,7 @@ impl Connection {
                     Ok(false) => self.begin_head(wait),
                     Err(error) => return Poll::Ready(Err(NoHead::Refuse(error))),
                 }
-                self.host.give_exchange(exchange);
+                self.last.set(Some(exchange));
             }
             self.unflushed.set(0);
             let quietly = wait.stage != HeadStage::Begun && wire.flush_quietly();
@@ -171,6 +171,7 @@ impl Connection {
             return None;
         }
         wire.rest();
+        self.forget_last();
         let end = wait.since + config.keep_alive_timeout;
         if now >= end {
             return Some(NoHead::Close(CloseReason::KeepAliveExpired));

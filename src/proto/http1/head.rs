@@ -37,6 +37,27 @@ pub struct RequestHead {
     pub expect_continue: bool,
     /// `Connection: upgrade` with an `Upgrade` field, in HTTP/1.1 (RFC 9110 §7.8).
     pub upgrade: bool,
+    /// The lines that `headers` and all that follows from them were made of, the empty one included.
+    pub(super) field_lines: Bytes,
+}
+
+impl RequestHead {
+    /// Keeps the fields for a head that may have the same, and lets go of the rest of the buffer.
+    pub(crate) fn keep_fields(&mut self) {
+        if is_origin(self) {
+            self.target = Target::default();
+        } else {
+            self.clear();
+        }
+    }
+
+    /// Lets go of the views of the read buffer; the memory of the map stays.
+    pub(crate) fn clear(&mut self) {
+        self.headers.clear();
+        self.target = Target::default();
+        self.method = Method::GET;
+        self.field_lines = Bytes::new();
+    }
 }
 
 impl Default for RequestHead {
@@ -51,6 +72,7 @@ impl Default for RequestHead {
             keep_alive: true,
             expect_continue: false,
             upgrade: false,
+            field_lines: Bytes::new(),
         }
     }
 }
@@ -168,6 +190,35 @@ pub(super) fn parse_request(
     request_in(head, &mut slots[..limits.header_count_max], limits, known_host, into)
 }
 
+/// Parses a head whose field lines are those that `into` was made of, byte for byte: clients mostly repeat theirs on a
+/// connection. False: nothing was done, and the head has to be parsed as a whole.
+pub(super) fn parse_again(head: &Bytes, limits: &Limits, into: &mut RequestHead) -> bool {
+    if into.field_lines.is_empty() || into.version != Version::HTTP_11 || !is_origin(into) {
+        return false;
+    }
+    let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    if head[line_end..] != into.field_lines[..] {
+        return false;
+    }
+    // Whatever is unusual about the line is left to the parser, which finds the right error for it.
+    let Some(line) = head[..line_end].strip_suffix(b" HTTP/1.1\r\n") else { return false };
+    let Some(space) = memchr::memchr(b' ', line) else { return false };
+    let Ok(method) = Method::from_bytes(&line[..space]) else { return false };
+    let Ok(target) = str::from_utf8(&line[space + 1..]) else { return false };
+    if !target.starts_with('/') || target.len() > limits.target_bytes_max {
+        return false;
+    }
+    let Ok(target) = Target::parse(head, target, &method) else { return false };
+    into.method = method;
+    into.target = target;
+    true
+}
+
+/// An absolute target has changed the Host field, so its fields are not what its lines say.
+fn is_origin(head: &RequestHead) -> bool {
+    head.target.form() == TargetForm::Origin
+}
+
 #[inline]
 fn request_in<'head>(
     head: &'head Bytes,
@@ -209,6 +260,8 @@ fn request_in<'head>(
     into.keep_alive = notes.persists(into.version);
     into.expect_continue = is_11 && has_body && notes.expect == Expect::Continue;
     into.upgrade = is_11 && notes.upgrade && notes.connection_upgrade;
+    let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    into.field_lines = head.slice(line_end..);
     Ok(())
 }
 

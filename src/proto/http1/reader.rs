@@ -69,7 +69,8 @@ impl RequestReader {
         Ok(None)
     }
 
-    /// As [`head`](Self::head), but fills `head`, whose header map is empty; its memory is used. False: more bytes are needed.
+    /// As [`head`](Self::head), but fills `head`: a new one, or what this function filled before and nobody has changed. In the
+    /// latter case field lines that are the same as before, byte for byte, are not parsed again. False: more bytes are needed.
     ///
     /// # Errors
     /// As [`head`](Self::head); what `head` holds then has no meaning.
@@ -81,8 +82,11 @@ impl RequestReader {
         let Some(lines) = self.lines(input).map_err(|error| self.flow.fail(error))? else {
             return Ok(false);
         };
-        head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head)
-            .map_err(|error| self.flow.fail(error))?;
+        if !head::parse_again(&lines, &self.flow.limits, head) {
+            head.clear();
+            head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head)
+                .map_err(|error| self.flow.fail(error))?;
+        }
         self.empty_lines = 0;
         self.flow.begin(head.framing, head.keep_alive);
         Ok(true)

@@ -437,3 +437,49 @@ fn reasons_may_be_empty_missing_or_not_ascii() {
         }
     }
 }
+
+#[test]
+fn a_head_filled_again_is_what_a_new_one_would_be() {
+    const HEADS: &[&str] = &[
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /b?c HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/1.0\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: b\r\n\r\n",
+        "GET http://c/d HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
+        "G@T / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
+        "GET / \rHTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
+    ];
+    let fill = |text: &str, head: &mut RequestHead| {
+        let mut reader = RequestReader::new(Limits::default());
+        let filled = reader.head_into(&mut BytesMut::from(text), head);
+        (filled, reader.state())
+    };
+    for first in HEADS {
+        for second in HEADS {
+            let (mut new, mut again) = (RequestHead::default(), RequestHead::default());
+            if fill(first, &mut again).0.is_err() {
+                continue;
+            }
+            assert_eq!(fill(second, &mut again), fill(second, &mut new), "{first:?}, {second:?}");
+            if fill(second, &mut RequestHead::default()).0.is_ok() {
+                assert_eq!(again, new, "{first:?}, {second:?}");
+            }
+        }
+    }
+}
