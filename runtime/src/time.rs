@@ -191,6 +191,9 @@ impl Timers {
 
     /// Fires what is due and then sleeps until the next expiry, until the core ends. Each core runs it as a task; it
     /// costs nothing while nothing is set.
+    ///
+    /// # Cancellation
+    /// Deadlines fire no more until it is called again.
     pub async fn drive(&self) {
         while !self.0.ended.get() {
             self.fire();

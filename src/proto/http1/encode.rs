@@ -96,7 +96,7 @@ impl Head for BytesMut {
     }
 }
 
-/// Most heads are put together here and appended at once: that costs half of what appending their pieces one by one does.
+/// Most heads are put together here and appended at once: fewer instructions than appending their pieces one by one.
 struct SmallHead {
     bytes: [u8; SMALL_HEAD_BYTES_MAX],
     length: usize,
