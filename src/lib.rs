@@ -44,13 +44,14 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CloseCounts, CloseReason, Request, RequestBody, Response, ServerConfig,
-    ServerStats, Service, Upgraded,
+    Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
+    ServerConfig, ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};
 pub use crate::server::Server;
 #[cfg(feature = "json")]
 pub use crate::web::Json;
+pub use crate::web::middleware;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
 
 /// The examples of README.md, compiled by the tests.

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::body::{BodyError, RequestBody};
 use super::connection::Connection;
+use super::extensions::Extensions;
 use super::upgrade::Upgraded;
 use crate::error::{Error, Result};
 use crate::proto::http1::{Framing, RequestHead, Target};
@@ -29,6 +30,7 @@ pub struct Request {
 pub(crate) struct Exchange {
     pub(super) head: RequestHead,
     matched: Matched,
+    extensions: Extensions,
 }
 
 /// What routing found out about a request.
@@ -180,6 +182,17 @@ impl Request {
         Upgraded::take(&self.body.connection, tunnel, protocol, headers)
     }
 
+    /// What middleware has put beside the request.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.exchange().extensions
+    }
+
+    /// What middleware has put beside the request, to be changed.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.exchange_mut().extensions
+    }
+
     pub(crate) fn matched(&self) -> &Matched {
         &self.exchange().matched
     }
@@ -217,6 +230,7 @@ impl Exchange {
         self.matched.route = None;
         self.matched.names = None;
         self.matched.values.clear();
+        self.extensions.clear();
     }
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Body, Kind};
 use super::close_reason::CloseReason;
+use super::extensions::Extensions;
 use super::sender::BodySender;
 use super::spare;
 use crate::error::{Error, Result};
@@ -38,6 +39,7 @@ pub(super) struct Parts {
     pub(super) body: Body,
     /// Why the connection ends after it, whatever its fields say.
     pub(super) close: Option<CloseReason>,
+    pub(super) extensions: Extensions,
 }
 
 impl Parts {
@@ -48,6 +50,7 @@ impl Parts {
         self.headers.clear();
         self.body = Body::empty();
         self.close = None;
+        self.extensions.clear();
     }
 }
 
@@ -153,6 +156,17 @@ impl Response {
     #[must_use]
     pub fn body(&self) -> &Body {
         &self.0.body
+    }
+
+    /// What handlers and middleware have put beside the response; none of it is sent.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.0.extensions
+    }
+
+    /// What handlers and middleware have put beside the response, to be changed.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.0.extensions
     }
 
     /// Takes the body out, leaving an empty one.

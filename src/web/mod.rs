@@ -6,6 +6,7 @@ mod handler;
 mod into_response;
 #[cfg(feature = "json")]
 mod json_path;
+pub mod middleware;
 mod read;
 mod refusal;
 mod router;

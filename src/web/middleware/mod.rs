@@ -1,0 +1,1 @@
+//! Ready-made middleware: what [`Router::with`](crate::Router::with) takes. One file each.
