@@ -83,6 +83,16 @@ impl Connection {
                 }
                 self.last.set(Some(exchange));
             }
+            // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next answer.
+            if wait.stage != HeadStage::New && wire.is_filling() {
+                match wire.poll_fill(cx, Purpose::NextHead) {
+                    Poll::Ready(Ok(1..)) => continue,
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
+                    }
+                    Poll::Ready(Ok(0)) | Poll::Pending => {}
+                }
+            }
             self.unflushed.set(0);
             let quietly = wait.stage != HeadStage::Begun && wire.flush_quietly();
             if !quietly && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
