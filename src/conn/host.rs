@@ -8,6 +8,7 @@ use std::rc::Rc;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
+use super::after::LeftBehind;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    /// Work that goes on behind answers.
+    pub(crate) left_behind: Rc<LeftBehind>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -64,6 +67,7 @@ impl Host {
             buffers,
             timers,
             stats,
+            left_behind: Rc::default(),
             stopping: Cell::new(false),
             cut: Cell::new(false),
             spare_exchanges: RefCell::new(Vec::new()),
