@@ -51,10 +51,10 @@ pub use crate::error::{Error, Result};
 pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
-#[cfg(feature = "json")]
-pub use crate::web::Json;
-pub use crate::web::middleware;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
+#[cfg(feature = "json")]
+pub use crate::web::{Json, Problem, json_lines};
+pub use crate::web::{middleware, sse};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]
