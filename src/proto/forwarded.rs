@@ -74,7 +74,7 @@ fn forwarded<'a>(headers: &'a HeaderMap, trusted: &[IpNetwork]) -> Option<Forwar
         for element in elements.into_iter().rev() {
             hops += 1;
             let found = found.get_or_insert_default();
-            found.client = element.client.and_then(node);
+            found.client = element.client.and_then(|node| address(&node));
             found.scheme = element.proto.and_then(|proto| scheme(proto.as_bytes())).or(found.scheme);
             found.host = element.host.filter(|host| is_host(host.as_bytes())).or(found.host.take());
             if hops == HOPS_MAX || !found.client.is_some_and(|client| is_trusted(trusted, client)) {
@@ -176,12 +176,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// The address of a node (RFC 7239 §6): an address, with or without a port. `unknown` and obfuscated names have none.
-fn node(text: Cow<'_, str>) -> Option<IpAddr> {
-    address(&text)
-}
-
-/// An address as proxies write it: `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; a port
+/// An address as proxies write it (RFC 7239 §6; `unknown` and obfuscated names have none): `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; a port
 /// may be obfuscated (RFC 7239 §6.3).
 fn address(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {

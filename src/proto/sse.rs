@@ -98,7 +98,7 @@ impl Event {
             lines(comment).for_each(|line| put(out, "", line));
         }
         if let Some(after) = self.retry {
-            write!(out, "retry:{}\n", after.as_millis()).expect("the buffer grows");
+            writeln!(out, "retry:{}", after.as_millis()).expect("the buffer grows");
         }
         if let Some(id) = &self.id {
             put(out, "id", id);

@@ -117,8 +117,7 @@ impl<T: DeserializeOwned> JsonLines<'_, T> {
         self
     }
 
-    /// The next line's value; `None` at the end of the body. Name it `next` in a `while let`: it is no iterator, because it
-    /// waits.
+    /// The next line's value; `None` at the end of the body. It is no iterator, because it waits.
     ///
     /// # Errors
     /// 400 with line and column if a line is not JSON, 422 if it is not a `T`; 413 if it is too long, or the body is; 400 or 408
@@ -126,7 +125,6 @@ impl<T: DeserializeOwned> JsonLines<'_, T> {
     ///
     /// # Cancellation
     /// Nothing is lost: the next call gives the line.
-    #[expect(clippy::should_implement_trait, reason = "it waits, which no iterator does")]
     pub async fn next(&mut self) -> Result<Option<T>> {
         while let Some(line) = self.next_line().await? {
             self.count += 1;

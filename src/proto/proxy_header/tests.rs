@@ -94,7 +94,7 @@ fn what_is_no_header_is_refused_and_stays_refused() {
         v2(0x21, 0x21, &v4_with_tlv()),
         v2(0x21, 0x31, &[0; 215]),
         v2(0x21, 0x11, &[0; V2_BYTES_MAX - 15]),
-        v2(0x20, 0x00, &[0; 65_535]),
+        v2(0x20, 0x00, &vec![0; 65_535]),
     ]);
     for input in cases {
         assert_eq!(parse(&input), Err(ProxyHeaderError), "{}", input.escape_ascii());
