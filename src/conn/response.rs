@@ -1,11 +1,13 @@
 //! A response: status, fields, body.
 #![forbid(unsafe_code)]
 
+mod fields;
+
+use std::future::Future;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IntoHeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
-
-use std::future::Future;
 
 use super::after::After;
 use super::body::{Body, Kind};
@@ -14,6 +16,7 @@ use super::extensions::Extensions;
 use super::sender::BodySender;
 use super::spare;
 use crate::error::{Answer, Error, Result};
+use fields::Fields;
 
 /// A response.
 ///
@@ -33,12 +36,15 @@ pub struct Response(pub(super) Box<Parts>);
 static TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 static OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// Fields that a response may have had room for and its map still be kept.
+const FIELDS_KEPT_MAX: usize = 64;
+
 /// What a response consists of.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Box<str>>,
-    pub(super) headers: HeaderMap,
+    pub(super) fields: Fields,
     pub(super) body: Body,
     /// Why the connection ends after it, whatever its fields say.
     pub(super) close: Option<CloseReason>,
@@ -54,7 +60,7 @@ impl Parts {
     pub(super) fn reset(&mut self) {
         self.status = StatusCode::OK;
         self.reason = None;
-        self.headers.clear();
+        self.fields.reset(FIELDS_KEPT_MAX);
         self.body = Body::empty();
         self.close = None;
         self.extensions.clear();
@@ -79,12 +85,12 @@ impl Response {
 
     /// Text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<Body>) -> Self {
-        Self::new(text).with_header(CONTENT_TYPE, TEXT_PLAIN.clone())
+        Self::new(text).with_content_type(&TEXT_PLAIN)
     }
 
     /// Bytes, as `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::new(bytes.into()).with_header(CONTENT_TYPE, OCTET_STREAM.clone())
+        Self::new(bytes.into()).with_content_type(&OCTET_STREAM)
     }
 
     /// A body that `write` produces while it is sent: see [`Body::stream`].
@@ -128,7 +134,13 @@ impl Response {
     /// If a name given as text is no lower-case field name.
     #[must_use]
     pub fn with_header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
-        self.0.headers.insert(name, value);
+        self.headers_mut().insert(name, value);
+        self
+    }
+
+    /// Sets the `Content-Type` to one of the few that are known when the program is compiled.
+    pub(crate) fn with_content_type(mut self, value: &'static HeaderValue) -> Self {
+        self.0.fields.set_content_type(value);
         self
     }
 
@@ -183,12 +195,12 @@ impl Response {
     /// The fields.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+        self.0.fields.map()
     }
 
     /// The fields, to be changed.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.0.headers
+        self.0.fields.map_mut()
     }
 
     /// The body.
@@ -230,13 +242,16 @@ impl From<Error> for Response {
             tracing::error!(status = error.status().as_u16(), error = source, "handler failed");
         }
         let answer = error.take_answer();
-        let mut headers = answer.headers;
-        let body = answer.body.unwrap_or_else(|| {
-            headers.entry(CONTENT_TYPE).or_insert_with(|| TEXT_PLAIN.clone());
-            format!("{}\n", error.text()).into()
-        });
-        let mut response = Self::new(body);
-        response.0.headers = headers;
+        let mut response = match answer.body {
+            Some(body) => Self::new(body),
+            None => Self::text(format!("{}\n", error.text())),
+        };
+        if answer.headers.contains_key(CONTENT_TYPE) {
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+        for (name, value) in &answer.headers {
+            response.headers_mut().append(name, value.clone());
+        }
         response.0.is_plain_error = answer.body_is_text;
         response.0.status = error.status();
         response.0.reason = answer.reason;
@@ -262,9 +277,10 @@ impl From<Response> for Error {
         let Kind::Bytes(body) = std::mem::take(&mut response.0.body.0).whole() else {
             return Self::internal("a streamed body cannot be kept in an error");
         };
+        let headers = std::mem::take(response.headers_mut());
         let parts = &mut response.0;
         let answer = Answer {
-            headers: std::mem::take(&mut parts.headers),
+            headers,
             reason: parts.reason.take(),
             body_is_text: parts.is_plain_error,
             body: Some(body),
