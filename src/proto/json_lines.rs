@@ -50,9 +50,10 @@ impl LineSplitter {
     /// [`LineTooLong`]; the stream cannot be read on.
     pub fn next_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
         let end = memchr::memchr(b'\n', &self.piece);
-        // The CR of a line end is not counted; whether the last byte is one is not known before the LF.
-        let bytes = self.begun.len() + end.unwrap_or(self.piece.len());
-        if bytes > self.bytes_max + 1 {
+        let fresh = &self.piece[..end.unwrap_or(self.piece.len())];
+        // The CR of a line end is not counted.
+        let ends_with_cr = fresh.last().or(self.begun.last()) == Some(&b'\r');
+        if self.begun.len() + fresh.len() > self.bytes_max + usize::from(ends_with_cr) {
             return Err(LineTooLong);
         }
         let Some(end) = end else {
@@ -69,7 +70,7 @@ impl LineSplitter {
         if line.last() == Some(&b'\r') {
             line.truncate(line.len() - 1);
         }
-        if line.len() > self.bytes_max { Err(LineTooLong) } else { Ok(Some(line)) }
+        Ok(Some(line))
     }
 
     /// What stands behind the last line end, at the end of the stream.
@@ -120,7 +121,9 @@ mod tests {
             (b"a\rb\n", Ok(&[b"a\rb"])),
             (b"12345\n12345\r\n", Ok(&[b"12345", b"12345"])),
             (b"123456\n", Err(LineTooLong)),
-            (b"1234567", Err(LineTooLong)),
+            (b"123456", Err(LineTooLong)),
+            (b"12345\r", Ok(&[b"12345\r"])),
+            (b"12345\rx\n", Err(LineTooLong)),
             (b"a\n123456\r\n", Err(LineTooLong)),
         ];
         for (stream, expected) in cases {
