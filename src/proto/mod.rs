@@ -5,7 +5,13 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod attachment;
 mod error;
+pub mod forwarded;
 pub mod http1;
+pub mod ip_network;
+pub mod json_lines;
+pub mod proxy_header;
+pub mod sse;
 
 pub use error::{Misuse, PeerError};

@@ -197,7 +197,7 @@ fn end_without_head(wait: &HeadWait) -> CloseReason {
 
 /// How long an idle connection is kept when the server stops: a request that was sent before the client could know is
 /// in the kernel or on the network still, and closing would lose it.
-const STOP_GRACE: Duration = Duration::from_millis(100);
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
 
 /// How soon a wait looks whether an answer has left whose write it did not ask about.
 const QUIET_LOOK: Duration = Duration::from_millis(100);
