@@ -5,7 +5,13 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod charset;
+mod content_type;
 mod error;
+pub mod form;
 pub mod http1;
+pub mod multipart;
+mod parameters;
 
+pub use content_type::ContentType;
 pub use error::{Misuse, PeerError};
