@@ -7,14 +7,19 @@ mod into_response;
 #[cfg(feature = "json")]
 mod json_path;
 pub mod middleware;
+mod multipart;
 mod read;
 mod refusal;
 mod router;
 mod serve;
+mod spool;
 
 pub use app::App;
 pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;
 pub use into_response::{Html, IntoResponse, Redirect};
+pub use multipart::{Multipart, MultipartConfig, Part};
+pub use read::{Content, FormConfig};
 pub use router::Router;
+pub use spool::Spooled;

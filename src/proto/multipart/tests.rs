@@ -36,6 +36,10 @@ fn take(reader: &mut Reader, input: &mut Bytes, seen: &mut Seen) {
             Err(error) => {
                 assert_eq!(reader.next(input), Err(error), "an error stays");
                 seen.error = Some(error);
+                // How much of a part came before its error depends on the pieces.
+                if let Some((_, content)) = seen.parts.last_mut() {
+                    content.clear();
+                }
                 return;
             }
         }
@@ -66,11 +70,10 @@ fn rfc2046_5_1_1_bodies_are_read() {
         ("--x\r\nN1\r\n--x\r\nN2\r\n--x--", &["1", "2"]),
         ("preamble\r\n\r\n--y\r\n--x\r\nN1\r\n--x--epilogue\r\n--x\r\n", &["1"]),
         ("\r\n--x\r\nN1\r\n--x--", &["1"]),
-        ("--x \t \r\nN1\r\n--x\t--", &[]),
         ("--x\t\r\nN1\r\n--x  \r\nN2\r\n--x--  \r\n", &["1", "2"]),
         // Content that looks like what it is not.
-        ("--x\r\nN\r\n\r\n--\r\n--y--\r\r\n--x--", &["\r\n--\r\n--y--\r"]),
-        ("--x\r\nN--x\n\n--x\r\r--x\r\n --x\r\n--x--", &["--x\n\n--x\r\r--x\r\n --x"]),
+        ("--x\r\nN\r\n\r\n--\r\n--y--\r\r\n--x--", &["\r\n\r\n--\r\n--y--\r"]),
+        ("--x\r\nN-x\n\n--x\r\r--x\r\n --x\r\n--x--", &["-x\n\n--x\r\r--x\r\n --x"]),
         ("--x\r\nN\r\n-\r\n--\r\n--\r\n--x--", &["\r\n-\r\n--\r\n--"]),
         // Without content, and with the line end before the delimiter left out.
         ("--x\r\nN\r\n--x--", &[""]),
@@ -83,11 +86,6 @@ fn rfc2046_5_1_1_bodies_are_read() {
     for (text, expected) in CASES {
         let body = text.replace('N', NAMED);
         let seen = read_in_every_way("x", Limits::default(), body.as_bytes());
-        let error = text.contains("--x\t--").then_some(MultipartError::DelimiterInvalid);
-        if error.is_some() {
-            assert_eq!(seen.error, error, "{text:?}");
-            continue;
-        }
         let contents: Vec<_> =
             seen.parts.iter().map(|(_, content)| str::from_utf8(content).unwrap()).collect();
         assert_eq!((contents.as_slice(), seen.error), (*expected, None), "{text:?}");
@@ -113,6 +111,7 @@ fn broken_bodies_are_refused() {
         ("--x\nN1\n--x--", DelimiterInvalid),
         ("--xx\r\nN1\r\n--x--", DelimiterInvalid),
         ("--x-\r\nN1\r\n--x--", DelimiterInvalid),
+        ("--x \t \r\nN1\r\n--x\t--", DelimiterInvalid),
         ("--x y\r\nN1\r\n--x--", DelimiterInvalid),
         ("--x\r\rN1\r\n--x--", DelimiterInvalid),
         ("--x\r\na: b\nc: d\r\n\r\n1\r\n--x--", HeadInvalid),
