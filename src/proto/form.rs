@@ -133,7 +133,7 @@ mod tests {
             let error = fields(input).next().unwrap().unwrap_err();
             assert_eq!(error.to_string(), text, "{}", input.escape_ascii());
         }
-        let long = [&[b'x'; 100_000][..], b"\xff=a"].concat();
+        let long = [vec![b'x'; 100_000].as_slice(), b"\xff=a"].concat();
         assert!(fields(&long).next().unwrap().unwrap_err().to_string().len() < 200);
     }
 }

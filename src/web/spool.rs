@@ -182,22 +182,22 @@ pub(super) async fn save(source: &mut (dyn Pieces + '_), path: &Path) -> Result<
 /// Writes what is `held` and the rest of `source`.
 async fn write_all(
     source: &mut (dyn Pieces + '_),
-    mut draft: Abandoned,
+    draft: Abandoned,
     mut held: Vec<u8>,
 ) -> Result<(Abandoned, u64)> {
     let mut length = 0;
-    loop {
-        let piece = if held.len() < WRITE_BYTES { pieces::next(source).await? } else { Some(Bytes::new()) };
-        let is_end = piece.is_none();
-        held.extend_from_slice(&piece.unwrap_or_default());
-        if held.len() >= WRITE_BYTES || is_end {
+    while let Some(mut piece) = pieces::next(source).await? {
+        while held.len() + piece.len() >= WRITE_BYTES {
+            let fitting = WRITE_BYTES.saturating_sub(held.len());
+            held.extend_from_slice(&piece.split_to(fitting));
             length += held.len() as u64;
             held = draft.write(held).await?;
         }
-        if is_end {
-            return Ok((draft, length));
-        }
+        held.extend_from_slice(&piece);
     }
+    length += held.len() as u64;
+    draft.write(held).await?;
+    Ok((draft, length))
 }
 
 /// Bytes that are gathered for one write: few enough to be held by each of many uploads, enough to make the way to another
@@ -279,7 +279,7 @@ impl Abandoned {
     }
 
     /// Writes `bytes`, and gives their memory back, empty.
-    async fn write(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+    async fn write(&self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
         let file = Arc::clone(&self.get().file);
         on_blocking_thread(move || {
             (&*file).write_all(&bytes)?;

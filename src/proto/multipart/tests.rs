@@ -189,7 +189,7 @@ fn data_is_a_view_of_the_input() {
     let body = Bytes::from(format!("--x\r\n{NAMED}{}\r\n--x--", "content".repeat(100)));
     let inside = body.as_ptr_range();
     let mut reader = Reader::new("x", Limits::default());
-    let mut input = body.clone();
+    let mut input = body;
     assert!(matches!(reader.next(&mut input), Ok(Event::Part(_))));
     let Ok(Event::Data(data)) = reader.next(&mut input) else { panic!("no data") };
     assert!(inside.contains(&data.as_ptr()) && data.len() == 700);

@@ -113,7 +113,7 @@ impl<'r> Content<'r> {
     }
 
     /// Length of the line that comes next, its end included.
-    fn find_line_end(&mut self) -> Option<usize> {
+    fn find_line_end(&self) -> Option<usize> {
         let at = match memchr::memchr(b'\n', &self.gathered[self.searched..]) {
             Some(at) => self.searched + at,
             None => self.gathered.len() + memchr::memchr(b'\n', &self.ahead)?,

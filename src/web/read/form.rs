@@ -66,7 +66,6 @@ impl Request {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the argument of `is_some_and`")]
 fn is_form(content_type: ContentType<'_>) -> bool {
     let charset = content_type.charset();
     let is_utf8 =

@@ -6,7 +6,6 @@ use serde::de::DeserializeOwned;
 
 use crate::conn::Request;
 use crate::error::{Error, Result};
-use crate::proto::ContentType;
 use crate::proto::charset::BYTE_ORDER_MARK;
 use crate::web::json_path;
 
@@ -21,7 +20,7 @@ impl Request {
     /// # Cancellation
     /// As [`bytes`](Self::bytes).
     pub async fn json<T: DeserializeOwned>(&mut self) -> Result<T> {
-        if !self.content_type().is_some_and(|content_type: ContentType<'_>| content_type.is_json()) {
+        if !self.content_type().is_some_and(|content_type| content_type.is_json()) {
             return Err(
                 Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE).with_text("the body must be application/json")
             );

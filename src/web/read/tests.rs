@@ -137,7 +137,7 @@ fn a_query_is_read_by_field_names() {
             // A name without `=` has an empty value.
             "/?text" => assert_eq!(found.unwrap(), search("", &[], None)),
             "/?text=a&page=x" => {
-                assert_eq!(refusal(found), (400, "query: `page`: invalid digit found in string".to_owned()))
+                assert_eq!(refusal(found), (400, "query: `page`: invalid digit found in string".to_owned()));
             }
             _ => {
                 let (status, text) = refusal(found);
