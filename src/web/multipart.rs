@@ -344,3 +344,6 @@ impl fmt::Debug for Part<'_> {
         f.debug_struct("Part").field("head", &self.head).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
