@@ -61,8 +61,9 @@ impl Directory {
 
     fn names(path: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(path).expect("it exists");
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("it can be read").file_name();
+        let mut names: Vec<String> =
+            entries.map(|entry| name(entry).into_string().expect("our names are text")).collect();
         names.sort();
         names
     }
