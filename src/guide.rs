@@ -9,6 +9,9 @@ pub mod quickstart {}
 #[doc = include_str!("../docs/guide/cores_and_state.md")]
 pub mod cores_and_state {}
 
+#[doc = include_str!("../docs/guide/reading.md")]
+pub mod reading {}
+
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 

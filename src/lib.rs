@@ -52,6 +52,7 @@ pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
+pub use crate::web::{Content, FormConfig, Multipart, MultipartConfig, Part, Spooled};
 #[cfg(feature = "json")]
 pub use crate::web::{Json, Problem, json_lines};
 pub use crate::web::{middleware, sse};

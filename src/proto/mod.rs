@@ -6,12 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod attachment;
+pub mod charset;
+mod content_type;
 mod error;
+pub mod form;
 pub mod forwarded;
 pub mod http1;
 pub mod ip_network;
 pub mod json_lines;
+pub mod multipart;
+mod parameters;
 pub mod proxy_header;
 pub mod sse;
 
+pub use content_type::ContentType;
 pub use error::{Misuse, PeerError};

@@ -10,6 +10,7 @@ pub mod json_lines;
 #[cfg(feature = "json")]
 mod json_path;
 pub mod middleware;
+mod multipart;
 #[cfg(feature = "json")]
 mod problem;
 mod read;
@@ -17,6 +18,7 @@ mod redirect;
 mod refusal;
 mod router;
 mod serve;
+mod spool;
 pub mod sse;
 
 pub use app::App;
@@ -24,7 +26,10 @@ pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;
 pub use into_response::{Html, IntoResponse};
+pub use multipart::{Multipart, MultipartConfig, Part};
 #[cfg(feature = "json")]
 pub use problem::Problem;
+pub use read::{Content, FormConfig};
 pub use redirect::Redirect;
 pub use router::Router;
+pub use spool::Spooled;
