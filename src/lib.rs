@@ -48,6 +48,7 @@ pub use crate::conn::{
     ServerConfig, ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};
+pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::server::Server;
 #[cfg(feature = "json")]
 pub use crate::web::Json;

@@ -5,6 +5,8 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod auth;
+pub mod cookie;
 mod error;
 pub mod http1;
 

@@ -2,6 +2,7 @@
 //! [`Server`](crate::Server) serves any [`Service`](crate::Service).
 
 mod app;
+mod cookies;
 mod handler;
 mod into_response;
 #[cfg(feature = "json")]

@@ -37,7 +37,7 @@ mod framing;
 mod head;
 mod reader;
 mod state;
-mod syntax;
+pub(super) mod syntax;
 mod target;
 
 pub use encode::{
