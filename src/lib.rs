@@ -53,6 +53,8 @@ pub use crate::server::Server;
 #[cfg(feature = "json")]
 pub use crate::web::Json;
 pub use crate::web::middleware;
+#[cfg(feature = "sessions")]
+pub use crate::web::session;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
 
 /// The examples of README.md, compiled by the tests.

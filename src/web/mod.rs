@@ -12,6 +12,8 @@ mod read;
 mod refusal;
 mod router;
 mod serve;
+#[cfg(feature = "sessions")]
+pub mod session;
 
 pub use app::App;
 pub use handler::Next;

@@ -1,0 +1,2 @@
+//! Tokens.
+#![forbid(unsafe_code)]
