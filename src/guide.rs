@@ -12,6 +12,10 @@ pub mod cores_and_state {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[cfg(all(feature = "jwt", feature = "sessions"))]
+#[doc = include_str!("../docs/guide/cookies_and_auth.md")]
+pub mod cookies_and_auth {}
+
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 

@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn rfc6750_2_1_tokens_are_read_or_refused() {
         use CredentialsError::{Malformed, Missing};
-        let cases: &[(Option<&[u8]>, Result<&str, CredentialsError>)] = &[
+        type Case = (Option<&'static [u8]>, Result<&'static str, CredentialsError>);
+        let cases: &[Case] = &[
             (Some(b"Bearer mF_9.B5f-4.1JqM"), Ok("mF_9.B5f-4.1JqM")),
             (Some(b"bEARER  a~+/=="), Ok("a~+/==")),
             (None, Err(Missing)),
@@ -187,7 +188,8 @@ mod tests {
 
     #[test]
     fn rfc9110_11_6_1_challenges_are_quoted() {
-        let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+        type Parameters = &'static [(&'static str, &'static str)];
+        let cases: &[(Parameters, Option<&str>)] = &[
             (&[], Some("Basic")),
             (&[("realm", "a"), ("charset", "UTF-8")], Some(r#"Basic realm="a", charset="UTF-8""#)),
             (&[("realm", r#"a"\"#)], Some(r#"Basic realm="a\"\\""#)),

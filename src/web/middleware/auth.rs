@@ -126,6 +126,7 @@ pub(super) struct BearerChallenges {
     missing: HeaderValue,
     malformed: HeaderValue,
     unknown: HeaderValue,
+    #[cfg(feature = "jwt")]
     expired: HeaderValue,
 }
 
@@ -138,6 +139,7 @@ impl BearerChallenges {
             missing: challenge("Bearer", &[("realm", realm)])?,
             malformed: with("invalid_request", "the field is malformed")?,
             unknown: with("invalid_token", "the token is not valid")?,
+            #[cfg(feature = "jwt")]
             expired: with("invalid_token", "the token has expired")?,
         })
     }

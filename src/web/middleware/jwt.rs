@@ -212,9 +212,12 @@ impl Verifier {
         if config.leeway > LEEWAY_MAX {
             return Err(Error::internal("JwtConfig::leeway must be at most an hour"));
         }
-        let validation = |key: &JwtKey| validation(key.algorithm, &config);
-        let keys = config.keys.iter().map(|key| (key.clone(), validation(key))).collect();
-        Ok(Self { keys, token_bytes_max: config.token_bytes_max })
+        let template = validation(&config);
+        let keys = config.keys.into_iter().map(|key| {
+            let algorithms = vec![key.algorithm];
+            (key, Validation { algorithms, ..template.clone() })
+        });
+        Ok(Self { keys: keys.collect(), token_bytes_max: config.token_bytes_max })
     }
 
     fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<C, Invalid> {
@@ -232,7 +235,7 @@ impl Verifier {
                 Ok(data) => return Ok(data.claims),
                 // The signature was good, so no other key has made it.
                 Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
-                    refused = Invalid::Expired
+                    refused = Invalid::Expired;
                 }
                 Err(_) => {}
             }
@@ -246,8 +249,9 @@ fn may_have_signed(key: &JwtKey, header: &Header) -> bool {
     key.algorithm == header.alg && named
 }
 
-fn validation(algorithm: Algorithm, config: &JwtConfig) -> Validation {
-    let mut validation = Validation::new(algorithm);
+/// What every token is checked for, but for its algorithm.
+fn validation(config: &JwtConfig) -> Validation {
+    let mut validation = Validation::default();
     validation.leeway = config.leeway.as_secs();
     validation.validate_nbf = true;
     let set = |names: &[String]| (!names.is_empty()).then(|| names.iter().cloned().collect::<HashSet<_>>());
