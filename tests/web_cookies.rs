@@ -549,7 +549,8 @@ fn requests_of_other_sites_are_refused() {
     }
     with(routes, async |client| {
         let own = format!("http://{}", client.address());
-        let cases: [(Method, &str, &[(&str, &str)], u16); 9] = [
+        type Fields<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Method, &str, Fields<'_>, u16); 9] = [
             (Method::POST, "/", &[], 200),
             (Method::POST, "/", &[("sec-fetch-site", "same-origin")], 200),
             (Method::POST, "/", &[("sec-fetch-site", "cross-site")], 403),
