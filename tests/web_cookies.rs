@@ -229,6 +229,56 @@ fn sessions_remember_their_client_wherever_they_are_kept() {
     }
 }
 
+/// Fails when it is asked for what no server can have made up.
+#[derive(Default)]
+struct IdsOnly(MemoryStore);
+
+impl Store for IdsOnly {
+    async fn load(&self, id: &str) -> Result<Option<String>> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if id.len() != 32 || !id.bytes().all(plain) {
+            return Err(StatusCode::BAD_GATEWAY.into());
+        }
+        self.0.load(id).await
+    }
+
+    async fn insert(&self, id: &str, record: String, lifetime: Duration) -> Result<()> {
+        if record.contains("full") {
+            return Err(StatusCode::INSUFFICIENT_STORAGE.into());
+        }
+        self.0.insert(id, record, lifetime).await
+    }
+
+    async fn replace(&self, id: &str, record: String, lifetime: Duration) -> Result<bool> {
+        self.0.replace(id, record, lifetime).await
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        self.0.remove(id).await
+    }
+}
+
+#[test]
+fn a_store_sees_ids_only_and_its_failure_is_the_answer() {
+    fn routes() -> Result<Router<()>> {
+        let fill = async |_: &(), req: Request| req.session()?.insert("text", "full");
+        let sessions = middleware::stored_sessions(IdsOnly::default(), SessionConfig::insecure())?;
+        Ok(signing_in().get("/full", fill).with(sessions))
+    }
+    with(routes, async |client| {
+        let forged =
+            ["x".to_owned(), String::new(), "*".repeat(32), "A".repeat(31), "A".repeat(8192), "ä".repeat(16)];
+        for id in forged {
+            let seen = get(&client, "/who", &[("cookie", &format!("session={id}"))]).await;
+            assert_eq!((seen.status.as_u16(), seen.text()), (200, "nobody"), "{id}");
+        }
+        let full = get(&client, "/full", &[]).await;
+        assert_eq!((full.status.as_u16(), cookie_of(&full)), (507, None));
+        let cookie = cookie_of(&get(&client, "/login", &[]).await).unwrap();
+        assert_eq!(get(&client, "/who", &[("cookie", &cookie)]).await.text(), "ada");
+    });
+}
+
 #[test]
 fn a_stored_session_ends_when_the_server_says_so() {
     with(in_memory, async |client| {
