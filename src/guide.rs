@@ -21,6 +21,10 @@ pub mod answers {}
 #[doc = include_str!("../docs/guide/behind_a_proxy.md")]
 pub mod behind_a_proxy {}
 
+#[cfg(all(feature = "jwt", feature = "sessions"))]
+#[doc = include_str!("../docs/guide/cookies_and_auth.md")]
+pub mod cookies_and_auth {}
+
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 

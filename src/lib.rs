@@ -48,9 +48,12 @@ pub use crate::conn::{
     Response, ServerConfig, ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};
+pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
+#[cfg(feature = "sessions")]
+pub use crate::web::session;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
 pub use crate::web::{Content, FormConfig, Multipart, MultipartConfig, Part, Spooled};
 #[cfg(feature = "json")]

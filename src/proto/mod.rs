@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod attachment;
+pub mod auth;
 pub mod charset;
 mod content_type;
+pub mod cookie;
 mod error;
 pub mod form;
 pub mod forwarded;

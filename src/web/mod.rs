@@ -3,6 +3,7 @@
 
 mod app;
 mod attachment;
+mod cookies;
 mod handler;
 mod into_response;
 #[cfg(feature = "json")]
@@ -18,6 +19,8 @@ mod redirect;
 mod refusal;
 mod router;
 mod serve;
+#[cfg(feature = "sessions")]
+pub mod session;
 mod spool;
 pub mod sse;
 
