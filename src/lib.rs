@@ -41,11 +41,11 @@ mod web;
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 pub use ringhttp_runtime as runtime;
-pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
+pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, cache, deadline, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
-    ServerConfig, ServerStats, Service, Upgraded,
+    Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason, Extensions, Request,
+    RequestBody, Response, ServerConfig, ServerStats, Service, Shield, Upgraded,
 };
 pub use crate::error::{Error, Result};
 pub use crate::server::Server;

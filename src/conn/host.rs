@@ -11,6 +11,7 @@ use ringhttp_runtime::time::Timers;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
+use super::shield::Shielded;
 use crate::proto::http1::Limits;
 
 /// Requests in flight whose memory one core keeps for the next ones.
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    /// Work that outlives its clients.
+    pub(crate) shielded: Rc<Shielded>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -43,6 +46,11 @@ pub struct ServerStats {
     pub refused: Cell<u64>,
     /// Handlers that panicked.
     pub panics: Cell<u64>,
+    /// Handlers, and streams of answers, that were dropped because their client was gone: by
+    /// [`CancelOnDisconnect`](crate::CancelOnDisconnect).
+    pub cancelled: Cell<u64>,
+    /// Handlers that were dropped because their [`deadline`](crate::middleware::deadline) passed.
+    pub deadlines_passed: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
 }
@@ -64,6 +72,7 @@ impl Host {
             buffers,
             timers,
             stats,
+            shielded: Rc::default(),
             stopping: Cell::new(false),
             cut: Cell::new(false),
             spare_exchanges: RefCell::new(Vec::new()),
