@@ -9,6 +9,7 @@ mod json_path;
 pub mod middleware;
 mod read;
 mod refusal;
+mod route_config;
 mod router;
 mod serve;
 
@@ -17,4 +18,5 @@ pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;
 pub use into_response::{Html, IntoResponse, Redirect};
+pub use route_config::RouteConfig;
 pub use router::Router;
