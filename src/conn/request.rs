@@ -244,6 +244,11 @@ impl Request {
         self.exchange_mut().deadline = Some(at);
     }
 
+    /// Whether a body comes with it.
+    pub(crate) fn has_body(&self) -> bool {
+        self.exchange().head.framing != Framing::Empty
+    }
+
     /// The clock of the connection's core.
     pub(crate) fn timers(&self) -> &Timers {
         &self.body.connection.host.timers

@@ -5,6 +5,7 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod cache_control;
 mod error;
 pub mod http1;
 

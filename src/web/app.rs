@@ -108,6 +108,9 @@ impl<S> Table<S> {
                 if let Some(bytes_max) = route.config.body_bytes_max {
                     request.body().set_limit(bytes_max);
                 }
+                if let Some(what) = route.config.cancel_on_disconnect {
+                    request.cancel_on_disconnect(what);
+                }
                 &*route.endpoint
             }
             None => &*pattern.methods[0].refuse,

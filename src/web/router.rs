@@ -10,6 +10,7 @@ use http::Method;
 use super::app::App;
 use super::handler::{self, Middleware, Next, SharedEndpoint};
 use super::into_response::IntoResponse;
+use super::middleware::deadline;
 use super::refusal::{NotFound, Refusal};
 use super::route_config::RouteConfig;
 use crate::conn::Request;
@@ -355,11 +356,17 @@ impl<S: 'static> Router<S> {
         let middleware = self.middleware;
         let wrap =
             |endpoint| middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner));
-        let wrap_route = |route: Route<S>| Route {
-            endpoint: wrap(route.endpoint),
-            refuse: wrap(route.refuse),
-            config: route.config.or(self.body_bytes_max),
-            ..route
+        let wrap_route = |mut route: Route<S>| {
+            // Taken out: the routers around this one must not wrap it again.
+            if let Some(limit) = route.config.deadline.take() {
+                route.endpoint = handler::wrap(&handler::middleware(deadline(limit)), route.endpoint);
+            }
+            Route {
+                endpoint: wrap(route.endpoint),
+                refuse: wrap(route.refuse),
+                config: route.config.or(self.body_bytes_max),
+                ..route
+            }
         };
         let wrap_scope = |scope: Scope<S>| Scope { fallback: wrap(scope.fallback), ..scope };
         let has_fallback = self.fallback.is_some();
