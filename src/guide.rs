@@ -15,6 +15,9 @@ pub mod streaming {}
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 
+#[doc = include_str!("../docs/guide/cancellation_and_load.md")]
+pub mod cancellation_and_load {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 
