@@ -77,7 +77,7 @@ impl Default for ResponseCacheConfig {
 /// async fn front_page(_: &(), _: Request) -> &'static str { "made with much effort\n" }
 ///
 /// let pages = ResponseCache::new(ResponseCacheConfig::default());
-/// let router = Router::new().get("/", front_page).with(cache(&pages));
+/// let router = Router::new().get("/", front_page).with(cache(pages.clone()));
 /// pages.remove("example.org", "/");
 /// # assert!(router.into_service(()).is_ok());
 /// ```
@@ -472,12 +472,6 @@ impl Answer {
 impl From<ResponseCacheConfig> for ResponseCache {
     fn from(config: ResponseCacheConfig) -> Self {
         Self::new(config)
-    }
-}
-
-impl From<&Self> for ResponseCache {
-    fn from(cache: &Self) -> Self {
-        cache.clone()
     }
 }
 

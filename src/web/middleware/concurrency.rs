@@ -63,7 +63,7 @@ impl Default for ConcurrencyConfig {
 /// config.limit = 8;
 /// config.queue_max = 100;
 /// let gate = ConcurrencyGate::new(config);
-/// let router = Router::new().get("/", render).with(concurrency(&gate));
+/// let router = Router::new().get("/", render).with(concurrency(gate.clone()));
 /// assert!(!gate.is_shedding());
 /// # assert!(router.into_service(()).is_ok());
 /// ```
@@ -200,12 +200,6 @@ impl Drop for Place<'_> {
 impl From<ConcurrencyConfig> for ConcurrencyGate {
     fn from(config: ConcurrencyConfig) -> Self {
         Self::new(config)
-    }
-}
-
-impl From<&Self> for ConcurrencyGate {
-    fn from(gate: &Self) -> Self {
-        gate.clone()
     }
 }
 
