@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn directives_are_read_as_they_are_meant() {
-        let cases: &[(&[&[u8]], bool, Option<u32>)] = &[
+        type Case<'a> = (&'a [&'a [u8]], bool, Option<u32>);
+        let cases: &[Case<'_>] = &[
             (&[], false, None),
             (&[b""], false, None),
             (&[b"public, max-age=60"], false, Some(60)),

@@ -170,7 +170,8 @@ fn a_panic_in_a_fill_passes_the_turn_on() {
 #[test]
 fn a_value_that_was_invalidated_while_it_was_made_is_not_kept() {
     let (cache, gate, wakes) = (cache_of(&paused(), |_| ()), Gate::default(), Wakes::new());
-    let changes: [(fn(&Cache<u32, u32, &'static str>), Option<u32>); 3] = [
+    type Change = fn(&Cache<u32, u32, &'static str>);
+    let changes: [(Change, Option<u32>); 3] = [
         (|cache| assert_eq!(cache.remove(&1), None), None),
         (|cache| cache.clear(), None),
         (|cache| cache.insert(1, 100), Some(100)),
@@ -243,10 +244,8 @@ fn fills_end_whatever_happens() {
                 waiting.push((next, filling(&cache, &gates[next], output)));
                 next += 1;
             }
-            2 | 3 if !waiting.is_empty() => {
-                if wakes.poll(&mut waiting[chosen].1).is_ready() {
-                    drop(waiting.remove(chosen));
-                }
+            2 | 3 if !waiting.is_empty() && wakes.poll(&mut waiting[chosen].1).is_ready() => {
+                drop(waiting.remove(chosen));
             }
             4 if !waiting.is_empty() => drop(waiting.remove(chosen)),
             5 if !waiting.is_empty() => gates[waiting[chosen].0].open.set(true),

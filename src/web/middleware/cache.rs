@@ -169,7 +169,9 @@ impl ResponseCache {
     /// What a handler is making right now is not kept either.
     pub fn remove(&self, host: &str, target: &str) {
         if let Some(kept) = self.0.kept.get() {
-            kept.remove(&key_of(host, target)[..]);
+            let (path, query) =
+                target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+            kept.remove(&key_of(host, path, query)[..]);
         }
     }
 
@@ -219,7 +221,7 @@ impl ResponseCache {
 
     async fn answer<S>(&self, request: Request, next: Next<'_, S>) -> Response {
         let kept = self.kept(request.timers());
-        let key = key_of(host_of(&request), target_of(&request));
+        let key = key_of(host_of(&request), request.path(), request.query_string());
         let timers = request.timers().clone();
         match self.way_of(&request) {
             Way::Through => next.run(request).await,
@@ -230,7 +232,7 @@ impl ResponseCache {
                 }
                 response
             }
-            Way::LookingOnly => match look_up(kept, key, &request) {
+            Way::LookingOnly => match look_up(kept, &key, &request) {
                 Some(answer) => answer.give(&timers),
                 None => next.run(request).await,
             },
@@ -254,7 +256,7 @@ impl ResponseCache {
         origin: &mut Origin<'_, S>,
     ) -> Option<Rc<Answer>> {
         let (found, selected) = {
-            let first = kept.get_or_fill_for(key.clone(), async || {
+            let first = kept.get_or_fill_for(Rc::clone(&key), async || {
                 let selecting = Selecting { key: &key, note: None };
                 self.make(kept, selecting, timers, origin).await
             });
@@ -361,9 +363,9 @@ struct Selecting<'a> {
     note: Option<&'a Note>,
 }
 
-fn look_up(kept: &Kept, key: Key, request: &Request) -> Option<Rc<Answer>> {
-    let entry = match kept.get(&key)? {
-        Entry::Varies(note) => kept.get(&note.select(&key, request))?,
+fn look_up(kept: &Kept, key: &Key, request: &Request) -> Option<Rc<Answer>> {
+    let entry = match kept.get(key)? {
+        Entry::Varies(note) => kept.get(&note.select(key, request))?,
         answer @ Entry::Answer(_) => answer,
     };
     match entry {
@@ -378,16 +380,10 @@ fn host_of(request: &Request) -> &str {
     request.target().authority().or_else(field).unwrap_or_default()
 }
 
-fn target_of(request: &Request) -> &str {
-    let target = request.target().as_str();
-    let path = request.path();
-    let start = path.as_ptr().addr().wrapping_sub(target.as_ptr().addr());
-    target.get(start..).unwrap_or(path)
-}
-
 /// A line break separates the parts: none of them can have one.
-fn key_of(host: &str, target: &str) -> Key {
-    [host.to_ascii_lowercase().as_bytes(), b"\n", target.as_bytes()].concat().into()
+fn key_of(host: &str, path: &str, query: Option<&str>) -> Key {
+    let (mark, query) = query.map_or(("", ""), |query| ("?", query));
+    [&host.to_ascii_lowercase(), "\n", path, mark, query].concat().into_bytes().into()
 }
 
 /// The fields that an answer depends on, in order; `None` if on everything (RFC 9110 §12.5.5).
