@@ -1,4 +1,5 @@
 //! Handlers that end with their clients: what is noticed, what is not lost by looking, and how much is read ahead.
+#![forbid(unsafe_code)]
 
 use ringhttp_runtime::time::Deadline;
 
