@@ -28,6 +28,9 @@ pub mod cookies_and_auth {}
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 
+#[doc = include_str!("../docs/guide/cancellation_and_load.md")]
+pub mod cancellation_and_load {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 

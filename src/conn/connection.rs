@@ -20,6 +20,7 @@ use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
 
+use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
 use crate::io::read_buffer::Purpose;
@@ -53,6 +54,8 @@ pub(crate) struct Connection {
     last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
     answered: Cell<bool>,
+    /// What ends the running request from the other side.
+    cancel_on: Cell<CancelOnDisconnect>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -113,6 +116,7 @@ impl Connection {
             taken: Cell::new(false),
             last: Cell::new(None),
             answered: Cell::new(false),
+            cancel_on: Cell::new(host.config.cancel_on_disconnect),
             unflushed: Cell::new(0),
             host,
         })
@@ -167,6 +171,13 @@ impl Connection {
         self.answered.set(true);
     }
 
+    /// Sets what ends the running request, if it is the one of this number.
+    pub(crate) fn cancel_on(&self, cycle: u32, what: CancelOnDisconnect) {
+        if cycle == self.cycle.get() {
+            self.cancel_on.set(what);
+        }
+    }
+
     /// The number of the running request.
     pub(crate) fn cycle(&self) -> u32 {
         self.cycle.get()
@@ -216,6 +227,7 @@ impl Connection {
     pub(crate) fn next_cycle(&self) -> Result<(), Misuse> {
         self.end_cycle();
         self.answered.set(false);
+        self.cancel_on.set(self.host.config.cancel_on_disconnect);
         self.io.borrow_mut().reader.start_next().map(drop)
     }
 

@@ -192,7 +192,7 @@ async fn send_stream(
     let output = Rc::new(RefCell::new(BodyOutput::new(framing)));
     let sender = BodySender::new(Rc::clone(connection), Rc::clone(&output));
     let mut write = (stream.start)(sender);
-    let written = drive(connection, |cx| {
+    let written = drive_watching(connection, |cx| {
         catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)))
             .map_or(Poll::Ready(None), |poll| poll.map(Some))
     })
@@ -260,7 +260,22 @@ async fn drive<T>(
     connection: &Connection,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, CloseReason> {
-    let mut wait = Meanwhile::new(connection, None);
+    drive_in(Meanwhile::new(connection, None), connection, &mut poll).await
+}
+
+/// As [`drive`], for what is done for a peer that may go away meanwhile.
+async fn drive_watching<T>(
+    connection: &Connection,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, CloseReason> {
+    drive_in(Meanwhile::new(connection, None).watching_peer(), connection, &mut poll).await
+}
+
+async fn drive_in<T>(
+    mut wait: Meanwhile,
+    connection: &Connection,
+    poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, CloseReason> {
     poll_fn(|cx| match poll(cx) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
         Poll::Pending => connection.poll_meanwhile(cx, &mut wait).map(Err),

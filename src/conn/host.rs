@@ -9,7 +9,7 @@ use http::HeaderMap;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
-use super::after::LeftBehind;
+use super::background::Background;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
@@ -26,7 +26,9 @@ pub(crate) struct Host {
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
     /// Work that goes on behind answers.
-    pub(crate) left_behind: Rc<LeftBehind>,
+    pub(crate) left_behind: Rc<Background>,
+    /// Work that outlives its clients.
+    pub(crate) shielded: Rc<Background>,
     /// The fields of a response that has none.
     pub(crate) no_fields: HeaderMap,
     closing_lines: RefCell<ClosingLines>,
@@ -50,6 +52,11 @@ pub struct ServerStats {
     pub refused: Cell<u64>,
     /// Handlers that panicked.
     pub panics: Cell<u64>,
+    /// Handlers, and streams of answers, that were dropped because their client was gone: by
+    /// [`CancelOnDisconnect`](crate::CancelOnDisconnect).
+    pub cancelled: Cell<u64>,
+    /// Handlers that were dropped because their [`deadline`](crate::middleware::deadline) passed.
+    pub deadlines_passed: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
 }
@@ -73,6 +80,7 @@ impl Host {
             timers,
             stats,
             left_behind: Rc::default(),
+            shielded: Rc::default(),
             no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),

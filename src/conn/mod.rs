@@ -3,10 +3,12 @@
 //! The spine is [`server::serve_connection`]; `connection.rs` holds what it works on, `exchange.rs` its steps.
 
 mod after;
+mod background;
 mod body;
 mod close_reason;
 mod config;
 mod connection;
+mod disconnect;
 mod exchange;
 mod extensions;
 mod host;
@@ -17,6 +19,7 @@ mod request;
 mod response;
 mod sender;
 mod server;
+mod shield;
 mod spare;
 #[cfg(test)]
 mod tests;
@@ -25,12 +28,14 @@ mod upgrade;
 pub use body::{Body, BodyError, RequestBody};
 pub use close_reason::{CloseCounts, CloseReason};
 pub use config::{ProxyProtocol, ServerConfig};
+pub use disconnect::CancelOnDisconnect;
 pub use extensions::Extensions;
 pub use host::ServerStats;
 pub use request::Request;
 pub use response::Response;
 pub use sender::BodySender;
 pub use server::Service;
+pub use shield::Shield;
 pub use upgrade::Upgraded;
 
 pub(crate) use connection::Connection;

@@ -26,8 +26,8 @@ use crate::proto::http1::RequestHead;
 /// Implemented for `impl AsyncFn(Request) -> Response`.
 pub trait Service: 'static {
     /// Answers one request. The future is dropped when `handler_timeout` passes, when the server is cut off, or when the
-    /// client is found to be gone: that is noticed while its request body is read or something is written to it, not
-    /// while the handler waits for something else.
+    /// client is found to be gone: that is noticed while its request body is read or something is written to it, and while
+    /// the handler waits for something else only if [`CancelOnDisconnect`](crate::CancelOnDisconnect) says so.
     fn call(&self, request: Request) -> impl Future<Output = Response>;
 }
 
@@ -153,7 +153,7 @@ async fn run_handler(
             Err(_) => return Poll::Ready(Ok(panicked(connection))),
         }
         let limit = connection.host.config.handler_timeout;
-        let wait = wait.get_or_insert_with(|| Meanwhile::new(connection, limit));
+        let wait = wait.get_or_insert_with(|| Meanwhile::new(connection, limit).watching_peer());
         match connection.poll_meanwhile(cx, wait) {
             Poll::Ready(CloseReason::HandlerTimeout) => Poll::Ready(Ok(timed_out())),
             Poll::Ready(reason) => Poll::Ready(Err(reason)),

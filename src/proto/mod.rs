@@ -7,6 +7,7 @@
 
 pub mod attachment;
 pub mod auth;
+pub mod cache_control;
 pub mod charset;
 mod content_type;
 pub mod cookie;

@@ -17,6 +17,7 @@ mod problem;
 mod read;
 mod redirect;
 mod refusal;
+mod route_config;
 mod router;
 mod serve;
 #[cfg(feature = "sessions")]
@@ -34,5 +35,6 @@ pub use multipart::{Multipart, MultipartConfig, Part};
 pub use problem::Problem;
 pub use read::{Content, FormConfig};
 pub use redirect::Redirect;
+pub use route_config::RouteConfig;
 pub use router::Router;
 pub use spool::Spooled;
