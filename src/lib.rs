@@ -44,7 +44,7 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
+    AccessLog, AccessRecord, Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
     ServerConfig, ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};

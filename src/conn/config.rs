@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use ringhttp_runtime::listener::ListenerOptions;
 
+use super::access_log::AccessLog;
 use crate::proto::http1::Limits;
 
 /// How a [`Server`](crate::Server) treats its connections. `Default` is meant to be fit for the open internet.
@@ -64,6 +65,8 @@ pub struct ServerConfig {
     pub connections_total_max: Option<usize>,
     /// The `Server` field of every answer that has none. Default `ringhttp`; `None` sends no such field.
     pub server_header: Option<HeaderValue>,
+    /// Where every answer and every refused head is logged. Default `None`: nowhere, at no cost.
+    pub access_log: Option<AccessLog>,
     /// How the listening sockets are set up.
     pub listener: ListenerOptions,
 }
@@ -90,6 +93,7 @@ impl Default for ServerConfig {
             connections_max: 25_000,
             connections_total_max: None,
             server_header: Some(HeaderValue::from_static("ringhttp")),
+            access_log: None,
             listener: ListenerOptions::default(),
         }
     }

@@ -6,6 +6,7 @@
 
 mod body_wait;
 mod head_wait;
+mod logging;
 mod meanwhile;
 
 use std::cell::{Cell, RefCell};
@@ -19,6 +20,8 @@ use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
 
+use super::access_log::Entry;
+use super::close_reason::CloseReason;
 use super::host::Host;
 use super::request::Exchange;
 use crate::io::read_buffer::Purpose;
@@ -50,6 +53,8 @@ pub(crate) struct Connection {
     last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
     answered: Cell<bool>,
+    /// The running request's line in the access log, if there is one.
+    entry: RefCell<Option<Box<Entry>>>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -104,6 +109,7 @@ impl Connection {
             taken: Cell::new(false),
             last: Cell::new(None),
             answered: Cell::new(false),
+            entry: RefCell::new(None),
             unflushed: Cell::new(0),
             host,
         })
@@ -242,6 +248,7 @@ impl Connection {
     /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
     pub(crate) fn close(&self) {
         self.end_cycle();
+        self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
         let wire = self.io.borrow_mut().wire.take();
         drop(wire);

@@ -140,6 +140,7 @@ fn queue_head(
         server: host.config.server_header.as_ref(),
         connection: connection_field(cycle, close),
     };
+    connection.note_response(response);
     let encode = |out: &mut BytesMut| {
         // RFC 9110 §2.5: a server says which version it speaks, whichever the request has.
         let (version, reason) = (Version::HTTP_11, response.0.reason.as_deref());
@@ -164,6 +165,7 @@ fn queue_body(connection: &Connection, kind: Kind) {
     if let Kind::Bytes(bytes) = kind
         && !bytes.is_empty()
     {
+        connection.note_sent(bytes.len());
         connection.with_output(|output| output.push(bytes));
     }
 }
@@ -305,9 +307,13 @@ pub(super) async fn refuse_late(connection: &Rc<Connection>) -> CloseReason {
 
 async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason: CloseReason) -> CloseReason {
     count(&connection.host.stats.refused);
+    connection.begin_refused_entry();
     let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
     match answer(connection, &cycle, status, reason) {
-        Ok(_) => end(connection, reason).await,
+        Ok(_) => {
+            connection.end_entry(Some(reason));
+            end(connection, reason).await
+        }
         Err(reason) => reason,
     }
 }

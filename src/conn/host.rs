@@ -8,6 +8,7 @@ use std::rc::Rc;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
+use super::access_log::LogOutput;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
@@ -23,6 +24,7 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    pub(crate) access_log: Option<Rc<LogOutput>>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -43,6 +45,8 @@ pub struct ServerStats {
     pub refused: Cell<u64>,
     /// Handlers that panicked.
     pub panics: Cell<u64>,
+    /// Lines of the access log that were lost: its writer was slower than `buffer_bytes_max` allows, or failed.
+    pub log_lines_dropped: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
 }
@@ -60,6 +64,7 @@ impl Host {
     ) -> Self {
         Self {
             limits: config.limits(),
+            access_log: config.access_log.as_ref().map(|log| Rc::new(LogOutput::new(log, &stats))),
             config,
             buffers,
             timers,

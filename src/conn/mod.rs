@@ -2,6 +2,7 @@
 //!
 //! The spine is [`server::serve_connection`]; `connection.rs` holds what it works on, `exchange.rs` its steps.
 
+mod access_log;
 mod body;
 mod close_reason;
 mod config;
@@ -18,6 +19,7 @@ mod spare;
 mod tests;
 mod upgrade;
 
+pub use access_log::{AccessLog, AccessRecord};
 pub use body::{Body, BodyError, RequestBody};
 pub use close_reason::{CloseCounts, CloseReason};
 pub use config::ServerConfig;
@@ -29,6 +31,7 @@ pub use sender::BodySender;
 pub use server::Service;
 pub use upgrade::Upgraded;
 
+pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use server::serve_connection;

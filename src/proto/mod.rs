@@ -5,7 +5,9 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub(crate) mod cors;
 mod error;
+pub(crate) mod escape;
 pub mod http1;
 
 pub use error::{Misuse, PeerError};
