@@ -15,6 +15,9 @@ pub mod streaming {}
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 
+#[doc = include_str!("../docs/guide/middleware.md")]
+pub mod middleware {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 

@@ -44,8 +44,8 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
 
 pub use crate::conn::{
-    AccessLog, AccessRecord, Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
-    ServerConfig, ServerStats, Service, Upgraded,
+    AccessLog, AccessRecord, Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request,
+    RequestBody, Response, ServerConfig, ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};
 pub use crate::server::Server;

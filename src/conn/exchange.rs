@@ -307,7 +307,6 @@ pub(super) async fn refuse_late(connection: &Rc<Connection>) -> CloseReason {
 
 async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason: CloseReason) -> CloseReason {
     count(&connection.host.stats.refused);
-    connection.begin_refused_entry();
     let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
     match answer(connection, &cycle, status, reason) {
         Ok(_) => {

@@ -15,8 +15,8 @@ pub(crate) fn is_origin(text: &str) -> bool {
         return false;
     };
     let scheme_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
-    let scheme_ok = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(scheme_byte);
+    let scheme_ok =
+        scheme.starts_with(|first: char| first.is_ascii_lowercase()) && scheme.bytes().all(scheme_byte);
     scheme_ok && is_host(scheme, host)
 }
 
@@ -35,7 +35,9 @@ fn is_host(scheme: &str, text: &str) -> bool {
     });
     let name_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-._".contains(&byte);
     let host_ok = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
-        Some(address) => address.parse::<core::net::Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address),
+        Some(address) => {
+            address.parse::<core::net::Ipv6Addr>().is_ok_and(|parsed| parsed.to_string() == address)
+        }
         None => !host.is_empty() && host.bytes().all(name_byte),
     };
     port_ok && host_ok

@@ -101,7 +101,11 @@ impl Buffer {
             let result = written.unwrap_or_else(|error| Err(io::Error::other(error)));
             if let Err(error) = result {
                 self.count_dropped(lines);
-                tracing::error!(error = &error as &dyn std::error::Error, lines, "the access log cannot be written");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    lines,
+                    "the access log cannot be written"
+                );
             }
         }
     }
@@ -131,4 +135,3 @@ fn write(writer: &Writer, bytes: &[u8]) -> io::Result<()> {
 
 /// How long lines are gathered: seldom enough to cost nothing, often enough to be followed by eye.
 const GATHER_TIME: Duration = Duration::from_millis(50);
-

@@ -162,7 +162,8 @@ impl Entry {
     pub(crate) fn note_response(&mut self, response: &Response) {
         self.note_status(response.status());
         let Format { request_fields, response_fields, .. } = &*self.output.format;
-        self.record.response_fields = response_fields.iter().map(|field| field.read(response.headers())).collect();
+        self.record.response_fields =
+            response_fields.iter().map(|field| field.read(response.headers())).collect();
         let Some(marked) = response.extensions().get::<SensitiveHeaders>() else {
             return;
         };

@@ -66,7 +66,8 @@ impl Format {
         while let Some(percent) = rest.find('%') {
             pieces.push(Piece::Text(rest[..percent].to_owned()));
             let at = text.len() - rest.len() + percent;
-            let (piece, used) = format.atom(&rest[percent + 1..]).map_err(|why| format!("{why} at byte {at}"))?;
+            let (piece, used) =
+                format.atom(&rest[percent + 1..]).map_err(|why| format!("{why} at byte {at}"))?;
             pieces.push(piece);
             rest = &rest[percent + 1 + used..];
         }

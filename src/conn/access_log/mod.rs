@@ -20,9 +20,9 @@ use std::sync::{Arc, Mutex};
 
 use http::HeaderName;
 
+use self::buffer::Buffer;
 pub use self::entry::AccessRecord;
 pub(crate) use self::entry::{Entry, SensitiveHeaders};
-use self::buffer::Buffer;
 use self::format::Format;
 use super::host::{ServerStats, count};
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 /// the request line, `%s` the status, `%b` bytes of the body that were sent, `%T` whole seconds, `%Tf` seconds with six
 /// decimals, `%D` microseconds until the answer was complete, `%{Name}i` and `%{Name}o` a field of the request and of
 /// the answer. Of our own: `%F` microseconds until the answer's head was ready, `%X` why the connection ended, if it did.
-/// What there is not is `-`.
+/// What there is not is `-`, and so are fields that are added where an answer leaves, `Date` and `Content-Length` among them.
 ///
 /// A head that was refused has a line with as much of its first line as came (at most 1 KiB), and no fields. Where no
 /// status was sent, because the client went away first, the status is `-` and `%X` says why.

@@ -18,12 +18,10 @@ impl Connection {
         }
     }
 
-    /// A head is refused: the beginning of it is what is known.
-    pub(crate) fn begin_refused_entry(&self) {
+    /// A head is refused: its lines, or those that have come, are what is known.
+    pub(crate) fn begin_refused_entry(&self, lines: &[u8], unread: &[u8]) {
         if let Some(mut entry) = self.new_entry() {
-            if let Some(wire) = &mut self.io.borrow_mut().wire {
-                entry.note_refused(wire.input());
-            }
+            entry.note_refused(if lines.is_empty() { unread } else { lines });
             *self.entry.borrow_mut() = Some(entry);
         }
     }

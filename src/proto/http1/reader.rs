@@ -73,7 +73,7 @@ impl RequestReader {
     /// latter case field lines that are the same as before, byte for byte, are not parsed again. False: more bytes are needed.
     ///
     /// # Errors
-    /// As [`head`](Self::head); what `head` holds then has no meaning.
+    /// As [`head`](Self::head); what `head` holds then has no meaning, but for the log.
     ///
     /// # Panics
     /// As [`head`](Self::head).
@@ -84,8 +84,10 @@ impl RequestReader {
         };
         if !head::parse_again(&lines, &self.flow.limits, head) {
             head.clear();
-            head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head)
-                .map_err(|error| self.flow.fail(error))?;
+            if let Err(error) = head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head) {
+                head.refuse(lines);
+                return Err(self.flow.fail(error));
+            }
         }
         self.empty_lines = 0;
         self.flow.begin(head.framing, head.keep_alive);

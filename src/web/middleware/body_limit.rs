@@ -19,9 +19,7 @@ use crate::web::Next;
 ///     .with(middleware::body_limit(16 * 1024));
 /// # assert!(router.into_service(()).is_ok());
 /// ```
-pub fn body_limit<S: 'static>(
-    bytes_max: u64,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
+pub fn body_limit<S: 'static>(bytes_max: u64) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
     async move |_: &S, mut req: Request, next: Next<'_, S>| {
         let body = req.body();
         body.set_limit(bytes_max);

@@ -151,7 +151,8 @@ impl Rules {
             return Err(Error::internal("CORS: credentials need a list of origins, not Origins::Any"));
         }
         Ok(Self {
-            methods: joined(config.methods.iter().map(Method::as_str)).unwrap_or(HeaderValue::from_static("")),
+            methods: joined(config.methods.iter().map(Method::as_str))
+                .unwrap_or(HeaderValue::from_static("")),
             expose: joined(config.expose.iter().map(HeaderName::as_str)),
             max_age: config.max_age.map(|age| age.as_secs().into()),
             config,
@@ -235,7 +236,11 @@ impl Rules {
 
 fn joined<'a>(names: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
     let text = names.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { None } else { Some(HeaderValue::try_from(text).expect("names of methods and fields")) }
+    if text.is_empty() {
+        None
+    } else {
+        Some(HeaderValue::try_from(text).expect("names of methods and fields"))
+    }
 }
 
 const PREFLIGHT_VARY: &str = "access-control-request-method, access-control-request-headers";

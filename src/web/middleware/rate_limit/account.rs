@@ -130,7 +130,11 @@ mod tests {
         let ask = |want, unused| Ask { want, unused, share: 1 };
         assert_eq!(account.ask(LIMIT, 5, &ask(50, None)).tokens, 50);
         assert_eq!(account.ask(LIMIT, 6, &ask(50, Some((5, 20)))).tokens, 20);
-        assert_eq!(account.ask(LIMIT, 6, &ask(50, Some((5, 1000)))).tokens, 30, "no more than was granted then");
+        assert_eq!(
+            account.ask(LIMIT, 6, &ask(50, Some((5, 1000)))).tokens,
+            30,
+            "no more than was granted then"
+        );
         assert_eq!(account.ask(LIMIT, 6, &ask(50, Some((9, 5)))).tokens, 0, "a slot that has not been");
         assert_eq!(account.ask(LIMIT, 5 + 17, &ask(0, Some((5, 5)))).left, 0, "a slot that is long gone");
     }
