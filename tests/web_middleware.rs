@@ -591,14 +591,17 @@ fn every_answer_and_every_refused_head_has_its_line() {
                 ),
                 ("GET /hello\r\n\r\n", "\"GET /hello\" 400 12 refused -"),
                 ("GET /hello HTTP/1.1\r\n\r\n", "\"GET /hello HTTP/1.1\" 400 12 refused -"),
-                ("GET /hel", "\"GET /hel\" 408 16 head_timeout -"),
+                ("GET /hel", "\"-\" 408 16 head_timeout -"),
                 (&long, &long_line),
                 (&fields, "\"GET / HTTP/1.1\" 431 32 refused -"),
             ];
             for (request, expected) in cases {
                 // The connection may be reset where the peer sent more than was read.
                 let mut connection = client.raw(*request).await;
-                connection.end();
+                // Who ends in the middle of a head gets no answer, and has no line.
+                if !expected.contains(" 408 ") {
+                    connection.end();
+                }
                 connection.receive_all().await;
                 let all = std::mem::take(&mut *lines.lock().unwrap());
                 assert_eq!(all.len(), 1, "{request:?}: {all:?}");

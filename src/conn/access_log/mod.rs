@@ -37,8 +37,8 @@ use crate::error::{Error, Result};
 /// the answer. Of our own: `%F` microseconds until the answer's head was ready, `%X` why the connection ended, if it did.
 /// What there is not is `-`, and so are fields that are added where an answer leaves, `Date` and `Content-Length` among them.
 ///
-/// A head that was refused has a line with as much of its first line as came (at most 1 KiB), and no fields. Where no
-/// status was sent, because the client went away first, the status is `-` and `%X` says why.
+/// A head that was refused has a line with its first line as it came (at most 1 KiB; `-` if it came too late), and no
+/// fields. Where no status was sent, because the client went away first, the status is `-` and `%X` says why.
 ///
 /// # Clients
 /// Control characters, quotes, backslashes and non-ASCII bytes of what clients sent are written as `\x0a`, so no request can

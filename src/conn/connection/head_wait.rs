@@ -153,7 +153,8 @@ impl Connection {
     fn head_wait_expired(&self, wait: &mut HeadWait, wire: &mut Wire) -> Option<NoHead> {
         let config = &self.host.config;
         if wait.stage == HeadStage::Begun {
-            self.begin_refused_entry(&[], wire.input());
+            // What has come of it is with the kernel, in the buffer of the next read.
+            self.begin_refused_entry(&[], &[]);
             return Some(NoHead::TimedOut);
         }
         if wait.stopping {
