@@ -16,6 +16,9 @@ use ringhttp::{
     ServerConfig,
 };
 
+/// Why a lock is never poisoned.
+const WHOLE: &str = "nobody panics while holding it";
+
 /// Runs `body` against a router on both drivers.
 fn with_router(router: impl Fn() -> Router<()> + Send + Sync, body: impl AsyncFn(TestClient) + Send + Sync) {
     each_driver(async |core: Core| {
@@ -345,7 +348,7 @@ fn readiness_ends_with_the_first_step_of_the_stop() {
     });
 }
 
-fn limited(limit: RateLimit) -> Router<()> {
+fn limited(limit: &RateLimit) -> Router<()> {
     let by_name = middleware::rate_limit_by(limit.clone(), |(): &(), req: &Request| {
         Some(req.header("x-name")?.to_str().ok()?.to_owned())
     });
@@ -359,7 +362,7 @@ fn limited(limit: RateLimit) -> Router<()> {
 #[test]
 fn too_many_requests_are_refused_and_come_back_with_time() {
     each_driver(async |core: Core| {
-        let router = limited(RateLimit::new("api", 50, Duration::from_secs(16)));
+        let router = limited(&RateLimit::new("api", 50, Duration::from_secs(16)));
         let timers = core.timers().clone();
         serve_on(&core, ServerConfig::default(), router, (), async |client| {
             timers.pause();
@@ -423,7 +426,7 @@ fn two_cores(driver: Driver, name: &'static str, connections: u16) -> Arc<Tally>
     let seen = Arc::clone(&tally);
     let (address, bound) = (Mutex::new(None::<SocketAddr>), AtomicUsize::new(0));
     let result: Result<()> = ringhttp::run(config, async move |core| {
-        let routes = limited(RateLimit::new("api", 50, Duration::from_secs(60)));
+        let routes = limited(&RateLimit::new("api", 50, Duration::from_secs(60)));
         let own = core.id();
         let routes = routes.with(async move |(): &(), req: Request, next: ringhttp::Next<'_, ()>| {
             let mut response = next.run(req).await;
@@ -431,13 +434,14 @@ fn two_cores(driver: Driver, name: &'static str, connections: u16) -> Arc<Tally>
             response
         });
         let server = Server::bind("127.0.0.1:0", ServerConfig::default())?;
-        *address.lock().unwrap() = server.local_addrs()[0].as_socket();
+        *address.lock().expect(WHOLE) = server.local_addrs()[0].as_socket();
         bound.fetch_add(1, Ordering::SeqCst);
         if core.id() == 0 {
             while bound.load(Ordering::SeqCst) < core.count() {
                 ringhttp::time::sleep(Duration::from_millis(1)).await;
             }
-            let (stop, address, seen) = (core.clone(), address.lock().unwrap().unwrap(), Arc::clone(&seen));
+            let (stop, address, seen) =
+                (core.clone(), address.lock().expect(WHOLE).expect("it is bound"), Arc::clone(&seen));
             let asking = core.spawn_blocking(move || ask_all(address, name, connections, &seen));
             drop(core.spawn("client", async move {
                 let asked = asking.await;
@@ -516,7 +520,7 @@ fn kept_lines(format: &str) -> (AccessLog, Arc<Mutex<Vec<String>>>) {
     let keep = Arc::clone(&lines);
     let log =
         if format == "json" { AccessLog::json() } else { AccessLog::new(format).expect("a good format") };
-    (log.to_fn(move |line, _| keep.lock().unwrap().push(line.to_owned())), lines)
+    (log.to_fn(move |line, _| keep.lock().expect(WHOLE).push(line.to_owned())), lines)
 }
 
 fn logged_routes() -> Router<()> {
@@ -701,19 +705,20 @@ struct GateState {
 
 impl Gate {
     fn set(&self, change: impl FnOnce(&mut GateState)) {
-        change(&mut self.0.0.lock().unwrap());
+        change(&mut self.0.0.lock().expect(WHOLE));
         self.0.1.notify_all();
     }
 
     fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.0.lock().unwrap().written.clone()).unwrap();
+        let text = String::from_utf8(self.0.0.lock().expect(WHOLE).written.clone()).expect("lines are text");
         text.lines().map(str::to_owned).collect()
     }
 }
 
 impl Write for Gate {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut state = self.0.1.wait_while(self.0.0.lock().unwrap(), |state| state.closed).unwrap();
+        let mut state =
+            self.0.1.wait_while(self.0.0.lock().expect(WHOLE), |state| state.closed).expect(WHOLE);
         if state.fails {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -8,7 +8,9 @@
 /// Slots of a window: tokens come back up to a sixteenth of it late, for 4 bytes each.
 pub(super) const SLOTS: u64 = 16;
 
-const RING: usize = SLOTS as usize + 1;
+const RING: usize = 17;
+
+const _: () = assert!(RING as u64 == SLOTS + 1, "an interval touches one slot more than a window has");
 
 /// The number of a slot on the clock that all cores share.
 pub(super) type Slot = u64;

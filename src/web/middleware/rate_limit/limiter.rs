@@ -57,9 +57,11 @@ pub(super) struct Verdict {
     pub(super) reset: Duration,
 }
 
+type Limiters = HashMap<(usize, Arc<Policy>), Rc<Limiter>>;
+
 thread_local! {
     /// By run and policy. Routers of one core that use the same policy share its counts; messages find them here.
-    static LIMITERS: RefCell<HashMap<(usize, Arc<Policy>), Rc<Limiter>>> = RefCell::default();
+    static LIMITERS: RefCell<Limiters> = RefCell::default();
 }
 
 impl Limiter {
