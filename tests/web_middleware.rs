@@ -611,6 +611,14 @@ fn every_answer_and_every_refused_head_has_its_line() {
                 assert_eq!(all.len(), 1, "{request:?}: {all:?}");
                 assert_eq!(all[0], *expected, "{request:?}");
             }
+            // Nothing of the request before is in the line of the one that is refused.
+            let second = [long.as_str(), "GET\r\n\r\n"];
+            for (refused, line) in second.iter().zip([&*long_line, "\"GET\" 400 12 refused -"]) {
+                let before = "GET /hello HTTP/1.1\r\nhost: a\r\n\r\n";
+                client.raw(format!("{before}{before}{refused}")).await.receive_all().await;
+                let all = std::mem::take(&mut *lines.lock().unwrap());
+                assert_eq!((all.len(), all[2].as_str()), (3, line));
+            }
             let mut connection = client.raw(bomb).await;
             connection.receive_all().await;
             let all = std::mem::take(&mut *lines.lock().unwrap());

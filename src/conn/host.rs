@@ -1,10 +1,11 @@
 //! What the connections of one server on one core share.
 #![forbid(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+use http::HeaderMap;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
@@ -12,7 +13,7 @@ use super::access_log::LogOutput;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
-use crate::proto::http1::Limits;
+use crate::proto::http1::{ClosingLines, Limits};
 
 /// Requests in flight whose memory one core keeps for the next ones.
 const SPARE_EXCHANGES_MAX: usize = 64;
@@ -25,6 +26,9 @@ pub(crate) struct Host {
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
     pub(crate) access_log: Option<Rc<LogOutput>>,
+    /// The fields of a response that has none.
+    pub(crate) no_fields: HeaderMap,
+    closing_lines: RefCell<ClosingLines>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -65,14 +69,22 @@ impl Host {
         Self {
             limits: config.limits(),
             access_log: config.access_log.as_ref().map(|log| Rc::new(LogOutput::new(log, &stats))),
+            closing_lines: RefCell::new(ClosingLines::new(config.server_header.clone(), timers.date())),
             config,
             buffers,
             timers,
             stats,
+            no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),
             spare_exchanges: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The lines that end the head of an answer now.
+    pub(crate) fn closing_lines(&self) -> Ref<'_, ClosingLines> {
+        self.closing_lines.borrow_mut().set_date(self.timers.date());
+        self.closing_lines.borrow()
     }
 
     /// Whether the server stops: answers close their connections, idle connections end.
