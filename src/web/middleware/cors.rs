@@ -103,7 +103,7 @@ impl fmt::Debug for Origins {
 /// config.credentials = true;
 /// let router = Router::new().get("/", async |_: &(), _| "hello").with(middleware::cors(config)?);
 /// # assert!(router.into_service(()).is_ok());
-/// # ringhttp::Result::Ok(())
+/// # Ok::<(), ringhttp::Error>(())
 /// ```
 ///
 /// # Errors

@@ -103,7 +103,7 @@ impl Key {
 /// let limit = RateLimit::new("api", 50, Duration::from_secs(60));
 /// let router = Router::new().get("/", async |_: &(), _| "hello").with(middleware::rate_limit(limit)?);
 /// # assert!(router.into_service(()).is_ok());
-/// # ringhttp::Result::Ok(())
+/// # Ok::<(), ringhttp::Error>(())
 /// ```
 ///
 /// # Errors
@@ -129,7 +129,7 @@ pub fn rate_limit<S: 'static>(
 /// let limit = RateLimit::new("account", 1000, Duration::from_secs(3600));
 /// let router = Router::new().get("/", async |_: &(), _| "hello").with(middleware::rate_limit_by(limit, account)?);
 /// # assert!(router.into_service(()).is_ok());
-/// # ringhttp::Result::Ok(())
+/// # Ok::<(), ringhttp::Error>(())
 /// ```
 ///
 /// # Errors
