@@ -10,6 +10,7 @@ use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
 use super::access_log::LogOutput;
+use super::after::LeftBehind;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
@@ -26,6 +27,8 @@ pub(crate) struct Host {
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
     pub(crate) access_log: Option<Rc<LogOutput>>,
+    /// Work that goes on behind answers.
+    pub(crate) left_behind: Rc<LeftBehind>,
     /// The fields of a response that has none.
     pub(crate) no_fields: HeaderMap,
     closing_lines: RefCell<ClosingLines>,
@@ -74,6 +77,7 @@ impl Host {
             buffers,
             timers,
             stats,
+            left_behind: Rc::default(),
             no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),

@@ -5,9 +5,15 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod attachment;
 pub(crate) mod cors;
 mod error;
 pub(crate) mod escape;
+pub mod forwarded;
 pub mod http1;
+pub mod ip_network;
+pub mod json_lines;
+pub mod proxy_header;
+pub mod sse;
 
 pub use error::{Misuse, PeerError};

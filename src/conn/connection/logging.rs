@@ -28,7 +28,7 @@ impl Connection {
 
     fn new_entry(&self) -> Option<Box<Entry>> {
         let output = self.host.access_log.as_ref()?;
-        Some(Box::new(Entry::new(output, self.peer, self.host.timers.date())))
+        Some(Box::new(Entry::new(output, self.peer.get(), self.host.timers.date())))
     }
 
     /// The head of a response leaves.

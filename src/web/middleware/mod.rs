@@ -8,7 +8,10 @@ mod body_limit;
 mod catch_panic;
 mod cors;
 mod default_headers;
+mod error_pages;
 mod health;
+#[cfg(feature = "json")]
+mod problem_json;
 mod rate_limit;
 mod request_id;
 mod security_headers;
@@ -19,7 +22,10 @@ pub use body_limit::body_limit;
 pub use catch_panic::{Panic, catch_panic};
 pub use cors::{CorsConfig, CorsHeaders, Origins, cors};
 pub use default_headers::default_headers;
+pub use error_pages::{Failure, error_pages};
 pub use health::Health;
+#[cfg(feature = "json")]
+pub use problem_json::problem_json;
 pub use rate_limit::{RateLimit, rate_limit, rate_limit_by};
 pub use request_id::{RequestIdConfig, request_id};
 pub use security_headers::{SecurityHeaders, security_headers};

@@ -88,9 +88,9 @@ impl Key {
     }
 }
 
-/// Limits the requests of each client by its address: one of IPv4, a /64 of IPv6, which is what one subscriber has.
-/// Requests over a Unix socket are not limited. Behind a proxy all requests come from its address: use
-/// [`rate_limit_by`] there.
+/// Limits the requests of each client by its address ([`Request::client_addr`], so name the proxies that are trusted): one of
+/// IPv4, a /64 of IPv6, which is what one subscriber has. Those whose address is not known, because they come over a Unix
+/// socket or a proxy does not tell, share one limit.
 ///
 /// What is too much is answered 429 with `Retry-After`, before anything further in sees it. All answers have
 /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): requests left, and seconds until more come back.
@@ -111,7 +111,7 @@ impl Key {
 pub fn rate_limit<S: 'static>(
     limit: RateLimit,
 ) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static> {
-    rate_limit_by(limit, |_, req| client(req))
+    rate_limit_by(limit, |_, req| Some(client(req)))
 }
 
 /// Limits the requests of each key that `key` gives; where it gives none, requests are not limited. A key may be of any
@@ -186,14 +186,15 @@ fn field_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("the name was checked, the rest is digits")
 }
 
-fn client(request: &Request) -> Option<String> {
-    Some(match request.peer_addr()?.ip().to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
+fn client(request: &Request) -> String {
+    match request.client_addr() {
+        None => "unknown".to_owned(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => {
             let [a, b, c, d, ..] = address.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}")
         }
-    })
+    }
 }
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
