@@ -31,6 +31,9 @@ pub mod lifecycle {}
 #[doc = include_str!("../docs/guide/cancellation_and_load.md")]
 pub mod cancellation_and_load {}
 
+#[doc = include_str!("../docs/guide/middleware.md")]
+pub mod middleware {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 

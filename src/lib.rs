@@ -44,8 +44,9 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, cache, deadline, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason, Extensions, ProxyProtocol,
-    Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield, Upgraded,
+    AccessLog, AccessRecord, Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason,
+    Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,
+    Upgraded,
 };
 pub use crate::error::{Error, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use ringhttp_runtime::listener::ListenerOptions;
 
+use super::access_log::AccessLog;
 use super::disconnect::CancelOnDisconnect;
 use crate::proto::forwarded::ProxyFields;
 use crate::proto::http1::Limits;
@@ -76,6 +77,8 @@ pub struct ServerConfig {
     pub connections_total_max: Option<usize>,
     /// The `Server` field of every answer that has none. Default `ringhttp`; `None` sends no such field.
     pub server_header: Option<HeaderValue>,
+    /// Where every answer and every refused head is logged. Default `None`: nowhere, at no cost.
+    pub access_log: Option<AccessLog>,
     /// Networks of the proxies in front of the server, whose word about the client is taken: see
     /// [`Request::client_addr`](crate::Request::client_addr). Default: none, and nobody's word is taken. If there are any,
     /// a peer on a Unix socket is trusted too.
@@ -127,6 +130,7 @@ impl Default for ServerConfig {
             connections_max: 25_000,
             connections_total_max: None,
             server_header: Some(HeaderValue::from_static("ringhttp")),
+            access_log: None,
             trusted_proxies: Vec::new(),
             proxy_fields: ProxyFields::default(),
             proxy_protocol: ProxyProtocol::default(),

@@ -6,6 +6,7 @@
 
 mod body_wait;
 mod head_wait;
+mod logging;
 mod meanwhile;
 mod proxy_wait;
 
@@ -20,6 +21,8 @@ use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
 
+use super::access_log::Entry;
+use super::close_reason::CloseReason;
 use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
@@ -56,6 +59,8 @@ pub(crate) struct Connection {
     answered: Cell<bool>,
     /// What ends the running request from the other side.
     cancel_on: Cell<CancelOnDisconnect>,
+    /// The running request's line in the access log, if there is one.
+    entry: RefCell<Option<Box<Entry>>>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -117,6 +122,7 @@ impl Connection {
             last: Cell::new(None),
             answered: Cell::new(false),
             cancel_on: Cell::new(host.config.cancel_on_disconnect),
+            entry: RefCell::new(None),
             unflushed: Cell::new(0),
             host,
         })
@@ -266,6 +272,7 @@ impl Connection {
     /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
     pub(crate) fn close(&self) {
         self.end_cycle();
+        self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
         let wire = self.io.borrow_mut().wire.take();
         drop(wire);

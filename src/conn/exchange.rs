@@ -150,6 +150,7 @@ fn queue_head(
     close: bool,
 ) -> Result<()> {
     let host = &connection.host;
+    connection.note_response(response);
     let closing = host.closing_lines();
     let (headers, content_type) = response.0.fields.parts();
     let headers = headers.unwrap_or(&host.no_fields);
@@ -179,6 +180,7 @@ fn queue_body(connection: &Connection, kind: Kind) {
     if let Kind::Bytes(bytes) = kind
         && !bytes.is_empty()
     {
+        connection.note_sent(bytes.len());
         connection.with_output(|output| output.push(bytes));
     }
 }
@@ -346,7 +348,10 @@ async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason:
     count(&connection.host.stats.refused);
     let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
     match answer(connection, &cycle, status, reason) {
-        Ok(_) => end(connection, reason).await,
+        Ok(_) => {
+            connection.end_entry(Some(reason));
+            end(connection, reason).await
+        }
         Err(reason) => reason,
     }
 }

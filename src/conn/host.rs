@@ -9,6 +9,7 @@ use http::HeaderMap;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
+use super::access_log::LogOutput;
 use super::background::Background;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
@@ -25,6 +26,7 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    pub(crate) access_log: Option<Rc<LogOutput>>,
     /// Work that goes on behind answers.
     pub(crate) left_behind: Rc<Background>,
     /// Work that outlives its clients.
@@ -57,6 +59,8 @@ pub struct ServerStats {
     pub cancelled: Cell<u64>,
     /// Handlers that were dropped because their [`deadline`](crate::middleware::deadline) passed.
     pub deadlines_passed: Cell<u64>,
+    /// Lines of the access log that were lost: its writer was slower than `buffer_bytes_max` allows, or failed.
+    pub log_lines_dropped: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
 }
@@ -74,6 +78,7 @@ impl Host {
     ) -> Self {
         Self {
             limits: config.limits(),
+            access_log: config.access_log.as_ref().map(|log| Rc::new(LogOutput::new(log, &stats))),
             closing_lines: RefCell::new(ClosingLines::new(config.server_header.clone(), timers.date())),
             config,
             buffers,

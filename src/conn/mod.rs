@@ -2,6 +2,7 @@
 //!
 //! The spine is [`server::serve_connection`]; `connection.rs` holds what it works on, `exchange.rs` its steps.
 
+mod access_log;
 mod after;
 mod background;
 mod body;
@@ -25,6 +26,7 @@ mod spare;
 mod tests;
 mod upgrade;
 
+pub use access_log::{AccessLog, AccessRecord};
 pub use body::{Body, BodyError, RequestBody};
 pub use close_reason::{CloseCounts, CloseReason};
 pub use config::{ProxyProtocol, ServerConfig};
@@ -38,6 +40,7 @@ pub use server::Service;
 pub use shield::Shield;
 pub use upgrade::Upgraded;
 
+pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use server::serve_connection;

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::AsHeaderName;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::header::{AsHeaderName, Entry};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use ringhttp_runtime::time::{Instant, Timers};
 
 use super::body::{BodyError, RequestBody};
@@ -269,6 +269,21 @@ impl Request {
     /// What middleware has put beside the request, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.exchange_mut().extensions
+    }
+
+    /// What the server on this core has counted so far.
+    #[must_use]
+    pub fn server_stats(&self) -> Rc<ServerStats> {
+        Rc::clone(&self.body.connection.host.stats)
+    }
+
+    /// Marks the values of fields as sensitive.
+    pub(crate) fn mark_sensitive(&mut self, names: &[HeaderName]) {
+        for name in names {
+            if let Entry::Occupied(mut entry) = self.exchange_mut().head.headers.entry(name) {
+                entry.iter_mut().for_each(|value| value.set_sensitive(true));
+            }
+        }
     }
 
     pub(crate) fn matched(&self) -> &Matched {

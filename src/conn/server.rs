@@ -49,6 +49,7 @@ pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl 
         Ok(()) => serve_requests(&connection, service).await,
         Err(reason) => reason,
     };
+    connection.end_entry(Some(reason));
     drop(open);
     reason
 }
@@ -77,6 +78,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         first = false;
         count(&connection.host.stats.requests);
         let cycle = Cycle::new(&exchange.head);
+        connection.begin_entry(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
         let request = Request::new(exchange, Rc::clone(connection));
         let response = match run_handler(connection, service.call(request)).await {
@@ -91,6 +93,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Ok(close) => close,
             Err(reason) => return reason,
         };
+        connection.end_entry(close);
         // 4. What is left of the request body is drained within limits, or this was the last cycle.
         if let Err(reason) = exchange::finish_cycle(connection, close).await {
             return reason;

@@ -49,6 +49,17 @@ impl RequestHead {
         }
     }
 
+    /// Keeps the lines of a head that was refused.
+    pub(super) fn refuse(&mut self, lines: Bytes) {
+        self.clear();
+        self.field_lines = lines;
+    }
+
+    /// The lines of a head that was complete, but refused; empty if it was refused before its end came.
+    pub(crate) fn refused_lines(&self) -> &[u8] {
+        &self.field_lines
+    }
+
     /// Lets go of the views of the read buffer; the memory of the map stays.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();

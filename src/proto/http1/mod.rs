@@ -44,6 +44,7 @@ pub use encode::{
     BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, Implied, encode_request_head,
     encode_response_head,
 };
+pub(crate) use fields::list;
 pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
 pub use reader::{BodyEvent, RequestReader, ResponseReader};
