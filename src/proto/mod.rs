@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 pub mod conditional;
+#[cfg(feature = "compression")]
+pub mod content_coding;
 mod error;
 mod etag;
 pub mod http1;
+pub mod negotiation;
 pub mod range;
 
 pub use error::{Misuse, PeerError};
