@@ -14,6 +14,7 @@ mod response;
 mod sender;
 mod server;
 mod spare;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -32,3 +33,5 @@ pub use upgrade::Upgraded;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use server::serve_connection;
+#[cfg(feature = "compression")]
+pub(crate) use stage::{DecodeStage, EncodeStage};

@@ -60,6 +60,7 @@ impl Request {
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
+            decoding: None,
         };
         Self { body, exchange: Some(exchange) }
     }
@@ -139,6 +140,7 @@ impl Request {
             cycle: body.cycle,
             bytes_max: body.bytes_max,
             length: body.length,
+            decoding: body.decoding.clone(),
         }
     }
 
@@ -191,6 +193,12 @@ impl Request {
     /// What middleware has put beside the request, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.exchange_mut().extensions
+    }
+
+    /// The fields, to be changed for those who look at the request later.
+    #[cfg(feature = "compression")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.exchange_mut().head.headers_mut()
     }
 
     pub(crate) fn matched(&self) -> &Matched {

@@ -1,12 +1,17 @@
 //! The application layer: routes, middleware, what handlers read and what they return. All of it is optional: a
 //! [`Server`](crate::Server) serves any [`Service`](crate::Service).
 
+mod accept;
 mod app;
+#[cfg(feature = "compression")]
+mod coders;
+mod conditional;
 mod handler;
 mod into_response;
 #[cfg(feature = "json")]
 mod json_path;
 pub mod middleware;
+mod ranges;
 mod read;
 mod refusal;
 mod router;
