@@ -12,6 +12,10 @@ pub mod cores_and_state {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[cfg(feature = "compression")]
+#[doc = include_str!("../docs/guide/http_semantics.md")]
+pub mod http_semantics {}
+
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 

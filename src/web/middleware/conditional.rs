@@ -12,7 +12,7 @@ use crate::web::Next;
 use crate::web::conditional::{not_modified, validators};
 
 /// How [`conditional`] knows versions apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ConditionalConfig {
     /// Bytes of the largest body that gets an `ETag` made of its bytes if its handler gave it none

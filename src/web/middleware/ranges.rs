@@ -12,7 +12,7 @@ use crate::web::Next;
 use crate::web::ranges::with_ranges;
 
 /// What [`ranges`] gives.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RangesConfig {
     /// Ranges of one request; one that asks for more gets the whole body. Default: [`RANGES_MAX`] (16).
