@@ -162,6 +162,10 @@ impl Decoder {
             if step.ended {
                 self.place = Place::Between;
             } else if step.taken == 0 && step.made == 0 {
+                // With room left, a codec that does not take its input never will.
+                if !input.is_empty() {
+                    return Err(DecodeError::Malformed);
+                }
                 break;
             }
         }
