@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Read;
 use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
@@ -17,7 +18,7 @@ use ringhttp::proto::conditional::Validators;
 use ringhttp::proto::content_coding::{ContentCoding, DecodeLimits, Decoder, Encoder, Level};
 use ringhttp::runtime::sync::Notify;
 use ringhttp::testing::{RawConnection, TestClient, TestResponse, each_driver, serve_on};
-use ringhttp::{BodySender, Core, Request, Response, Result, Router, ServerConfig, header};
+use ringhttp::{BodySender, Core, Request, Response, Result, Router, ServerConfig, header, time};
 
 /// Counts the bytes that a thread holds.
 struct Counting;
@@ -493,6 +494,9 @@ impl Chunks {
     }
 }
 
+/// Long for a loaded machine, and less than any deadline of the server that might set a stuck event free.
+const SOON: Duration = Duration::from_secs(5);
+
 #[test]
 fn compressed_events_leave_when_they_happen() {
     with_server(packed_routes, async |client| {
@@ -510,9 +514,11 @@ fn compressed_events_leave_when_they_happen() {
             assert!(String::from_utf8_lossy(&head).contains("content-encoding: gzip"));
             let decoder = Decoder::new(ContentCoding::Gzip, DecodeLimits::default());
             let mut chunks = Chunks { connection, unread, decoder };
-            chunks.read_until("data: one\n\n").await;
+            let event = chunks.read_until("data: one\n\n");
+            time::timeout(SOON, event).await.expect("the event is not held back");
             assert_eq!(client.get("/go-on").await.status, 204);
-            chunks.read_until("data: two\n\n").await;
+            let event = chunks.read_until("data: two\n\n");
+            time::timeout(SOON, event).await.expect("the event is not held back");
             assert_eq!(client.get("/go-on").await.status, 204);
         }
     });
