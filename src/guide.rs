@@ -9,12 +9,20 @@ pub mod quickstart {}
 #[doc = include_str!("../docs/guide/cores_and_state.md")]
 pub mod cores_and_state {}
 
+#[doc = include_str!("../docs/guide/reading.md")]
+pub mod reading {}
+
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
 #[cfg(feature = "compression")]
 #[doc = include_str!("../docs/guide/http_semantics.md")]
 pub mod http_semantics {}
+#[doc = include_str!("../docs/guide/answers.md")]
+pub mod answers {}
+
+#[doc = include_str!("../docs/guide/behind_a_proxy.md")]
+pub mod behind_a_proxy {}
 
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}

@@ -7,6 +7,7 @@
 mod body_wait;
 mod head_wait;
 mod meanwhile;
+mod proxy_wait;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -31,12 +32,14 @@ use crate::proto::http1::{RequestReader, State};
 use self::body_wait::BodyProgress;
 pub(crate) use self::head_wait::{HeadWait, NoHead};
 pub(crate) use self::meanwhile::Meanwhile;
+pub(crate) use self::proxy_wait::ProxyWait;
 
 /// A connection that is being served. Shared by the task that serves it and the [`Request`](super::Request) it is about.
 pub(crate) struct Connection {
     pub(crate) host: Rc<Host>,
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) local: Option<SocketAddr>,
+    /// The addresses of the socket, or those that a PROXY header gave.
+    pub(crate) peer: Cell<Option<SocketAddr>>,
+    pub(crate) local: Cell<Option<SocketAddr>>,
     io: RefCell<Io>,
     deadline: Deadline,
     /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
@@ -100,8 +103,8 @@ impl Connection {
             body: BodyProgress::default(),
         };
         Rc::new(Self {
-            peer,
-            local,
+            peer: Cell::new(peer),
+            local: Cell::new(local),
             io: RefCell::new(io),
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
@@ -304,7 +307,7 @@ fn is_drained(wire: &mut Wire, queued_max: usize) -> bool {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("peer", &self.peer.get())
             .field("cycle", &self.cycle)
             .finish_non_exhaustive()
     }

@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +13,7 @@ use bytes::BytesMut;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode, Version};
 
+use super::after;
 use super::body::{BodyError, Kind, RequestBody, Stream};
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Meanwhile};
@@ -28,14 +30,27 @@ use crate::proto::http1::{
 /// Whether the connection goes on after an answer, and why not.
 pub(super) type Close = Option<CloseReason>;
 
-/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
-/// connection, together with those before and behind it.
+/// Sends a response, and sees to the work behind it if there is any.
 pub(super) async fn write_response(
     connection: &Rc<Connection>,
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
     connection.begin_answer();
+    if response.0.after.is_empty() {
+        return send_response(connection, cycle, response).await;
+    }
+    let work = std::mem::take(&mut response.0.after);
+    Box::pin(after::send(connection, cycle, response, work)).await
+}
+
+/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
+/// connection, together with those before and behind it.
+pub(super) async fn send_response(
+    connection: &Rc<Connection>,
+    cycle: &Cycle,
+    mut response: Response,
+) -> Result<Close, CloseReason> {
     if response.0.body.incoming().is_some_and(RequestBody::exceeds_limit) {
         response = Error::from(BodyError::TooLarge).into();
     }
@@ -267,8 +282,17 @@ async fn drive<T>(
     .await
 }
 
+/// Waits for something while the connection is looked after.
+pub(super) async fn wait_for<T>(
+    connection: &Connection,
+    something: impl Future<Output = T>,
+) -> Result<T, CloseReason> {
+    let mut something = pin!(something);
+    drive(connection, |cx| something.as_mut().poll(cx)).await
+}
+
 /// Waits until no more than `queued_max` bytes wait for the kernel.
-async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
+pub(super) async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
     let flushed = drive(connection, |cx| connection.poll_drained(cx, queued_max)).await?;
     flushed.map_err(|_| CloseReason::TransportFailed)
 }

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
+use super::after::LeftBehind;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
@@ -24,6 +25,8 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    /// Work that goes on behind answers.
+    pub(crate) left_behind: Rc<LeftBehind>,
     /// The fields of a response that has none.
     pub(crate) no_fields: HeaderMap,
     closing_lines: RefCell<ClosingLines>,
@@ -69,6 +72,7 @@ impl Host {
             buffers,
             timers,
             stats,
+            left_behind: Rc::default(),
             no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),

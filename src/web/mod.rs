@@ -3,23 +3,38 @@
 
 mod accept;
 mod app;
+mod attachment;
 #[cfg(feature = "compression")]
 mod coders;
 mod conditional;
 mod handler;
 mod into_response;
 #[cfg(feature = "json")]
+pub mod json_lines;
+#[cfg(feature = "json")]
 mod json_path;
 pub mod middleware;
+mod multipart;
+#[cfg(feature = "json")]
+mod problem;
 mod ranges;
 mod read;
+mod redirect;
 mod refusal;
 mod router;
 mod serve;
+mod spool;
+pub mod sse;
 
 pub use app::App;
 pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;
-pub use into_response::{Html, IntoResponse, Redirect};
+pub use into_response::{Html, IntoResponse};
+pub use multipart::{Multipart, MultipartConfig, Part};
+#[cfg(feature = "json")]
+pub use problem::Problem;
+pub use read::{Content, FormConfig};
+pub use redirect::Redirect;
 pub use router::Router;
+pub use spool::Spooled;

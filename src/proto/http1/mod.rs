@@ -37,7 +37,7 @@ mod framing;
 mod head;
 mod reader;
 mod state;
-mod syntax;
+pub(super) mod syntax;
 mod target;
 
 pub use encode::{
@@ -48,6 +48,7 @@ pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
 pub use reader::{BodyEvent, RequestReader, ResponseReader};
 pub use state::{State, Step, after};
+pub(in crate::proto) use syntax::is_host;
 pub use target::{Target, TargetForm};
 
 /// Limits a peer's messages must keep. Sizes are in bytes and include the line ends.
