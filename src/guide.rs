@@ -15,6 +15,9 @@ pub mod reading {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[cfg(feature = "compression")]
+#[doc = include_str!("../docs/guide/http_semantics.md")]
+pub mod http_semantics {}
 #[doc = include_str!("../docs/guide/answers.md")]
 pub mod answers {}
 

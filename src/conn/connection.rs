@@ -141,7 +141,7 @@ impl Connection {
         }
     }
 
-    fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
         self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
     }
 

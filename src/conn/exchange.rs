@@ -21,6 +21,7 @@ use super::host::count;
 use super::response::Response;
 use super::sender::{BodyOutput, BodySender};
 use super::server::{Cycle, CycleMethod};
+use super::stage::EncodeStage;
 use crate::error::{Error, Result};
 use crate::proto::http1::{
     ConnectionField, Framing, Implied, ResponseFraming, encode_response_head, response_framing,
@@ -50,9 +51,7 @@ pub(super) async fn send_response(
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
-    if let Kind::Incoming(body) = &response.0.body.0
-        && body.exceeds_limit()
-    {
+    if response.0.body.incoming().is_some_and(RequestBody::exceeds_limit) {
         response = Error::from(BodyError::TooLarge).into();
     }
     if response.0.status.is_informational() {
@@ -71,11 +70,15 @@ pub(super) async fn send_response(
         tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
         return answer(connection, cycle, StatusCode::INTERNAL_SERVER_ERROR, CloseReason::ResponseFailed);
     }
-    match response.into_body_kind() {
+    let (kind, encoder) = match response.into_body_kind() {
+        Kind::Encoded(encoded) => (encoded.inner, Some(encoded.encoder)),
+        kind => (kind, None),
+    };
+    match kind {
         _ if framing.body == Framing::Empty => {}
         // In boxes: an idle connection has room for its largest step, which these are not to be.
-        Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body)).await?,
-        Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body)).await?,
+        Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body, encoder)).await?,
+        Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body, encoder)).await?,
         kind => queue_body(connection, kind),
     }
     let config = &connection.host.config;
@@ -123,7 +126,7 @@ fn close_after(
 
 /// Whether the body of the response may be what reads the rest of the request's.
 fn may_read_on(response: &Response) -> bool {
-    matches!(response.0.body.0, Kind::Incoming(_) | Kind::Stream(_))
+    matches!(response.0.body.0, Kind::Incoming(_) | Kind::Stream(_) | Kind::Encoded(_))
 }
 
 fn take_close(response: &mut Response) -> bool {
@@ -190,13 +193,19 @@ async fn send_stream(
     connection: &Rc<Connection>,
     stream: Stream,
     framing: Framing,
+    encoder: Option<Box<dyn EncodeStage>>,
 ) -> Result<(), CloseReason> {
-    let output = Rc::new(RefCell::new(BodyOutput::new(framing)));
+    let output = Rc::new(RefCell::new(BodyOutput::new(framing, encoder)));
     let sender = BodySender::new(Rc::clone(connection), Rc::clone(&output));
     let mut write = (stream.start)(sender);
     let written = drive_watching(connection, |cx| {
-        catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)))
-            .map_or(Poll::Ready(None), |poll| poll.map(Some))
+        let polled = catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)));
+        if let Ok(Poll::Pending) = polled
+            && let Err(error) = output.borrow_mut().writer_waits(connection, cx)
+        {
+            return Poll::Ready(Some(Err(error)));
+        }
+        polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
     })
     .await?;
     drop(write);
@@ -218,12 +227,17 @@ async fn send_incoming(
     connection: &Rc<Connection>,
     body: RequestBody,
     framing: Framing,
+    encoder: Option<Box<dyn EncodeStage>>,
 ) -> Result<(), CloseReason> {
-    let mut output = BodyOutput::new(framing);
+    let mut output = BodyOutput::new(framing, encoder);
     let queued_max = connection.host.config.write_buffer_bytes_max;
     let passed = drive(connection, |cx| {
         loop {
-            match ready!(body.poll_chunk(cx))? {
+            let chunk = body.poll_chunk(cx);
+            if chunk.is_pending() {
+                output.writer_waits(connection, cx)?;
+            }
+            match ready!(chunk)? {
                 Some(piece) => output.push(connection, piece)?,
                 None => return Poll::Ready(Ok(())),
             }

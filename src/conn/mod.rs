@@ -22,6 +22,7 @@ mod sender;
 mod server;
 mod shield;
 mod spare;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod upgrade;
@@ -44,3 +45,5 @@ pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use server::serve_connection;
+#[cfg(feature = "compression")]
+pub(crate) use stage::{DecodeStage, EncodeStage};

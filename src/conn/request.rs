@@ -66,6 +66,7 @@ impl Request {
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
+            decoding: None,
         };
         Self { body, exchange: Some(exchange) }
     }
@@ -146,6 +147,7 @@ impl Request {
             cycle: body.cycle,
             bytes_max: body.bytes_max,
             length: body.length,
+            decoding: body.decoding.clone(),
         }
     }
 
@@ -284,6 +286,12 @@ impl Request {
                 entry.iter_mut().for_each(|value| value.set_sensitive(true));
             }
         }
+    }
+
+    /// The fields, to be changed for those who look at the request later.
+    #[cfg(feature = "compression")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.exchange_mut().head.headers_mut()
     }
 
     pub(crate) fn matched(&self) -> &Matched {

@@ -1,8 +1,12 @@
 //! The application layer: routes, middleware, what handlers read and what they return. All of it is optional: a
 //! [`Server`](crate::Server) serves any [`Service`](crate::Service).
 
+mod accept;
 mod app;
 mod attachment;
+#[cfg(feature = "compression")]
+mod coders;
+mod conditional;
 mod cookies;
 mod handler;
 mod into_response;
@@ -14,6 +18,7 @@ pub mod middleware;
 mod multipart;
 #[cfg(feature = "json")]
 mod problem;
+mod ranges;
 mod read;
 mod redirect;
 mod refusal;

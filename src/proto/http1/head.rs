@@ -60,6 +60,13 @@ impl RequestHead {
         &self.field_lines
     }
 
+    /// The fields, to be changed: they are no longer what their lines say, and not kept for another head.
+    #[cfg(feature = "compression")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.field_lines = Bytes::new();
+        &mut self.headers
+    }
+
     /// Lets go of the views of the read buffer; the memory of the map stays.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();

@@ -9,10 +9,15 @@ mod body_limit;
 mod cache;
 mod cancel;
 mod catch_panic;
+#[cfg(feature = "compression")]
+mod compress;
 mod concurrency;
+mod conditional;
 mod cors;
 mod csrf;
 mod deadline;
+#[cfg(feature = "compression")]
+mod decompress;
 mod default_headers;
 mod error_pages;
 mod health;
@@ -20,6 +25,7 @@ mod health;
 mod jwt;
 #[cfg(feature = "json")]
 mod problem_json;
+mod ranges;
 mod rate_limit;
 mod request_id;
 mod security_headers;
@@ -33,10 +39,15 @@ pub use body_limit::body_limit;
 pub use cache::{ResponseCache, ResponseCacheConfig, cache};
 pub use cancel::cancel_on_disconnect;
 pub use catch_panic::{Panic, catch_panic};
+#[cfg(feature = "compression")]
+pub use compress::{CompressConfig, compress, is_compressible};
 pub use concurrency::{ConcurrencyConfig, ConcurrencyGate, concurrency};
+pub use conditional::{ConditionalConfig, conditional};
 pub use cors::{CorsConfig, CorsHeaders, Origins, cors};
 pub use csrf::{CsrfConfig, csrf};
 pub use deadline::deadline;
+#[cfg(feature = "compression")]
+pub use decompress::{DecompressConfig, decompress};
 pub use default_headers::default_headers;
 pub use error_pages::{Failure, error_pages};
 pub use health::Health;
@@ -44,6 +55,7 @@ pub use health::Health;
 pub use jwt::{JwtConfig, JwtKey, jwt_auth};
 #[cfg(feature = "json")]
 pub use problem_json::problem_json;
+pub use ranges::{RangesConfig, ranges};
 pub use rate_limit::{RateLimit, rate_limit, rate_limit_by};
 pub use request_id::{RequestIdConfig, request_id};
 pub use security_headers::{SecurityHeaders, security_headers};
