@@ -52,7 +52,7 @@ pub use crate::server::Server;
 #[cfg(feature = "json")]
 pub use crate::web::Json;
 pub use crate::web::middleware;
-pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, Router};
+pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, RouteInfo, Router};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

@@ -31,4 +31,5 @@ pub use upgrade::Upgraded;
 
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
+pub(crate) use request::MatchedRoute;
 pub(crate) use server::serve_connection;

@@ -12,10 +12,3 @@ pub struct RouteConfig {
     /// [`Router::body_limit`](crate::Router::body_limit). Default: none of its own. A longer body is answered 413.
     pub body_bytes_max: Option<u64>,
 }
-
-impl RouteConfig {
-    /// With what the router says for all its routes, where the route says nothing.
-    pub(super) fn or(self, body_bytes_max: Option<u64>) -> Self {
-        Self { body_bytes_max: self.body_bytes_max.or(body_bytes_max), ..self }
-    }
-}

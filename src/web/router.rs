@@ -10,20 +10,34 @@ use http::Method;
 use super::app::App;
 use super::handler::{self, Middleware, Next, SharedEndpoint};
 use super::into_response::IntoResponse;
+use super::names::Names;
+use super::parts::{HostRoutes, Parts, Route, Scope};
 use super::refusal::{NotFound, Refusal};
 use super::route_config::RouteConfig;
+use super::route_info::RouteInfo;
+use super::slashes::Slashes;
 use crate::conn::Request;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Routes over a state `S`: async functions of `(&S, Request)` by path and method.
 ///
 /// # Paths
 /// A path begins with `/`. `{name}` in it stands for the text up to the next part of the path, at least one byte, and at
-/// most one per segment; `{*name}` at the end for all the rest, slashes included. `{{` and `}}` are braces. Plain text is
-/// preferred to `{name}`, and that to `{*name}`, whatever the order of adding. `/users` and `/users/` are two paths.
+/// most one per segment; `{*name}` at the end for all the rest, slashes included. `{{` and `}}` are braces. `/users` and
+/// `/users/` are two paths; see [`append_slash`](Self::append_slash) for making one of them.
 ///
-/// The path of the request is compared as it was sent, so text that needs percent-encoding is written encoded, and a
-/// `%2F` never ends a segment. [`Request::param`] decodes values when they are read.
+/// `{name:limit}` stands for a value within a limit: `int` (decimal, fits `i64`), `uint` (`u64`), `uuid` (8-4-4-4-12), and
+/// with the feature `regex` a regular expression that matches all of the decoded value, as in `{name:[a-z]+}`.
+///
+/// Whatever the order of adding, plain text is preferred to `{name:limit}`, narrow limits to wide ones (`uuid`, `uint`,
+/// `int`, then expressions in the order of adding), those to `{name}`, and that to `{*name}`. A value that is beyond the
+/// limit of one path is tried with the others: `/7` and `/x` may go to `/{id:int}` and `/{*rest}`. A method that one path
+/// has no handler for is looked for in others only if they differ in limits alone.
+///
+/// # Encoding
+/// Paths are compared by meaning: `/caf%C3%A9`, `/caf%c3%a9` and, in a route, `/café` are the same. `%2F` never ends a segment.
+/// [`Request::param`] decodes values when they are read, and answers 400 if one is not UTF-8; in fixed text such bytes match
+/// nothing. [`Request::path`] is the path as it was sent.
 ///
 /// # Methods
 /// HEAD is answered by the GET handler unless there is one of its own; the body is not sent. A path with other methods
@@ -60,45 +74,15 @@ pub struct Router<S> {
     fallback: Option<SharedEndpoint<S>>,
     /// Fallbacks of nested routers.
     scopes: Vec<Scope<S>>,
+    hosts: Vec<HostRoutes<S>>,
+    /// Stands before the names of its routes.
+    namespace: Option<String>,
+    slashes: Slashes,
     body_bytes_max: Option<u64>,
     /// Whether the last thing added was a route.
     after_route: bool,
     /// What was wrong with paths and prefixes, reported when the table is made.
     mistakes: Vec<String>,
-}
-
-/// One handler and where it answers.
-pub(super) struct Route<S> {
-    /// `None`: every method that has no handler of its own.
-    pub(super) method: Option<Method>,
-    pub(super) pattern: String,
-    pub(super) endpoint: SharedEndpoint<S>,
-    /// What answers for the pattern if the method has no handler: the refusal behind the router's middleware.
-    pub(super) refuse: SharedEndpoint<S>,
-    pub(super) refusal: Rc<Refusal>,
-    pub(super) config: RouteConfig,
-    pub(super) added: &'static Location<'static>,
-}
-
-/// A fallback for all paths below a prefix.
-pub(super) struct Scope<S> {
-    pub(super) prefix: String,
-    pub(super) fallback: SharedEndpoint<S>,
-    pub(super) added: &'static Location<'static>,
-}
-
-/// All of a router, its middleware wrapped around what it belongs to.
-pub(super) struct Parts<S> {
-    pub(super) routes: Vec<Route<S>>,
-    pub(super) scopes: Vec<Scope<S>>,
-    /// Answers what nothing else answers.
-    pub(super) fallback: SharedEndpoint<S>,
-    /// Whether the fallback is one that was set.
-    pub(super) has_fallback: bool,
-    /// Answers `OPTIONS *`.
-    pub(super) refuse: SharedEndpoint<S>,
-    pub(super) refusal: Rc<Refusal>,
-    pub(super) mistakes: Vec<String>,
 }
 
 impl<S: 'static> Router<S> {
@@ -109,6 +93,9 @@ impl<S: 'static> Router<S> {
             middleware: Vec::new(),
             fallback: None,
             scopes: Vec::new(),
+            hosts: Vec::new(),
+            namespace: None,
+            slashes: Slashes::default(),
             body_bytes_max: None,
             after_route: false,
             mistakes: Vec::new(),
@@ -238,8 +225,71 @@ impl<S: 'static> Router<S> {
     /// As [`nest`](Self::nest), for routes over a part of the state: `nest_part("/admin", admin(), |api| &api.admin)`.
     #[track_caller]
     pub fn nest_part<P: 'static>(self, prefix: &str, inner: Router<P>, part: fn(&S) -> &P) -> Self {
-        let parts = inner.into_parts().of_part(part);
+        let parts = inner.into_parts().map(&|endpoint| handler::of_part(part, endpoint));
         self.add_below(prefix, parts)
+    }
+
+    /// Answers all requests for a host by `inner`: those that it has no route for are not answered by other routes. The
+    /// middleware of this router stands around it. Requests for other hosts, and those of HTTP/1.0 without a host, are
+    /// answered by the routes that have no host.
+    ///
+    /// `host`: a name or an address, or `*.` and a name for all names that end in it, of which the longest counts. The
+    /// port is ignored, and so are capitals.
+    ///
+    /// ```
+    /// use ringhttp::Router;
+    ///
+    /// let api = Router::new().get("/users", async |_: &(), _| "users\n");
+    /// let tenants = Router::new().get("/", async |_: &(), _| "a tenant's page\n");
+    /// let router = Router::new()
+    ///     .get("/", async |_: &(), _| "welcome\n")
+    ///     .host("api.example.com", api)
+    ///     .host("*.example.com", tenants);
+    /// # assert!(router.into_service(()).is_ok());
+    /// ```
+    #[track_caller]
+    pub fn host(mut self, host: &str, inner: Self) -> Self {
+        self.after_route = false;
+        let (parts, added) = (inner.into_parts(), Location::caller());
+        if !parts.hosts.is_empty() {
+            self.mistakes.push(format!("host {host:?} ({added}) has routes of other hosts in it"));
+        }
+        self.hosts.push(HostRoutes { host: host.to_owned(), parts, added });
+        self
+    }
+
+    /// Redirects `/a` to the route `/a/` of this router, if there is no `/a`: 308 with the query, before any fallback.
+    /// A path that leads to a host (`//`) is never redirected to.
+    ///
+    /// ```
+    /// use ringhttp::Router;
+    ///
+    /// let router = Router::new().get("/docs/", async |_: &(), _| "index\n").append_slash().merge_slashes();
+    /// # assert!(router.into_service(()).is_ok());
+    /// ```
+    pub fn append_slash(mut self) -> Self {
+        self.slashes.append = true;
+        self
+    }
+
+    /// Redirects `/a/` to the route `/a` of this router, if there is no `/a/`: as [`append_slash`](Self::append_slash).
+    pub fn remove_slash(mut self) -> Self {
+        self.slashes.remove = true;
+        self
+    }
+
+    /// Redirects `/a//b` to the route `/a/b` of this router, if there is no `/a//b`: as
+    /// [`append_slash`](Self::append_slash), and together with it or with [`remove_slash`](Self::remove_slash).
+    pub fn merge_slashes(mut self) -> Self {
+        self.slashes.merge = true;
+        self
+    }
+
+    /// Puts `namespace` and a dot before the names of all routes of this router, nested ones included: with `"admin"`, the
+    /// route `user` is found as `admin.user`. Two routers that use the same names can so be nested in one.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
     }
 
     /// Answers what no route answers, in place of 404. A path whose routes are of other methods is still answered 405.
@@ -294,9 +344,26 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// All routes as method (`None`: any) and path, in the order of adding.
-    pub fn routes(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
-        self.routes.iter().map(|route| (route.method.as_ref(), &*route.pattern))
+    /// All routes, in the order of adding; those of hosts behind the others.
+    pub fn routes(&self) -> impl Iterator<Item = RouteInfo> {
+        let namespace = self.namespace.as_deref();
+        RouteInfo::list(&self.routes, &self.hosts).into_iter().map(move |route| RouteInfo {
+            name: route.name.map(|name| in_namespace(namespace, name)),
+            ..route
+        })
+    }
+
+    /// The path of the route of a name: see [`Request::url_for`].
+    ///
+    /// # Errors
+    /// As [`Request::url_for`].
+    pub fn url_for(&self, name: &str, values: &[(&str, &str)]) -> Result<String> {
+        let mut names = Names::default();
+        let named = self.routes().find(|route| route.name.as_deref() == Some(name));
+        if let Some(route) = named {
+            names.add(name, &route.path).map_err(Error::internal)?;
+        }
+        names.url_for(name, values)
     }
 
     /// Makes the service that answers by these routes, for [`Server::serve_service`](crate::Server::serve_service).
@@ -321,6 +388,7 @@ impl<S: 'static> Router<S> {
             refuse: Rc::clone(&refusal) as SharedEndpoint<S>,
             refusal,
             config: RouteConfig::default(),
+            slashes: Slashes::default(),
             added: Location::caller(),
         });
         self
@@ -343,6 +411,11 @@ impl<S: 'static> Router<S> {
             scope.prefix = join(prefix, &scope.prefix);
             self.scopes.push(scope);
         }
+        if prefix != "/" && !inner.hosts.is_empty() {
+            let added = Location::caller();
+            self.mistakes.push(format!("routes of a host cannot be below prefix {prefix:?} ({added})"));
+        }
+        self.hosts.extend(inner.hosts);
         if inner.has_fallback {
             let (prefix, fallback, added) = (prefix.to_owned(), inner.fallback, Location::caller());
             self.scopes.push(Scope { prefix, fallback, added });
@@ -351,57 +424,30 @@ impl<S: 'static> Router<S> {
     }
 
     /// Wraps the middleware around everything.
-    fn into_parts(self) -> Parts<S> {
-        let middleware = self.middleware;
-        let wrap =
-            |endpoint| middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner));
-        let wrap_route = |route: Route<S>| Route {
-            endpoint: wrap(route.endpoint),
-            refuse: wrap(route.refuse),
-            config: route.config.or(self.body_bytes_max),
-            ..route
-        };
-        let wrap_scope = |scope: Scope<S>| Scope { fallback: wrap(scope.fallback), ..scope };
-        let has_fallback = self.fallback.is_some();
+    fn into_parts(mut self) -> Parts<S> {
+        for route in
+            self.routes.iter_mut().chain(self.hosts.iter_mut().flat_map(|host| &mut host.parts.routes))
+        {
+            let config = &mut route.config;
+            config.body_bytes_max = config.body_bytes_max.or(self.body_bytes_max);
+            config.name = config.name.take().map(|name| in_namespace(self.namespace.as_deref(), name));
+            route.slashes = route.slashes.or(self.slashes);
+        }
         let refusal = Rc::new(Refusal::default());
-        Parts {
-            routes: self.routes.into_iter().map(wrap_route).collect(),
-            scopes: self.scopes.into_iter().map(wrap_scope).collect(),
-            fallback: wrap(self.fallback.unwrap_or_else(|| Rc::new(NotFound))),
-            has_fallback,
-            refuse: wrap(Rc::clone(&refusal) as SharedEndpoint<S>),
+        let parts = Parts {
+            routes: self.routes,
+            scopes: self.scopes,
+            hosts: self.hosts,
+            has_fallback: self.fallback.is_some(),
+            fallback: self.fallback.unwrap_or_else(|| Rc::new(NotFound)),
+            refuse: Rc::clone(&refusal) as SharedEndpoint<S>,
             refusal,
             mistakes: self.mistakes,
-        }
-    }
-}
-
-impl<P: 'static> Parts<P> {
-    fn of_part<S: 'static>(self, part: fn(&S) -> &P) -> Parts<S> {
-        let of_part = |endpoint| handler::of_part(part, endpoint);
-        let route_of_part = |route: Route<P>| Route {
-            method: route.method,
-            pattern: route.pattern,
-            endpoint: of_part(route.endpoint),
-            refuse: of_part(route.refuse),
-            refusal: route.refusal,
-            config: route.config,
-            added: route.added,
         };
-        let scope_of_part = |scope: Scope<P>| Scope {
-            prefix: scope.prefix,
-            fallback: of_part(scope.fallback),
-            added: scope.added,
-        };
-        Parts {
-            routes: self.routes.into_iter().map(route_of_part).collect(),
-            scopes: self.scopes.into_iter().map(scope_of_part).collect(),
-            fallback: of_part(self.fallback),
-            has_fallback: self.has_fallback,
-            refuse: of_part(self.refuse),
-            refusal: self.refusal,
-            mistakes: self.mistakes,
-        }
+        let middleware = self.middleware;
+        parts.map(&|endpoint| {
+            middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner))
+        })
     }
 }
 
@@ -424,5 +470,12 @@ fn join(prefix: &str, path: &str) -> String {
         ("/", path) => path.to_owned(),
         (prefix, "/") => prefix.to_owned(),
         (prefix, path) => format!("{prefix}{path}"),
+    }
+}
+
+fn in_namespace(namespace: Option<&str>, name: String) -> String {
+    match namespace {
+        Some(namespace) => format!("{namespace}.{name}"),
+        None => name,
     }
 }

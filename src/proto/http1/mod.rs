@@ -35,6 +35,7 @@ mod encode;
 mod fields;
 mod framing;
 mod head;
+mod path;
 mod reader;
 mod state;
 mod syntax;
@@ -46,6 +47,7 @@ pub use encode::{
 };
 pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
+pub use path::{canonical_path, push_encoded, raw_offset};
 pub use reader::{BodyEvent, RequestReader, ResponseReader};
 pub use state::{State, Step, after};
 pub use target::{Target, TargetForm};
