@@ -3,6 +3,7 @@
 
 mod app;
 mod build;
+mod compose;
 mod handler;
 mod hosts;
 mod into_response;
