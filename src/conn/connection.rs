@@ -71,6 +71,12 @@ struct Others {
     writer: Option<(usize, Waker)>,
 }
 
+impl Others {
+    fn is_empty(&self) -> bool {
+        self.reader.is_none() && self.writer.is_none()
+    }
+}
+
 impl Connection {
     /// A connection over a socket that was just accepted.
     pub(crate) fn over_socket(
@@ -213,6 +219,9 @@ impl Connection {
     /// Cuts what is left of the running request off from the connection.
     pub(crate) fn end_cycle(&self) {
         self.cycle.set(self.cycle.get().wrapping_add(1));
+        if self.others.borrow().is_empty() {
+            return;
+        }
         let Others { reader, writer } = self.others.take();
         reader.into_iter().chain(writer.map(|(_, writer)| writer)).for_each(Waker::wake);
     }

@@ -112,17 +112,18 @@ fn may_read_on(response: &Response) -> bool {
 }
 
 fn take_close(response: &mut Response) -> bool {
-    if response.0.headers.is_empty() || !response.0.headers.contains_key(CONNECTION) {
+    let Some(headers) = response.0.fields.made_map().filter(|headers| headers.contains_key(CONNECTION))
+    else {
         return false;
-    }
+    };
     let says_close = |value: &HeaderValue| {
         value
             .as_bytes()
             .split(|&byte| byte == b',')
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"))
     };
-    let close = response.0.headers.get_all(CONNECTION).iter().any(says_close);
-    response.0.headers.remove(CONNECTION);
+    let close = headers.get_all(CONNECTION).iter().any(says_close);
+    headers.remove(CONNECTION);
     close
 }
 
@@ -134,16 +135,15 @@ fn queue_head(
     close: bool,
 ) -> Result<()> {
     let host = &connection.host;
-    let date = host.timers.date();
-    let implied = Implied {
-        date: Some(&date),
-        server: host.config.server_header.as_ref(),
-        connection: connection_field(cycle, close),
-    };
+    let closing = host.closing_lines();
+    let (headers, content_type) = response.0.fields.parts();
+    let headers = headers.unwrap_or(&host.no_fields);
+    let implied =
+        Implied { content_type, closing: Some(&closing), connection: connection_field(cycle, close) };
     let encode = |out: &mut BytesMut| {
         // RFC 9110 §2.5: a server says which version it speaks, whichever the request has.
         let (version, reason) = (Version::HTTP_11, response.0.reason.as_deref());
-        encode_response_head(out, version, response.0.status, reason, &response.0.headers, framing, &implied)
+        encode_response_head(out, version, response.0.status, reason, headers, framing, &implied)
     };
     match connection.with_output(|output| encode(output.buffer())) {
         Some(result) => result.map_err(Error::internal),

@@ -65,7 +65,9 @@ impl Extensions {
 
     /// Drops all values.
     pub(super) fn clear(&mut self) {
-        self.values = None;
+        if self.values.is_some() {
+            self.values = None;
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! A response: status, fields, body.
 #![forbid(unsafe_code)]
 
+mod fields;
+
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, IntoHeaderName};
+use http::header::IntoHeaderName;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::body::{Body, Kind};
@@ -11,6 +13,7 @@ use super::extensions::Extensions;
 use super::sender::BodySender;
 use super::spare;
 use crate::error::{Error, Result};
+use fields::Fields;
 
 /// A response.
 ///
@@ -30,12 +33,15 @@ pub struct Response(pub(super) Box<Parts>);
 static TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 static OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// Fields that a response may have had room for and its map still be kept.
+const FIELDS_KEPT_MAX: usize = 64;
+
 /// What a response consists of.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Box<str>>,
-    pub(super) headers: HeaderMap,
+    pub(super) fields: Fields,
     pub(super) body: Body,
     /// Why the connection ends after it, whatever its fields say.
     pub(super) close: Option<CloseReason>,
@@ -47,7 +53,7 @@ impl Parts {
     pub(super) fn reset(&mut self) {
         self.status = StatusCode::OK;
         self.reason = None;
-        self.headers.clear();
+        self.fields.reset(FIELDS_KEPT_MAX);
         self.body = Body::empty();
         self.close = None;
         self.extensions.clear();
@@ -70,12 +76,12 @@ impl Response {
 
     /// Text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<Body>) -> Self {
-        Self::new(text).with_header(CONTENT_TYPE, TEXT_PLAIN.clone())
+        Self::new(text).with_content_type(&TEXT_PLAIN)
     }
 
     /// Bytes, as `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::new(bytes.into()).with_header(CONTENT_TYPE, OCTET_STREAM.clone())
+        Self::new(bytes.into()).with_content_type(&OCTET_STREAM)
     }
 
     /// A body that `write` produces while it is sent: see [`Body::stream`].
@@ -119,7 +125,13 @@ impl Response {
     /// If a name given as text is no lower-case field name.
     #[must_use]
     pub fn with_header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
-        self.0.headers.insert(name, value);
+        self.headers_mut().insert(name, value);
+        self
+    }
+
+    /// Sets the `Content-Type` to one of the few that are known when the program is compiled.
+    pub(crate) fn with_content_type(mut self, value: &'static HeaderValue) -> Self {
+        self.0.fields.set_content_type(value);
         self
     }
 
@@ -144,12 +156,12 @@ impl Response {
     /// The fields.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+        self.0.fields.map()
     }
 
     /// The fields, to be changed.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.0.headers
+        self.0.fields.map_mut()
     }
 
     /// The body.

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::conn::{Body, Response};
@@ -146,7 +146,7 @@ pub struct Json<T>(pub T);
 impl<T: serde::Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(text) => Response::new(text).with_header(CONTENT_TYPE, APPLICATION_JSON.clone()),
+            Ok(text) => Response::new(text).with_content_type(&APPLICATION_JSON),
             Err(error) => Error::internal(error).into(),
         }
     }
@@ -158,7 +158,7 @@ pub struct Html<T>(pub T);
 
 impl<T: Into<Body>> IntoResponse for Html<T> {
     fn into_response(self) -> Response {
-        Response::new(self.0).with_header(CONTENT_TYPE, TEXT_HTML.clone())
+        Response::new(self.0).with_content_type(&TEXT_HTML)
     }
 }
 
@@ -198,7 +198,7 @@ impl IntoResponse for Redirect {
 
 #[cfg(test)]
 mod tests {
-    use http::header::SET_COOKIE;
+    use http::header::{CONTENT_TYPE, SET_COOKIE};
 
     use super::*;
 

@@ -42,7 +42,7 @@ mod syntax;
 mod target;
 
 pub use encode::{
-    BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ConnectionField, Implied, encode_request_head,
+    BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, Implied, encode_request_head,
     encode_response_head,
 };
 pub use framing::{Framing, ResponseFraming, response_framing};
