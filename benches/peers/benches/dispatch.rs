@@ -203,7 +203,7 @@ fn measure_axum(router: &mut axum::Router, count: u64) -> Measured {
     while left > 0 {
         let batch = left.min(PIPELINED);
         let requests: Vec<AxumRequest> = (0..batch)
-            .map(|_| AxumRequest::get(PATH).header("host", "localhost").body(axum::body::Body::empty()).expect("valid"))
+            .map(|_| axum::http::Request::get(PATH).header("host", "localhost").body(axum::body::Body::empty()).expect("valid"))
             .collect();
         let mut responses = Vec::with_capacity(requests.len());
         let allocations = ALLOCATIONS.get();
