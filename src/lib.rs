@@ -55,7 +55,7 @@ pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
 #[cfg(feature = "sessions")]
 pub use crate::web::session;
-pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, Router};
+pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, RouteInfo, Router};
 pub use crate::web::{Content, FormConfig, Multipart, MultipartConfig, Part, Spooled};
 #[cfg(feature = "json")]
 pub use crate::web::{Json, Problem, json_lines};

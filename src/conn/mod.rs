@@ -44,6 +44,7 @@ pub use upgrade::Upgraded;
 pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
+pub(crate) use request::MatchedRoute;
 pub(crate) use server::serve_connection;
 #[cfg(feature = "compression")]
 pub(crate) use stage::{DecodeStage, EncodeStage};

@@ -42,12 +42,22 @@ pub(crate) struct Exchange {
 /// What routing found out about a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Matched {
-    /// The pattern of the route.
-    pub(crate) route: Option<Rc<str>>,
-    /// The names of the pattern's parameters, in order.
-    pub(crate) names: Option<Rc<[String]>>,
-    /// Where their values stand in the path.
+    /// The route. `Some` for every request that a router has seen.
+    pub(crate) route: Option<Rc<dyn MatchedRoute>>,
+    /// Where the values of its parameters stand in the path.
     pub(crate) values: Vec<(u32, u32)>,
+}
+
+/// The route that a request took, and those around it.
+pub(crate) trait MatchedRoute: fmt::Debug {
+    /// The path as it was added. Empty if no route was found.
+    fn path(&self) -> &str;
+
+    /// The names of the path's parameters, in order.
+    fn names(&self) -> &[String];
+
+    /// The path of the route of a name.
+    fn url_for(&self, name: &str, values: &[(&str, &str)]) -> Result<String>;
 }
 
 /// Fields that a request may have had room for and its map still be kept for the next ones.
@@ -329,7 +339,6 @@ impl Exchange {
 
     fn forget_match(&mut self) {
         self.matched.route = None;
-        self.matched.names = None;
         self.matched.values.clear();
         self.extensions.clear();
         self.deadline = None;

@@ -1,21 +1,23 @@
 //! Async functions as trait objects: what a router stores for a handler and for a middleware.
 //!
-//! The future of a call is boxed here and nowhere else: one allocation per handler, one per middleware.
+//! They come without the state, and are bound to it when the table of routes is made. A bound function owns a share of
+//! what its calls borrow, so the future of a call borrows from nowhere else, and its memory can be kept for the next call
+//! (`slot.rs`).
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::rc::Rc;
 
 use super::into_response::IntoResponse;
+use super::slot::{Answer, Slots};
 use crate::conn::{Request, Response};
 
 /// The rest of a request's way: the middleware further in, then the handler.
 pub struct Next<'a, S> {
-    endpoint: &'a dyn Endpoint<S>,
-    state: &'a S,
+    endpoint: &'a dyn Endpoint,
+    state: PhantomData<&'a S>,
 }
 
 impl<'a, S> Next<'a, S> {
@@ -24,7 +26,7 @@ impl<'a, S> Next<'a, S> {
     /// # Cancellation
     /// The handler is dropped where it waits.
     pub fn run(self, request: Request) -> impl Future<Output = Response> + 'a {
-        self.endpoint.call(self.state, request)
+        self.endpoint.call(request)
     }
 }
 
@@ -34,20 +36,30 @@ impl<S> fmt::Debug for Next<'_, S> {
     }
 }
 
-/// A call under way.
-pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Response> + 'a>>;
-
-/// Whatever answers a request: a handler, or one with middleware around it.
-pub(crate) trait Endpoint<S> {
-    fn call<'a>(&'a self, state: &'a S, request: Request) -> Answer<'a>;
+/// Whatever answers a request: a handler, or one with middleware around it, with its state.
+pub(crate) trait Endpoint {
+    fn call(&self, request: Request) -> Answer;
 }
 
-/// An [`Endpoint`] that several places share.
-pub(crate) type SharedEndpoint<S> = Rc<dyn Endpoint<S>>;
+/// An endpoint that has not got its state yet.
+pub(crate) trait Unbound<S> {
+    fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint>;
+}
+
+/// An [`Unbound`] endpoint that several places share.
+pub(crate) type SharedEndpoint<S> = Rc<dyn Unbound<S>>;
+
+/// The state of handlers, shared by all that are bound to it.
+pub(crate) type State<S> = Rc<dyn Holds<S>>;
+
+/// Whatever has an `S` in it.
+pub(crate) trait Holds<S> {
+    fn get(&self) -> &S;
+}
 
 /// What stands between a request and its endpoint.
 pub(crate) trait Middleware<S> {
-    fn call<'a>(&'a self, state: &'a S, request: Request, next: Next<'a, S>) -> Answer<'a>;
+    fn call(&self, state: &State<S>, request: Request, inner: &Rc<dyn Endpoint>) -> Answer;
 }
 
 /// Stores a handler.
@@ -56,7 +68,11 @@ where
     S: 'static,
     R: IntoResponse + 'static,
 {
-    Rc::new(Handler { handler, output: PhantomData })
+    let handler = Rc::new(handler);
+    stored_handler(move |state: State<S>, request| {
+        let handler = Rc::clone(&handler);
+        async move { (*handler)(state.get(), request).await.into_response() }
+    })
 }
 
 /// Stores a middleware.
@@ -67,7 +83,14 @@ where
     S: 'static,
     R: IntoResponse + 'static,
 {
-    Rc::new(Handler { handler: middleware, output: PhantomData })
+    let middleware = Rc::new(middleware);
+    stored_middleware(move |state: State<S>, request, inner: Rc<dyn Endpoint>| {
+        let middleware = Rc::clone(&middleware);
+        async move {
+            let next = Next { endpoint: &*inner, state: PhantomData };
+            (*middleware)(state.get(), request, next).await.into_response()
+        }
+    })
 }
 
 /// Puts a middleware around an endpoint.
@@ -86,28 +109,68 @@ pub(crate) fn of_part<S: 'static, P: 'static>(
     Rc::new(OfPart { part, inner })
 }
 
-struct Handler<F, R> {
-    handler: F,
-    output: PhantomData<fn() -> R>,
+/// Shares a state.
+pub(crate) fn share<S: 'static>(state: S) -> State<S> {
+    Rc::new(Whole(state))
 }
 
-impl<S, F, R> Endpoint<S> for Handler<F, R>
+/// A function that begins a call, and the memory of its calls.
+struct Stored<M, F> {
+    begin: M,
+    slots: Rc<Slots<F>>,
+}
+
+fn stored_handler<S, M, F>(begin: M) -> SharedEndpoint<S>
 where
-    F: AsyncFn(&S, Request) -> R,
-    R: IntoResponse,
+    S: 'static,
+    M: Fn(State<S>, Request) -> F + 'static,
+    F: Future<Output = Response> + 'static,
 {
-    fn call<'a>(&'a self, state: &'a S, request: Request) -> Answer<'a> {
-        Box::pin(async move { (self.handler)(state, request).await.into_response() })
+    Rc::new(Stored { begin, slots: Slots::new() })
+}
+
+fn stored_middleware<S, M, F>(begin: M) -> Rc<dyn Middleware<S>>
+where
+    S: 'static,
+    M: Fn(State<S>, Request, Rc<dyn Endpoint>) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    Rc::new(Stored { begin, slots: Slots::new() })
+}
+
+impl<S, M, F> Unbound<S> for Stored<M, F>
+where
+    S: 'static,
+    M: Fn(State<S>, Request) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint> {
+        Rc::new(BoundHandler { handler: self, state: Rc::clone(state) })
     }
 }
 
-impl<S, F, R> Middleware<S> for Handler<F, R>
+impl<S, M, F> Middleware<S> for Stored<M, F>
 where
-    F: AsyncFn(&S, Request, Next<'_, S>) -> R,
-    R: IntoResponse,
+    M: Fn(State<S>, Request, Rc<dyn Endpoint>) -> F,
+    F: Future<Output = Response> + 'static,
 {
-    fn call<'a>(&'a self, state: &'a S, request: Request, next: Next<'a, S>) -> Answer<'a> {
-        Box::pin(async move { (self.handler)(state, request, next).await.into_response() })
+    fn call(&self, state: &State<S>, request: Request, inner: &Rc<dyn Endpoint>) -> Answer {
+        self.slots.start((self.begin)(Rc::clone(state), request, Rc::clone(inner)))
+    }
+}
+
+struct BoundHandler<S, M, F> {
+    handler: Rc<Stored<M, F>>,
+    state: State<S>,
+}
+
+impl<S, M, F> Endpoint for BoundHandler<S, M, F>
+where
+    M: Fn(State<S>, Request) -> F,
+    F: Future<Output = Response> + 'static,
+{
+    fn call(&self, request: Request) -> Answer {
+        self.handler.slots.start((self.handler.begin)(Rc::clone(&self.state), request))
     }
 }
 
@@ -116,10 +179,22 @@ struct Wrapped<S> {
     inner: SharedEndpoint<S>,
 }
 
-impl<S> Endpoint<S> for Wrapped<S> {
-    fn call<'a>(&'a self, state: &'a S, request: Request) -> Answer<'a> {
-        let next = Next { endpoint: &*self.inner, state };
-        self.middleware.call(state, request, next)
+impl<S: 'static> Unbound<S> for Wrapped<S> {
+    fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint> {
+        let inner = Rc::clone(&self.inner).bind(state);
+        Rc::new(BoundMiddleware { middleware: Rc::clone(&self.middleware), state: Rc::clone(state), inner })
+    }
+}
+
+struct BoundMiddleware<S> {
+    middleware: Rc<dyn Middleware<S>>,
+    state: State<S>,
+    inner: Rc<dyn Endpoint>,
+}
+
+impl<S> Endpoint for BoundMiddleware<S> {
+    fn call(&self, request: Request) -> Answer {
+        self.middleware.call(&self.state, request, &self.inner)
     }
 }
 
@@ -128,8 +203,28 @@ struct OfPart<S, P> {
     inner: SharedEndpoint<P>,
 }
 
-impl<S, P> Endpoint<S> for OfPart<S, P> {
-    fn call<'a>(&'a self, state: &'a S, request: Request) -> Answer<'a> {
-        self.inner.call((self.part)(state), request)
+impl<S: 'static, P: 'static> Unbound<S> for OfPart<S, P> {
+    fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint> {
+        let part: State<P> = Rc::new(Part { whole: Rc::clone(state), part: self.part });
+        Rc::clone(&self.inner).bind(&part)
+    }
+}
+
+struct Whole<S>(S);
+
+impl<S> Holds<S> for Whole<S> {
+    fn get(&self) -> &S {
+        &self.0
+    }
+}
+
+struct Part<S, P> {
+    whole: State<S>,
+    part: fn(&S) -> &P,
+}
+
+impl<S, P> Holds<P> for Part<S, P> {
+    fn get(&self) -> &P {
+        (self.part)(self.whole.get())
     }
 }

@@ -1,13 +1,15 @@
-//! The answers a router gives by itself: 404, 405 with `Allow`, and 204 with `Allow` to OPTIONS.
+//! The answers a router gives by itself: 404, 405 with `Allow`, 204 with `Allow` to OPTIONS, and 308 to the path that was
+//! meant.
 #![forbid(unsafe_code)]
 
 use std::cell::OnceCell;
-use std::future::ready;
+use std::rc::Rc;
 
-use http::header::ALLOW;
+use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 
-use super::handler::{Answer, Endpoint};
+use super::handler::{Endpoint, State, Unbound};
+use super::slot::Answer;
 use crate::conn::{Request, Response};
 use crate::error::Error;
 
@@ -26,22 +28,44 @@ impl Refusal {
         self.allow.get_or_init(|| allow(methods));
     }
 
-    fn answer(&self, method: &Method) -> Response {
+    fn answer(&self, request: &Request) -> Response {
+        let allow = match request.extensions().get::<Verdict>() {
+            Some(Verdict::Moved(location)) => {
+                return Response::empty(StatusCode::PERMANENT_REDIRECT)
+                    .with_header(LOCATION, location.clone());
+            }
+            Some(Verdict::Allow(allow)) => Some(allow),
+            None => self.allow.get(),
+        };
         // RFC 9110 §9.3.7: OPTIONS asks what there is; for all others it is a refusal (§15.5.6).
-        let response = match *method {
+        let response = match *request.method() {
             Method::OPTIONS => Response::empty(StatusCode::NO_CONTENT),
             _ => Error::new(StatusCode::METHOD_NOT_ALLOWED).into(),
         };
-        match self.allow.get() {
+        match allow {
             Some(allow) => response.with_header(ALLOW, allow.clone()),
             None => response,
         }
     }
 }
 
-impl<S> Endpoint<S> for Refusal {
-    fn call<'a>(&'a self, _: &'a S, request: Request) -> Answer<'a> {
-        Box::pin(ready(self.answer(request.method())))
+/// What a refusal has to say to one request, where it is not what it says to all.
+pub(super) enum Verdict {
+    /// These methods have a handler: those of all paths that the request's path may be taken for.
+    Allow(HeaderValue),
+    /// The path that was meant.
+    Moved(HeaderValue),
+}
+
+impl Endpoint for Refusal {
+    fn call(&self, request: Request) -> Answer {
+        Answer::ready(self.answer(&request))
+    }
+}
+
+impl<S> Unbound<S> for Refusal {
+    fn bind(self: Rc<Self>, _: &State<S>) -> Rc<dyn Endpoint> {
+        self
     }
 }
 
@@ -49,14 +73,20 @@ impl<S> Endpoint<S> for Refusal {
 #[derive(Debug)]
 pub(super) struct NotFound;
 
-impl<S> Endpoint<S> for NotFound {
-    fn call<'a>(&'a self, _: &'a S, _: Request) -> Answer<'a> {
-        Box::pin(ready(Error::new(StatusCode::NOT_FOUND).into()))
+impl Endpoint for NotFound {
+    fn call(&self, _: Request) -> Answer {
+        Answer::ready(Error::new(StatusCode::NOT_FOUND).into())
+    }
+}
+
+impl<S> Unbound<S> for NotFound {
+    fn bind(self: Rc<Self>, _: &State<S>) -> Rc<dyn Endpoint> {
+        self
     }
 }
 
 /// The `Allow` field (RFC 9110 §10.2.1): sorted, with HEAD where there is GET, and with OPTIONS, which is always answered.
-fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
+pub(super) fn allow<'a>(methods: impl Iterator<Item = &'a Method>) -> HeaderValue {
     let mut names = vec![Method::OPTIONS.as_str()];
     for method in methods {
         names.push(method.as_str());

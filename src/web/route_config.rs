@@ -22,10 +22,3 @@ pub struct RouteConfig {
     /// outside. Default: none of its own. Then: the handler is dropped, and the answer is 504.
     pub deadline: Option<Duration>,
 }
-
-impl RouteConfig {
-    /// With what the router says for all its routes, where the route says nothing.
-    pub(super) fn or(self, body_bytes_max: Option<u64>) -> Self {
-        Self { body_bytes_max: self.body_bytes_max.or(body_bytes_max), ..self }
-    }
-}

@@ -8,23 +8,37 @@ use std::rc::Rc;
 use http::Method;
 
 use super::app::App;
+use super::compose::in_namespace;
 use super::handler::{self, Middleware, Next, SharedEndpoint};
 use super::into_response::IntoResponse;
-use super::middleware::deadline;
-use super::refusal::{NotFound, Refusal};
+use super::names::Names;
+use super::parts::{HostRoutes, Route, Scope};
+use super::refusal::Refusal;
 use super::route_config::RouteConfig;
+use super::route_info::RouteInfo;
+use super::slashes::Slashes;
 use crate::conn::Request;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Routes over a state `S`: async functions of `(&S, Request)` by path and method.
 ///
 /// # Paths
 /// A path begins with `/`. `{name}` in it stands for the text up to the next part of the path, at least one byte, and at
-/// most one per segment; `{*name}` at the end for all the rest, slashes included. `{{` and `}}` are braces. Plain text is
-/// preferred to `{name}`, and that to `{*name}`, whatever the order of adding. `/users` and `/users/` are two paths.
+/// most one per segment; `{*name}` at the end for all the rest, slashes included. `{{` and `}}` are braces. `/users` and
+/// `/users/` are two paths; see [`append_slash`](Self::append_slash) for making one of them.
 ///
-/// The path of the request is compared as it was sent, so text that needs percent-encoding is written encoded, and a
-/// `%2F` never ends a segment. [`Request::param`] decodes values when they are read.
+/// `{name:limit}` stands for a value within a limit: `int` (decimal, fits `i64`), `uint` (`u64`), `uuid` (8-4-4-4-12), and
+/// with the feature `regex` a regular expression that matches all of the decoded value, as in `{name:[a-z]+}`.
+///
+/// Whatever the order of adding, plain text is preferred to `{name:limit}`, narrow limits to wide ones (`uuid`, `uint`,
+/// `int`, then expressions in the order of adding), those to `{name}`, and that to `{*name}`. A value that is beyond the
+/// limit of one path is tried with the others: `/7` and `/x` may go to `/{id:int}` and `/{*rest}`. A method that one path
+/// has no handler for is looked for in others only if they differ in limits alone.
+///
+/// # Encoding
+/// Paths are compared by meaning: `/caf%C3%A9`, `/caf%c3%a9` and, in a route, `/café` are the same. `%2F` never ends a segment.
+/// [`Request::param`] decodes values when they are read, and answers 400 if one is not UTF-8; in fixed text such bytes match
+/// nothing. [`Request::path`] is the path as it was sent.
 ///
 /// # Methods
 /// HEAD is answered by the GET handler unless there is one of its own; the body is not sent. A path with other methods
@@ -56,49 +70,19 @@ use crate::error::Result;
 /// ```
 #[must_use = "a router does nothing until it is served"]
 pub struct Router<S> {
-    routes: Vec<Route<S>>,
-    middleware: Vec<Rc<dyn Middleware<S>>>,
-    fallback: Option<SharedEndpoint<S>>,
-    /// Fallbacks of nested routers.
-    scopes: Vec<Scope<S>>,
-    body_bytes_max: Option<u64>,
-    /// Whether the last thing added was a route.
-    after_route: bool,
-    /// What was wrong with paths and prefixes, reported when the table is made.
-    mistakes: Vec<String>,
-}
-
-/// One handler and where it answers.
-pub(super) struct Route<S> {
-    /// `None`: every method that has no handler of its own.
-    pub(super) method: Option<Method>,
-    pub(super) pattern: String,
-    pub(super) endpoint: SharedEndpoint<S>,
-    /// What answers for the pattern if the method has no handler: the refusal behind the router's middleware.
-    pub(super) refuse: SharedEndpoint<S>,
-    pub(super) refusal: Rc<Refusal>,
-    pub(super) config: RouteConfig,
-    pub(super) added: &'static Location<'static>,
-}
-
-/// A fallback for all paths below a prefix.
-pub(super) struct Scope<S> {
-    pub(super) prefix: String,
-    pub(super) fallback: SharedEndpoint<S>,
-    pub(super) added: &'static Location<'static>,
-}
-
-/// All of a router, its middleware wrapped around what it belongs to.
-pub(super) struct Parts<S> {
     pub(super) routes: Vec<Route<S>>,
+    pub(super) middleware: Vec<Rc<dyn Middleware<S>>>,
+    pub(super) fallback: Option<SharedEndpoint<S>>,
+    /// Fallbacks of nested routers.
     pub(super) scopes: Vec<Scope<S>>,
-    /// Answers what nothing else answers.
-    pub(super) fallback: SharedEndpoint<S>,
-    /// Whether the fallback is one that was set.
-    pub(super) has_fallback: bool,
-    /// Answers `OPTIONS *`.
-    pub(super) refuse: SharedEndpoint<S>,
-    pub(super) refusal: Rc<Refusal>,
+    pub(super) hosts: Vec<HostRoutes<S>>,
+    /// Stands before the names of its routes.
+    pub(super) namespace: Option<String>,
+    pub(super) slashes: Slashes,
+    pub(super) body_bytes_max: Option<u64>,
+    /// Whether the last thing added was a route.
+    pub(super) after_route: bool,
+    /// What was wrong with paths and prefixes, reported when the table is made.
     pub(super) mistakes: Vec<String>,
 }
 
@@ -110,6 +94,9 @@ impl<S: 'static> Router<S> {
             middleware: Vec::new(),
             fallback: None,
             scopes: Vec::new(),
+            hosts: Vec::new(),
+            namespace: None,
+            slashes: Slashes::default(),
             body_bytes_max: None,
             after_route: false,
             mistakes: Vec::new(),
@@ -226,23 +213,6 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// Adds the routes of `inner` below `prefix`, with the middleware, body limit and fallback they have there. `prefix`
-    /// begins with `/`, does not end with one, and may have parameters; `inner`'s `/` becomes the prefix itself.
-    ///
-    /// With the prefix `/` it joins two routers: `nest("/", Router::new().post("/upload", upload).body_limit(64 << 20))`.
-    #[track_caller]
-    pub fn nest(self, prefix: &str, inner: Self) -> Self {
-        let parts = inner.into_parts();
-        self.add_below(prefix, parts)
-    }
-
-    /// As [`nest`](Self::nest), for routes over a part of the state: `nest_part("/admin", admin(), |api| &api.admin)`.
-    #[track_caller]
-    pub fn nest_part<P: 'static>(self, prefix: &str, inner: Router<P>, part: fn(&S) -> &P) -> Self {
-        let parts = inner.into_parts().of_part(part);
-        self.add_below(prefix, parts)
-    }
-
     /// Answers what no route answers, in place of 404. A path whose routes are of other methods is still answered 405.
     /// In a nested router it answers what is below its prefix.
     pub fn fallback<R>(mut self, handler: impl AsyncFn(&S, Request) -> R + 'static) -> Self
@@ -295,9 +265,26 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// All routes as method (`None`: any) and path, in the order of adding.
-    pub fn routes(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
-        self.routes.iter().map(|route| (route.method.as_ref(), &*route.pattern))
+    /// All routes, in the order of adding; those of hosts behind the others.
+    pub fn routes(&self) -> impl Iterator<Item = RouteInfo> {
+        let namespace = self.namespace.as_deref();
+        RouteInfo::list(&self.routes, &self.hosts).into_iter().map(move |route| RouteInfo {
+            name: route.name.map(|name| in_namespace(namespace, name)),
+            ..route
+        })
+    }
+
+    /// The path of the route of a name: see [`Request::url_for`].
+    ///
+    /// # Errors
+    /// As [`Request::url_for`].
+    pub fn url_for(&self, name: &str, values: &[(&str, &str)]) -> Result<String> {
+        let mut names = Names::default();
+        let named = self.routes().find(|route| route.name.as_deref() == Some(name));
+        if let Some(route) = named {
+            names.add(name, &route.path).map_err(Error::internal)?;
+        }
+        names.url_for(name, values)
     }
 
     /// Makes the service that answers by these routes, for [`Server::serve_service`](crate::Server::serve_service).
@@ -322,93 +309,10 @@ impl<S: 'static> Router<S> {
             refuse: Rc::clone(&refusal) as SharedEndpoint<S>,
             refusal,
             config: RouteConfig::default(),
+            slashes: Slashes::default(),
             added: Location::caller(),
         });
         self
-    }
-
-    #[track_caller]
-    fn add_below(mut self, prefix: &str, inner: Parts<S>) -> Self {
-        if !prefix.starts_with('/') || (prefix.len() > 1 && prefix.ends_with('/')) {
-            let added = Location::caller();
-            self.mistakes
-                .push(format!("prefix {prefix:?} ({added}) must begin with `/` and not end with one"));
-        }
-        self.after_route = false;
-        self.mistakes.extend(inner.mistakes);
-        for mut route in inner.routes {
-            route.pattern = join(prefix, &route.pattern);
-            self.routes.push(route);
-        }
-        for mut scope in inner.scopes {
-            scope.prefix = join(prefix, &scope.prefix);
-            self.scopes.push(scope);
-        }
-        if inner.has_fallback {
-            let (prefix, fallback, added) = (prefix.to_owned(), inner.fallback, Location::caller());
-            self.scopes.push(Scope { prefix, fallback, added });
-        }
-        self
-    }
-
-    /// Wraps the middleware around everything.
-    fn into_parts(self) -> Parts<S> {
-        let middleware = self.middleware;
-        let wrap =
-            |endpoint| middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner));
-        let wrap_route = |mut route: Route<S>| {
-            // Taken out: the routers around this one must not wrap it again.
-            if let Some(limit) = route.config.deadline.take() {
-                route.endpoint = handler::wrap(&handler::middleware(deadline(limit)), route.endpoint);
-            }
-            Route {
-                endpoint: wrap(route.endpoint),
-                refuse: wrap(route.refuse),
-                config: route.config.or(self.body_bytes_max),
-                ..route
-            }
-        };
-        let wrap_scope = |scope: Scope<S>| Scope { fallback: wrap(scope.fallback), ..scope };
-        let has_fallback = self.fallback.is_some();
-        let refusal = Rc::new(Refusal::default());
-        Parts {
-            routes: self.routes.into_iter().map(wrap_route).collect(),
-            scopes: self.scopes.into_iter().map(wrap_scope).collect(),
-            fallback: wrap(self.fallback.unwrap_or_else(|| Rc::new(NotFound))),
-            has_fallback,
-            refuse: wrap(Rc::clone(&refusal) as SharedEndpoint<S>),
-            refusal,
-            mistakes: self.mistakes,
-        }
-    }
-}
-
-impl<P: 'static> Parts<P> {
-    fn of_part<S: 'static>(self, part: fn(&S) -> &P) -> Parts<S> {
-        let of_part = |endpoint| handler::of_part(part, endpoint);
-        let route_of_part = |route: Route<P>| Route {
-            method: route.method,
-            pattern: route.pattern,
-            endpoint: of_part(route.endpoint),
-            refuse: of_part(route.refuse),
-            refusal: route.refusal,
-            config: route.config,
-            added: route.added,
-        };
-        let scope_of_part = |scope: Scope<P>| Scope {
-            prefix: scope.prefix,
-            fallback: of_part(scope.fallback),
-            added: scope.added,
-        };
-        Parts {
-            routes: self.routes.into_iter().map(route_of_part).collect(),
-            scopes: self.scopes.into_iter().map(scope_of_part).collect(),
-            fallback: of_part(self.fallback),
-            has_fallback: self.has_fallback,
-            refuse: of_part(self.refuse),
-            refusal: self.refusal,
-            mistakes: self.mistakes,
-        }
     }
 }
 
@@ -422,14 +326,5 @@ impl<S> fmt::Debug for Router<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let routes = self.routes.iter().map(|route| (route.method.as_ref(), &route.pattern));
         f.debug_list().entries(routes).finish()
-    }
-}
-
-/// A path below a prefix: `/` is the prefix itself, and below `/` everything keeps its path.
-fn join(prefix: &str, path: &str) -> String {
-    match (prefix, path) {
-        ("/", path) => path.to_owned(),
-        (prefix, "/") => prefix.to_owned(),
-        (prefix, path) => format!("{prefix}{path}"),
     }
 }

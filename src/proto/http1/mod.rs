@@ -35,6 +35,7 @@ mod encode;
 mod fields;
 mod framing;
 mod head;
+mod path;
 mod reader;
 mod state;
 pub(super) mod syntax;
@@ -47,6 +48,7 @@ pub use encode::{
 pub(crate) use fields::list;
 pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
+pub use path::{canonical_path, push_encoded, raw_offset};
 pub use reader::{BodyEvent, RequestReader, ResponseReader};
 pub use state::{State, Step, after};
 pub(in crate::proto) use syntax::is_host;

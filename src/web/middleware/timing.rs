@@ -48,7 +48,7 @@ pub fn timing<S: 'static>(
         let start = Instant::now();
         let (method, route) = (req.method().clone(), req.matched().route.clone());
         let response = next.run(req).await;
-        let route = route.as_deref().unwrap_or_default();
+        let route = route.as_ref().map_or("", |route| route.path());
         let (status, elapsed) = (response.status(), start.elapsed());
         seen(state, &Timing { method: &method, route, status, elapsed });
         response

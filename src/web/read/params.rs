@@ -40,7 +40,43 @@ impl Request {
     /// The path of the route that the request took, as it was added: `/users/{id}`. Empty in a fallback.
     #[must_use]
     pub fn route(&self) -> &str {
-        self.matched().route.as_deref().unwrap_or_default()
+        self.matched().route.as_ref().map_or("", |route| route.path())
+    }
+
+    /// The path, percent-decoded; borrowed if there was nothing to decode. `+` is a plus. A `%2F` has become a `/` that
+    /// ends no segment: for comparing with files and routes, [`path`](Self::path) is the one to use.
+    ///
+    /// # Errors
+    /// 400 if it is not UTF-8.
+    pub fn path_decoded(&self) -> Result<Cow<'_, str>> {
+        let decoded = percent_decode_str(self.path()).decode_utf8();
+        decoded.map_err(|_| Error::bad_request("the path is not UTF-8"))
+    }
+
+    /// The path of the route of a name, with values for all of its parameters: what belongs into a link or a
+    /// `Location`. Values are percent-encoded; in the place of a `{*rest}` a `/` stays one.
+    ///
+    /// ```
+    /// use ringhttp::{Request, Result, Router};
+    ///
+    /// async fn list(_: &(), req: Request) -> Result<String> {
+    ///     req.url_for("user", &[("id", "a b")])
+    /// }
+    ///
+    /// let router = Router::new().get("/users", list).get("/users/{id}", list).name("user");
+    /// assert_eq!(router.url_for("user", &[("id", "a b")])?, "/users/a%20b");
+    /// # Ok::<(), ringhttp::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// 500, with the reason for the log: no route of that name, a parameter without a value, a value without a parameter,
+    /// or a value that its place does not take (empty, against the limit of its segment, or such that the segment would
+    /// be `.` or `..` or the path begin with `//`). Also if no router has seen the request.
+    pub fn url_for(&self, name: &str, values: &[(&str, &str)]) -> Result<String> {
+        match &self.matched().route {
+            Some(route) => route.url_for(name, values),
+            None => Err(Error::internal("the request has not come through a router")),
+        }
     }
 
     /// The query, read into a type by field names. A field that may come several times is a `Vec`, one that may be
@@ -98,7 +134,7 @@ impl Request {
 
     fn raw_param(&self, name: &str) -> Option<&str> {
         let matched = self.matched();
-        let index = matched.names.as_ref()?.iter().position(|other| other == name)?;
+        let index = matched.route.as_ref()?.names().iter().position(|other| other == name)?;
         let &(start, end) = matched.values.get(index)?;
         self.path().get(start as usize..end as usize)
     }

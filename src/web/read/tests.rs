@@ -11,6 +11,7 @@ use super::FormConfig;
 use crate::conn::Request;
 use crate::error::Result;
 use crate::testing;
+use crate::web::names::place;
 
 /// The result of a reader that has nothing to wait for.
 fn now<T>(reader: impl Future<Output = T>) -> T {
@@ -29,8 +30,7 @@ fn on_route(target: &str) -> Request {
     let mut request = get(target);
     let values = vec![("/users/".len().try_into().unwrap(), request.path().len().try_into().unwrap())];
     let matched = request.matched_mut();
-    matched.route = Some("/users/{id}".into());
-    matched.names = Some(vec!["id".to_owned()].into());
+    matched.route = Some(place("/users/{id}"));
     matched.values = values;
     request
 }

@@ -1,0 +1,181 @@
+//! Making a table: patterns are joined by shape, endpoints bound to the state, and mistakes collected.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use http::Method;
+
+use super::handler::{Endpoint, State};
+use super::names::{Names, Nowhere, Place};
+use super::parts::{Parts, Route, Scope};
+use super::pattern::Pattern;
+use super::slashes::Slashes;
+use super::table::{BoundRoute, Entry, Index, Table};
+
+/// Makes a table, and puts down what is wrong with the routes.
+pub(super) fn table<S: 'static>(
+    parts: Parts<S>,
+    state: &State<S>,
+    names: &Rc<Names>,
+    mistakes: &mut Vec<String>,
+) -> Table {
+    mistakes.extend(parts.mistakes);
+    let mut build = Build { groups: Vec::new(), shapes: HashMap::new(), mistakes };
+    for route in parts.routes {
+        build.add(route);
+    }
+    let scopes = build.scopes(parts.scopes, state);
+    let Build { mut groups, shapes, .. } = build;
+    parts.refusal.set_methods(groups.iter().flat_map(|group| methods(&group.routes)));
+    groups.sort_by_key(|group| group.pattern.order());
+    let index = index(&groups, shapes.len());
+    let routes = || groups.iter().flat_map(|group| &group.routes);
+    Table {
+        limited: groups.iter().any(|group| group.pattern.limited),
+        slashes: routes().fold(Slashes::default(), |all, route| all.or(route.slashes)),
+        index,
+        scopes,
+        fallback: parts.fallback.bind(state),
+        refuse: parts.refuse.bind(state),
+        nowhere: Rc::new(Nowhere { names: Rc::clone(names) }),
+        entries: groups.into_iter().filter_map(|group| group.into_entry(state, names)).collect(),
+    }
+}
+
+/// Puts the shapes into a tree, narrow ones first. Those that the tree cannot tell from one that it has are left beside it.
+fn index<S>(groups: &[Group<S>], shapes: usize) -> Index {
+    let mut index =
+        Index { tree: matchit::Router::new(), shapes: vec![Vec::new(); shapes], beside: Vec::new() };
+    let mut beside = vec![false; shapes];
+    for (number, group) in groups.iter().enumerate() {
+        let same = &mut index.shapes[group.shape];
+        if same.is_empty() {
+            beside[group.shape] = index.tree.insert(group.pattern.shape(), group.shape).is_err();
+        }
+        same.push(number);
+        if beside[group.shape] {
+            index.beside.push(number);
+        }
+    }
+    index
+}
+
+/// A table in the making.
+struct Build<'mistakes, S> {
+    /// In the order of adding.
+    groups: Vec<Group<S>>,
+    /// The number of each shape.
+    shapes: HashMap<String, usize>,
+    mistakes: &'mistakes mut Vec<String>,
+}
+
+/// The routes of one pattern, at least one.
+struct Group<S> {
+    pattern: Pattern,
+    shape: usize,
+    limits: Vec<String>,
+    routes: Vec<Route<S>>,
+}
+
+impl<S: 'static> Build<'_, S> {
+    fn add(&mut self, route: Route<S>) {
+        let pattern = match Pattern::parse(&route.pattern) {
+            Ok(pattern) => pattern,
+            Err(mistake) => return self.refuse(&route, &mistake),
+        };
+        let shape = match self.shape(&pattern) {
+            Ok(shape) => shape,
+            Err(error) => return self.refuse(&route, &error.to_string()),
+        };
+        let limits = pattern.limits();
+        let same = self.groups.iter_mut().find(|group| group.shape == shape && group.limits == limits);
+        let Some(group) = same else {
+            self.groups.push(Group { pattern, shape, limits, routes: vec![route] });
+            return;
+        };
+        let other = group.routes.iter().find(|other| other.method == route.method);
+        // Parameters of one place have one name: `req.route()` and `param` would be lost with two.
+        let renamed = group.routes.first().filter(|_| group.pattern.names != pattern.names);
+        match other.or(renamed) {
+            Some(other) => self.mistakes.push(conflict(&route, other)),
+            None => group.routes.push(route),
+        }
+    }
+
+    fn shape(&mut self, pattern: &Pattern) -> Result<usize, matchit::InsertError> {
+        let text = pattern.shape();
+        if let Some(&shape) = self.shapes.get(&text) {
+            return Ok(shape);
+        }
+        // In a tree of its own: whether parameters stand where they may.
+        matchit::Router::new().insert(text.as_str(), ())?;
+        let shape = self.shapes.len();
+        self.shapes.insert(text, shape);
+        Ok(shape)
+    }
+
+    fn refuse(&mut self, route: &Route<S>, mistake: &str) {
+        self.mistakes.push(format!("route {} cannot be added: {mistake}", named(route)));
+    }
+
+    fn scopes(&mut self, scopes: Vec<Scope<S>>, state: &State<S>) -> matchit::Router<Rc<dyn Endpoint>> {
+        let mut tree = matchit::Router::new();
+        for Scope { prefix, fallback, added } in scopes {
+            let fallback = fallback.bind(state);
+            if let Err(mistake) = add_scope(&mut tree, &prefix, &fallback) {
+                self.mistakes.push(format!("fallback below {prefix} ({added}) cannot be added: {mistake}"));
+            }
+        }
+        tree
+    }
+}
+
+impl<S: 'static> Group<S> {
+    fn into_entry(self, state: &State<S>, names: &Rc<Names>) -> Option<Entry> {
+        let first = self.routes.first()?;
+        first.refusal.set_methods(methods(&self.routes));
+        let refuse = Rc::clone(&first.refuse).bind(state);
+        let bound = |route: Route<S>| BoundRoute {
+            method: route.method,
+            endpoint: route.endpoint.bind(state),
+            config: route.config,
+            slashes: route.slashes,
+        };
+        Some(Entry {
+            place: Rc::new(Place { pattern: self.pattern, names: Rc::clone(names) }),
+            refuse,
+            methods: self.routes.into_iter().map(bound).collect(),
+        })
+    }
+}
+
+/// The fallback of a prefix answers the prefix itself, with and without a slash, and all below it. The tree of scopes has no
+/// limits: they are those of the routes.
+fn add_scope(
+    tree: &mut matchit::Router<Rc<dyn Endpoint>>,
+    prefix: &str,
+    fallback: &Rc<dyn Endpoint>,
+) -> Result<(), String> {
+    let shape = Pattern::parse(prefix)?.shape();
+    let below = shape.trim_end_matches('/');
+    for path in [below.to_owned(), format!("{below}/"), format!("{below}/{{*rest}}")] {
+        if !path.is_empty() {
+            tree.insert(path, Rc::clone(fallback)).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn conflict<S>(route: &Route<S>, other: &Route<S>) -> String {
+    format!("route {} conflicts with {}", named(route), named(other))
+}
+
+fn named<S>(route: &Route<S>) -> String {
+    let method = route.method.as_ref().map_or("any", Method::as_str);
+    format!("{method} {} ({})", route.pattern, route.added)
+}
+
+fn methods<S>(routes: &[Route<S>]) -> impl Iterator<Item = &Method> {
+    routes.iter().filter_map(|route| route.method.as_ref())
+}

@@ -1,0 +1,98 @@
+//! What a router is made of, once its middleware is wrapped around what it belongs to.
+#![forbid(unsafe_code)]
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use http::Method;
+
+use super::handler::SharedEndpoint;
+use super::refusal::Refusal;
+use super::route_config::RouteConfig;
+use super::slashes::Slashes;
+
+/// All of a router.
+pub(super) struct Parts<S> {
+    pub(super) routes: Vec<Route<S>>,
+    pub(super) scopes: Vec<Scope<S>>,
+    pub(super) hosts: Vec<HostRoutes<S>>,
+    /// Answers what nothing else answers.
+    pub(super) fallback: SharedEndpoint<S>,
+    /// Whether the fallback is one that was set.
+    pub(super) has_fallback: bool,
+    /// Answers `OPTIONS *`.
+    pub(super) refuse: SharedEndpoint<S>,
+    pub(super) refusal: Rc<Refusal>,
+    pub(super) mistakes: Vec<String>,
+}
+
+/// One handler and where it answers.
+pub(super) struct Route<S> {
+    /// `None`: every method that has no handler of its own.
+    pub(super) method: Option<Method>,
+    pub(super) pattern: String,
+    pub(super) endpoint: SharedEndpoint<S>,
+    /// What answers for the pattern if the method has no handler: the refusal behind the router's middleware.
+    pub(super) refuse: SharedEndpoint<S>,
+    pub(super) refusal: Rc<Refusal>,
+    pub(super) config: RouteConfig,
+    /// Other paths that may mean this one.
+    pub(super) slashes: Slashes,
+    pub(super) added: &'static Location<'static>,
+}
+
+/// A fallback for all paths below a prefix.
+pub(super) struct Scope<S> {
+    pub(super) prefix: String,
+    pub(super) fallback: SharedEndpoint<S>,
+    pub(super) added: &'static Location<'static>,
+}
+
+/// All that one host answers, or all hosts of a mask.
+pub(super) struct HostRoutes<S> {
+    pub(super) host: String,
+    pub(super) parts: Parts<S>,
+    pub(super) added: &'static Location<'static>,
+}
+
+impl<S> Parts<S> {
+    /// The same with other endpoints: behind middleware, or over the whole of a state.
+    pub(super) fn map<T>(self, endpoint: &impl Fn(SharedEndpoint<S>) -> SharedEndpoint<T>) -> Parts<T> {
+        let scope = |scope: Scope<S>| Scope {
+            prefix: scope.prefix,
+            fallback: endpoint(scope.fallback),
+            added: scope.added,
+        };
+        Parts {
+            routes: self.routes.into_iter().map(|route| route.map(endpoint)).collect(),
+            scopes: self.scopes.into_iter().map(scope).collect(),
+            hosts: self.hosts.into_iter().map(|host| host.map(endpoint)).collect(),
+            fallback: endpoint(self.fallback),
+            has_fallback: self.has_fallback,
+            refuse: endpoint(self.refuse),
+            refusal: self.refusal,
+            mistakes: self.mistakes,
+        }
+    }
+}
+
+impl<S> Route<S> {
+    fn map<T>(self, endpoint: &impl Fn(SharedEndpoint<S>) -> SharedEndpoint<T>) -> Route<T> {
+        Route {
+            method: self.method,
+            pattern: self.pattern,
+            endpoint: endpoint(self.endpoint),
+            refuse: endpoint(self.refuse),
+            refusal: self.refusal,
+            config: self.config,
+            slashes: self.slashes,
+            added: self.added,
+        }
+    }
+}
+
+impl<S> HostRoutes<S> {
+    fn map<T>(self, endpoint: &impl Fn(SharedEndpoint<S>) -> SharedEndpoint<T>) -> HostRoutes<T> {
+        HostRoutes { host: self.host, parts: self.parts.map(endpoint), added: self.added }
+    }
+}

@@ -1,0 +1,253 @@
+//! Routing over real sockets, on both drivers: limits, names, hosts, slashes, encodings, and paths of hostile clients.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+
+use http::Method;
+use ringhttp::testing::{TestClient, each_driver, serve_on};
+use ringhttp::{Next, Request, Response, Result, Router, ServerConfig};
+
+/// How often the middleware of each level was passed.
+#[derive(Default)]
+struct State {
+    outer: Cell<u32>,
+    inner: Inner,
+}
+
+#[derive(Default)]
+struct Inner {
+    passed: Cell<u32>,
+}
+
+impl State {
+    async fn count(&self, req: Request, next: Next<'_, Self>) -> Response {
+        self.outer.set(self.outer.get() + 1);
+        next.run(req).await
+    }
+}
+
+impl Inner {
+    async fn count(&self, req: Request, next: Next<'_, Self>) -> Response {
+        self.passed.set(self.passed.get() + 1);
+        next.run(req).await
+    }
+}
+
+/// Says which route it was.
+async fn which<S>(_: &S, req: Request) -> String {
+    format!("{} of {}", req.route(), req.path())
+}
+
+async fn user(_: &State, req: Request) -> Result<String> {
+    let id: i64 = req.param("id")?;
+    req.url_for("user", &[("id", &(id + 1).to_string())])
+}
+
+/// Reads the body as far as the route allows.
+async fn length(_: &State, mut req: Request) -> Result<String> {
+    Ok(req.bytes().await?.len().to_string())
+}
+
+fn routes() -> Router<State> {
+    let deep = (0..DEPTH).fold(Router::new().get("/x", which), |router, _| {
+        Router::new().nest("/d", router.with(Inner::count))
+    });
+    let api = Router::new().get("/users/{id:int}", which).fallback(async |_: &State, _| "api's fallback");
+    Router::new()
+        .get("/users/{id:int}", user)
+        .name("user")
+        .get("/users/{name}", which)
+        .post("/users/{name}", which)
+        .get("/café/{*rest}", which)
+        .get("/decoded/{*rest}", async |_: &State, req: Request| -> Result<String> {
+            Ok(req.path_decoded()?.into_owned())
+        })
+        .get("/text/{t}", async |_: &State, req: Request| req.param::<String>("t"))
+        .get("/dir/", which)
+        .post("/small", length)
+        .post("/large", length)
+        .last_route(|route| route.body_bytes_max = Some(64))
+        .body_limit(8)
+        .append_slash()
+        .merge_slashes()
+        .nest_part("/deep", deep, |state| &state.inner)
+        .host("api.example.com", api)
+        .host("*.example.com", Router::new().get("/", which))
+        .with(State::count)
+}
+
+/// Routers that are nested in one another.
+const DEPTH: usize = 16;
+
+fn with_routes(body: impl AsyncFn(TestClient) + Send + Sync) {
+    each_driver(async |core| {
+        serve_on(&core, ServerConfig::default(), routes(), State::default(), &body).await;
+    });
+}
+
+#[test]
+fn requests_find_their_routes() {
+    with_routes(async |client| {
+        let cases = [
+            ("GET", "/users/7", 200, "/users/8"),
+            ("GET", "/users/%37", 200, "/users/8"),
+            ("GET", "/users/ada", 200, "/users/{name} of /users/ada"),
+            ("POST", "/users/7", 200, "/users/{name} of /users/7"),
+            ("PUT", "/users/7", 405, "Method Not Allowed\n"),
+            ("GET", "/caf%c3%a9/a", 200, "/café/{*rest} of /caf%c3%a9/a"),
+            ("GET", "/decoded/%C3%A9%2Fx", 200, "/decoded/é/x"),
+            ("GET", "/nothing", 404, "Not Found\n"),
+            ("POST", "/nothing", 404, "Not Found\n"),
+        ];
+        for (method, path, status, text) in cases {
+            let response = client.request(method.parse().unwrap(), path).send().await;
+            assert_eq!((response.status.as_u16(), response.text()), (status, text), "{method} {path}");
+        }
+        let refused = client.request(Method::PUT, "/users/7").send().await;
+        assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+        let refused = client.request(Method::OPTIONS, "/users/ada").send().await;
+        assert_eq!(
+            (refused.status.as_u16(), refused.header("allow")),
+            (204, Some("GET, HEAD, OPTIONS, POST"))
+        );
+    });
+}
+
+#[test]
+fn middleware_of_every_depth_is_passed_once() {
+    each_driver(async |core| {
+        let routes = routes().get("/passed", async |state: &State, _| {
+            format!("{} {}", state.outer.get(), state.inner.passed.get())
+        });
+        serve_on(&core, ServerConfig::default(), routes, State::default(), async |client| {
+            let deep = format!("/deep{}/x", "/d".repeat(DEPTH));
+            assert_eq!(client.get(&deep).await.text(), format!("{deep} of {deep}"));
+            assert_eq!(client.get("/passed").await.text(), format!("2 {DEPTH}"));
+            assert_eq!(client.request(Method::POST, &deep).send().await.status, 405);
+            assert_eq!(client.get("/passed").await.text(), format!("4 {}", 2 * DEPTH));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn hosts_are_told_apart() {
+    with_routes(async |client| {
+        let cases = [
+            ("api.example.com", "/users/7", 200, "/users/{id:int} of /users/7"),
+            ("API.example.com:81", "/users/7", 200, "/users/{id:int} of /users/7"),
+            ("api.example.com", "/users/x", 200, "api's fallback"),
+            ("api.example.com", "/dir", 200, "api's fallback"),
+            ("x.example.com", "/", 200, "/ of /"),
+            ("x.example.com", "/users/7", 404, "Not Found\n"),
+            ("example.com", "/users/7", 200, "/users/8"),
+            ("example.com.evil", "/users/7", 200, "/users/8"),
+        ];
+        for (host, path, status, text) in cases {
+            let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let response = client.raw(head).await.response(&Method::GET).await;
+            assert_eq!((response.status.as_u16(), response.text()), (status, text), "{host} {path}");
+        }
+    });
+}
+
+#[test]
+fn slashes_are_made_good_within_the_host() {
+    with_routes(async |client| {
+        for (path, status, location) in [
+            ("/dir", 308, Some("/dir/")),
+            ("/dir?q=//x", 308, Some("/dir/?q=//x")),
+            ("//dir", 308, Some("/dir/")),
+            ("//users//7", 308, Some("/users/7")),
+            ("//evil.example", 404, None),
+            ("//evil.example/..", 404, None),
+            ("///users/evil.example", 308, Some("/users/evil.example")),
+            ("/%2Fevil.example", 404, None),
+        ] {
+            let response = client.get(path).await;
+            assert_eq!((response.status.as_u16(), response.header("location")), (status, location), "{path}");
+        }
+        // What is left of a body is drained behind a redirect.
+        let moved = client.request(Method::GET, "/dir").body("left").send().await;
+        assert_eq!(moved.status, 308);
+        assert_eq!(client.get("/users/7").await.status, 200);
+    });
+}
+
+#[test]
+fn one_route_may_take_more_than_its_router() {
+    with_routes(async |client| {
+        for (path, bytes, status) in
+            [("/small", 8, 200), ("/small", 9, 413), ("/large", 64, 200), ("/large", 65, 413)]
+        {
+            let response = client.request(Method::POST, path).body("x".repeat(bytes)).send().await;
+            assert_eq!(response.status, status, "{path} {bytes}");
+        }
+    });
+}
+
+/// Each is answered as documented, and the core goes on.
+#[test]
+fn hostile_paths_are_answered() {
+    let segments = "/a".repeat(3000);
+    let escapes = format!("/text/{}", "%".repeat(5000));
+    let encoded = format!("/text/{}", "%61".repeat(2000));
+    let slashes = "/".repeat(6000);
+    let digits = format!("/users/{}", "9".repeat(5000));
+    let long = format!("/{}", "a".repeat(9000));
+    let text = "a".repeat(2000);
+    let cases: &[(&str, u16, &str)] = &[
+        ("/text/%FF", 400, "path parameter `t` is not UTF-8\n"),
+        ("/text/%C3%28", 400, "path parameter `t` is not UTF-8\n"),
+        ("/text/%ED%A0%80", 400, "path parameter `t` is not UTF-8\n"),
+        ("/decoded/%FF", 400, "the path is not UTF-8\n"),
+        ("/caf%C3/x", 404, "Not Found\n"),
+        ("/%FF", 404, "Not Found\n"),
+        ("/text/%00", 200, "\0"),
+        ("/text/..", 200, ".."),
+        ("/text/%2e%2e%2fetc", 200, "../etc"),
+        ("/text/%252e", 200, "%2e"),
+        ("/text/..%5c..", 200, "..\\.."),
+        ("/decoded/../../etc/passwd", 200, "/decoded/../../etc/passwd"),
+        ("/users/+7", 200, "/users/{name} of /users/+7"),
+        ("/users/9223372036854775808", 200, "/users/{name} of /users/9223372036854775808"),
+        (&segments, 404, "Not Found\n"),
+        (&escapes, 200, &"%".repeat(5000)),
+        (&encoded, 200, &text),
+        (&slashes, 404, "Not Found\n"),
+        (&digits, 200, &format!("/users/{{name}} of {digits}")),
+        (&long, 414, "URI Too Long\n"),
+    ];
+    with_routes(async |client| {
+        for (path, status, text) in cases {
+            let response = client.get(path).await;
+            let shown: String = path.chars().take(40).collect();
+            assert_eq!((response.status.as_u16(), response.text()), (*status, *text), "{shown}");
+        }
+        assert_eq!(client.get("/users/7").await.status, 200);
+    });
+}
+
+/// Paths that are tried with all patterns one by one are answered, at a table of many limits too.
+#[test]
+fn a_table_of_many_limits_answers_what_none_of_them_takes() {
+    each_driver(async |core| {
+        let routes = (0..300).fold(Router::new(), |router, number| {
+            let mut path = String::new();
+            write!(path, "/{{a:uint}}/{{b:int}}/x{number}").expect("a string takes all");
+            router.get(&path, which)
+        });
+        let routes = routes.get("/{one}/{*rest}", which);
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            for (path, route) in [
+                ("/1/-1/x299", "/{a:uint}/{b:int}/x299"),
+                ("/-1/-1/x299", "/{one}/{*rest}"),
+                ("/1/-1/x300", "/{one}/{*rest}"),
+            ] {
+                assert_eq!(client.get(path).await.text(), format!("{route} of {path}"));
+            }
+            assert_eq!(client.get("/1").await.status, 404);
+        })
+        .await;
+    });
+}
