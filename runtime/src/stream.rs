@@ -9,6 +9,8 @@
 //! socket are freed when the kernel has let go of them.
 #![forbid(unsafe_code)]
 
+mod send_file;
+
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -22,6 +24,8 @@ use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
+pub use self::send_file::FileBatch;
+use self::send_file::{Writable, write_file};
 use crate::buffer::{Chunks, WriteBatch};
 use crate::listener::Socket;
 
@@ -262,10 +266,19 @@ async fn write_on_demand(shared: Rc<Shared>) {
     }
 }
 
-async fn write_or_end(socket: &mut impl AsyncWriteRent, batch: Option<WriteBatch>, shared: &Shared) {
+async fn write_or_end<S: Writable>(
+    socket: &mut OwnedWriteHalf<S>,
+    batch: Option<WriteBatch>,
+    shared: &Shared,
+) {
     let (result, batch) = match batch {
         Some(WriteBatch::One(buffer)) => write_one(socket, buffer, &shared.written).await,
         Some(WriteBatch::Many(chunks)) => write_many(socket, chunks, &shared.written).await,
+        Some(WriteBatch::File(mut batch)) => {
+            // In a box: its state is large, and most connections never send a file.
+            let result = Box::pin(write_file(socket, &mut batch, &shared.written)).await;
+            (result, WriteBatch::File(batch))
+        }
         None => {
             // An error here means that the connection is gone, which the next read or write will say.
             let _ = socket.shutdown().await;
