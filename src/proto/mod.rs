@@ -5,7 +5,11 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod conditional;
 mod error;
+mod etag;
 pub mod http1;
+pub mod range;
 
 pub use error::{Misuse, PeerError};
+pub use etag::{Etag, EtagInvalid};
