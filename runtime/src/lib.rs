@@ -17,6 +17,7 @@
 //! ```
 
 pub mod buffer;
+pub mod cache;
 pub mod file;
 pub mod listener;
 pub mod stream;
