@@ -53,6 +53,7 @@ pub use crate::server::Server;
 pub use crate::web::Json;
 pub use crate::web::middleware;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
+pub use crate::web::{FileRule, Files, FilesConfig};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

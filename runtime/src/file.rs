@@ -204,7 +204,7 @@ impl OpenFile {
         (self.inode, self.modified.as_nanos(), self.length)
     }
 
-    /// Reads exactly `length` bytes at `offset`, on the blocking pool.
+    /// Reads exactly `length` bytes at `offset`: at once if they are in memory, else on the blocking pool.
     ///
     /// # Errors
     /// `UnexpectedEof` if the file has become shorter; what the kernel says; or a
@@ -213,9 +213,13 @@ impl OpenFile {
     /// # Cancellation
     /// The work goes on, and its result is dropped.
     pub async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let mut bytes = vec![0; length];
+        let slices = &mut [io::IoSliceMut::new(&mut bytes)];
+        if preadv2(&self.file, slices, offset, ReadWriteFlags::NOWAIT) == Ok(length) {
+            return Ok(bytes.into());
+        }
         let file = Arc::clone(&self.file);
         off_core(move || {
-            let mut bytes = vec![0; length];
             file.read_exact_at(&mut bytes, offset)?;
             Ok(bytes.into())
         })

@@ -29,6 +29,7 @@ pub use sender::BodySender;
 pub use server::Service;
 pub use upgrade::Upgraded;
 
+pub(crate) use body::Part;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use server::serve_connection;

@@ -5,6 +5,7 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod accept_encoding;
 pub mod conditional;
 mod error;
 mod etag;

@@ -2,6 +2,7 @@
 //! [`Server`](crate::Server) serves any [`Service`](crate::Service).
 
 mod app;
+mod files;
 mod handler;
 mod into_response;
 #[cfg(feature = "json")]
@@ -13,6 +14,7 @@ mod router;
 mod serve;
 
 pub use app::App;
+pub use files::{FileRule, Files, FilesConfig};
 pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;

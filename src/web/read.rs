@@ -124,7 +124,7 @@ impl Request {
         serde_json::from_slice(&body).map_err(|error| not_readable(&error, &body))
     }
 
-    fn raw_param(&self, name: &str) -> Option<&str> {
+    pub(super) fn raw_param(&self, name: &str) -> Option<&str> {
         let matched = self.matched();
         let index = matched.names.as_ref()?.iter().position(|other| other == name)?;
         let &(start, end) = matched.values.get(index)?;
