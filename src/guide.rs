@@ -12,6 +12,9 @@ pub mod cores_and_state {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[doc = include_str!("../docs/guide/files.md")]
+pub mod files {}
+
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 

@@ -303,15 +303,16 @@ fn found(opened: rustix::io::Result<OwnedFd>) -> io::Result<Found> {
 /// Every way of being nowhere below the root is the same to who asks.
 fn not_found(error: Errno) -> io::Error {
     match error {
+        // The last two: a NUL in the path, or a name that this file system cannot have.
         Errno::LOOP
         | Errno::NAMETOOLONG
         | Errno::NODEV
         | Errno::NOENT
         | Errno::NOTDIR
         | Errno::NXIO
-        | Errno::XDEV => io::ErrorKind::NotFound.into(),
-        // A NUL in the path, or a name that this file system cannot have.
-        Errno::INVAL | Errno::ILSEQ => io::ErrorKind::NotFound.into(),
+        | Errno::XDEV
+        | Errno::INVAL
+        | Errno::ILSEQ => io::ErrorKind::NotFound.into(),
         error => error.into(),
     }
 }

@@ -140,6 +140,8 @@ impl WriteQueue {
 
 #[cfg(test)]
 mod tests {
+    use ringhttp_runtime::file::{Root, Symlinks};
+
     use super::*;
 
     fn bytes_of(batch: Option<WriteBatch>) -> usize {
@@ -169,6 +171,27 @@ mod tests {
         assert!(matches!(batch, Some(WriteBatch::Many(_))));
         assert_eq!(bytes_of(batch), 4 + large.len() + 3);
         assert_eq!(queue.queued(), 0);
+    }
+
+    #[test]
+    fn a_file_keeps_its_place_between_its_neighbours() {
+        let root = Root::open(env!("CARGO_MANIFEST_DIR"), Symlinks::Within).unwrap();
+        let file = root.find_blocking("Cargo.toml".as_ref()).unwrap().into_file().unwrap();
+        let large = Bytes::from(vec![7; COPY_BYTES_MAX + 1]);
+        let pool = BufferPool::new();
+        let mut queue = WriteQueue::new(pool.clone());
+        queue.push(large.clone());
+        queue.buffer().extend_from_slice(b"head");
+        queue.push_file(FileSlice { file, offset: 0, length: 9 });
+        queue.push(large.clone());
+        queue.buffer().extend_from_slice(b"end");
+        assert!(!queue.is_small() && !queue.is_empty());
+        assert_eq!(bytes_of(queue.take_batch()), large.len());
+        let batch = queue.take_batch();
+        assert_eq!(bytes_of(batch), 4 + 9);
+        assert_eq!(queue.queued(), large.len() + 3);
+        assert_eq!(bytes_of(queue.take_batch()), large.len() + 3);
+        assert!(queue.take_batch().is_none());
     }
 
     #[test]

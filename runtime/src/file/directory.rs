@@ -49,18 +49,18 @@ impl Directory {
         count_max: usize,
         wanted: impl Fn(&[u8]) -> bool + Send + 'static,
     ) -> io::Result<(Vec<Entry>, bool)> {
-        off_core(move || read_entries(self.fd, count_max, &wanted)).await
+        off_core(move || read_entries(&self.fd, count_max, &wanted)).await
     }
 }
 
 fn read_entries(
-    fd: OwnedFd,
+    fd: &OwnedFd,
     count_max: usize,
     wanted: &dyn Fn(&[u8]) -> bool,
 ) -> io::Result<(Vec<Entry>, bool)> {
     let mut entries = Vec::new();
     let mut complete = true;
-    for entry in Dir::read_from(&fd)? {
+    for entry in Dir::read_from(fd)? {
         let entry = entry?;
         let name = entry.file_name();
         if matches!(name.to_bytes(), b"." | b"..") || !wanted(name.to_bytes()) {
@@ -71,7 +71,7 @@ fn read_entries(
             break;
         }
         // Gone meanwhile: as if it had never been there.
-        let Ok(status) = statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let Ok(status) = statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let kind = FileType::from_raw_mode(status.st_mode);
         if !matches!(kind, FileType::Directory | FileType::RegularFile) {
             continue;
