@@ -625,11 +625,11 @@ fn a_file_passes_through_memory_where_the_kernel_cannot_send_it() {
 
 #[test]
 fn a_file_that_shrinks_before_it_is_sent_ends_the_connection_early() {
-    let scratch = Scratch::new("shrinks", &[b'x'; 100_000]);
+    let scratch = Scratch::new("shrinks", &vec![b'x'; 100_000]);
     let path = scratch.0.clone();
     let mut bench = Bench::new(async move |_: Request| {
         let file = OpenFile::open(&path).await.unwrap();
-        std::fs::write(&path, [b'x'; 80_000]).unwrap();
+        std::fs::write(&path, vec![b'x'; 80_000]).unwrap();
         Response::new(Body::file(file))
     });
     let received = bench.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");

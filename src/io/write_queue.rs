@@ -178,8 +178,7 @@ mod tests {
         let root = Root::open(env!("CARGO_MANIFEST_DIR"), Symlinks::Within).unwrap();
         let file = root.find_blocking("Cargo.toml".as_ref()).unwrap().into_file().unwrap();
         let large = Bytes::from(vec![7; COPY_BYTES_MAX + 1]);
-        let pool = BufferPool::new();
-        let mut queue = WriteQueue::new(pool.clone());
+        let mut queue = WriteQueue::new(BufferPool::new());
         queue.push(large.clone());
         queue.buffer().extend_from_slice(b"head");
         queue.push_file(FileSlice { file, offset: 0, length: 9 });

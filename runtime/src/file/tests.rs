@@ -85,6 +85,35 @@ fn nothing_outside_of_the_root_is_found() {
 }
 
 #[test]
+fn what_needs_the_disk_is_done_by_the_blocking_pool() {
+    let scratch = Scratch::new("pool");
+    fs::write(scratch.0.join("root/long"), vec![b'x'; 300_000]).unwrap();
+    let root = scratch.0.join("root");
+    let mut config = crate::RuntimeConfig::default();
+    config.cores = crate::Cores::Count(1);
+    config.handle_signals = false;
+    config.pin = false;
+    crate::run(config, async |core| {
+        let directory = open(&root, OFlags::DIRECTORY, Mode::empty()).map_err(io::Error::from).unwrap();
+        let walking = Root(Arc::new(Inner { directory, symlinks: Symlinks::Within, method: Method::Walk }));
+        let file = walking.find(Path::new("long")).await.unwrap().into_file().unwrap();
+        assert!(walking.find(Path::new("../secret")).await.is_err());
+        assert_eq!(core.blocking_stats().done, 2);
+        assert_eq!(file.read(299_999, 1).await.unwrap(), "x");
+        let past = file.read(299_999, 2).await.unwrap_err();
+        assert_eq!(past.kind(), io::ErrorKind::UnexpectedEof);
+        let Found::Directory(inner) = walking.find(Path::new("")).await.unwrap() else {
+            panic!("a directory")
+        };
+        let (entries, complete) = inner.entries(100, |name| name != b"long").await.unwrap();
+        let names: Vec<_> = entries.iter().map(|entry| entry.name.to_str().unwrap()).collect();
+        assert_eq!((names, complete), (vec!["a.txt", "inner"], true), "no links, FIFOs and sockets");
+        Ok::<(), crate::RunError>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_root_must_be_a_directory() {
     let scratch = Scratch::new("root");
     assert!(Root::open(scratch.0.join("root/a.txt"), Symlinks::Within).is_err());

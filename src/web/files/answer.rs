@@ -156,7 +156,7 @@ impl Content {
     fn part(self, range: Range<u64>) -> Body {
         match self.slice(range) {
             Part::Bytes(bytes) => bytes.into(),
-            file => Body::parts(vec![file]),
+            file @ Part::File(_) => Body::parts(vec![file]),
         }
     }
 

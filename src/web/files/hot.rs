@@ -16,8 +16,11 @@ use super::config::FilesConfig;
 
 /// The files that one core keeps for one [`Files`](super::Files).
 pub(super) struct HotFiles {
-    kept: OnceCell<(Timers, Cache<Box<str>, Rc<HotFile>>)>,
+    kept: OnceCell<Kept>,
 }
+
+/// The files by path and codings, and the clock that their age is told by.
+type Kept = (Timers, Cache<Rc<str>, Rc<HotFile>>);
 
 /// A file in memory.
 pub(super) struct HotFile {
@@ -66,14 +69,14 @@ impl HotFiles {
     }
 
     /// Made with the first request: a router may be put together where there is no core.
-    fn kept(&self, config: &FilesConfig) -> &(Timers, Cache<Box<str>, Rc<HotFile>>) {
+    fn kept(&self, config: &FilesConfig) -> &Kept {
         self.kept.get_or_init(|| {
             let timers = Core::current().map_or_else(Timers::new, |core| core.timers().clone());
             let mut limits = CacheConfig::default();
             limits.entries_max = config.hot_count_max;
             limits.weight_max = Some(config.hot_bytes_max);
             limits.ttl = KEPT_UNSEEN;
-            let weigh = |key: &Box<str>, hot: &Rc<HotFile>| key.len() + hot.bytes.len() + HOT_FILE_BYTES;
+            let weigh = |key: &Rc<str>, hot: &Rc<HotFile>| key.len() + hot.bytes.len() + HOT_FILE_BYTES;
             (timers.clone(), Cache::with_weigher(&timers, limits, weigh))
         })
     }
