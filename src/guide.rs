@@ -12,6 +12,12 @@ pub mod cores_and_state {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[doc = include_str!("../docs/guide/answers.md")]
+pub mod answers {}
+
+#[doc = include_str!("../docs/guide/behind_a_proxy.md")]
+pub mod behind_a_proxy {}
+
 #[doc = include_str!("../docs/guide/files.md")]
 pub mod files {}
 

@@ -44,16 +44,18 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
-    ServerConfig, ServerStats, Service, Upgraded,
+    Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, ProxyProtocol, Request, RequestBody,
+    Response, ServerConfig, ServerStats, Service, Upgraded,
 };
 pub use crate::error::{Error, Result};
+pub use crate::proto::forwarded::ProxyFields;
+pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
-#[cfg(feature = "json")]
-pub use crate::web::Json;
-pub use crate::web::middleware;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, Router};
 pub use crate::web::{FileRule, Files, FilesConfig};
+#[cfg(feature = "json")]
+pub use crate::web::{Json, Problem, json_lines};
+pub use crate::web::{middleware, sse};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

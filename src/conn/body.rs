@@ -49,6 +49,16 @@ impl Part {
     }
 }
 
+impl Kind {
+    /// The same body, as bytes if it is known already.
+    pub(super) fn whole(self) -> Self {
+        match self {
+            Self::Empty => Self::Bytes(Bytes::new()),
+            other => other,
+        }
+    }
+}
+
 /// A body that a function writes while it is sent.
 pub(crate) struct Stream {
     pub(crate) length: Option<u64>,

@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::HeaderValue;
 use ringhttp_runtime::listener::ListenerOptions;
 
+use crate::proto::forwarded::ProxyFields;
 use crate::proto::http1::Limits;
+use crate::proto::ip_network::IpNetwork;
 
 /// How a [`Server`](crate::Server) treats its connections. `Default` is meant to be fit for the open internet.
 ///
@@ -57,6 +59,9 @@ pub struct ServerConfig {
     pub pipelined_requests_max: usize,
     /// Bytes of answers that wait for the kernel before a writer has to wait too. Default 64 KiB.
     pub write_buffer_bytes_max: usize,
+    /// Pieces of work of one core that go on behind their answers ([`Response::after`](crate::Response::after)). Default
+    /// 1,000. Then: the next answers with such work wait until one ends.
+    pub after_answer_max: usize,
     /// Connections of one core. Default 25,000. Then: no more are accepted until one ends.
     pub connections_max: usize,
     /// Connections of all cores and servers of the run together. Default: no limit. Then: as `connections_max`. Cores that
@@ -64,8 +69,30 @@ pub struct ServerConfig {
     pub connections_total_max: Option<usize>,
     /// The `Server` field of every answer that has none. Default `ringhttp`; `None` sends no such field.
     pub server_header: Option<HeaderValue>,
+    /// Networks of the proxies in front of the server, whose word about the client is taken: see
+    /// [`Request::client_addr`](crate::Request::client_addr). Default: none, and nobody's word is taken. If there are any,
+    /// a peer on a Unix socket is trusted too.
+    pub trusted_proxies: Vec<IpNetwork>,
+    /// Which fields those proxies write. Default: `X-Forwarded-*`. The fields of the other kind are ignored.
+    pub proxy_fields: ProxyFields,
+    /// Whether connections begin with a header of the PROXY protocol. Default: off.
+    pub proxy_protocol: ProxyProtocol,
     /// How the listening sockets are set up.
     pub listener: ListenerOptions,
+}
+
+/// Whether connections begin with a header of the PROXY protocol, by which a proxy that passes bytes on tells the
+/// client's address (HAProxy's `proxy-protocol.txt`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProxyProtocol {
+    /// No connection does.
+    #[default]
+    Off,
+    /// Every connection does, in version 1 or 2, and the header is complete within `head_timeout`. A connection without a
+    /// valid one is closed unanswered, as is one from outside `trusted_proxies` if there are any. Without them every peer
+    /// can say what it likes: then only the proxies may be able to reach the port.
+    Required,
 }
 
 impl Default for ServerConfig {
@@ -87,9 +114,13 @@ impl Default for ServerConfig {
             body_bytes_max: 1024 * 1024,
             pipelined_requests_max: 32,
             write_buffer_bytes_max: 64 * 1024,
+            after_answer_max: 1_000,
             connections_max: 25_000,
             connections_total_max: None,
             server_header: Some(HeaderValue::from_static("ringhttp")),
+            trusted_proxies: Vec::new(),
+            proxy_fields: ProxyFields::default(),
+            proxy_protocol: ProxyProtocol::default(),
             listener: ListenerOptions::default(),
         }
     }
@@ -114,6 +145,7 @@ impl ServerConfig {
             ("target_bytes_max", self.target_bytes_max),
             ("pipelined_requests_max", self.pipelined_requests_max),
             ("write_buffer_bytes_max", self.write_buffer_bytes_max),
+            ("after_answer_max", self.after_answer_max),
             ("connections_max", self.connections_max),
             ("connections_total_max", self.connections_total_max.unwrap_or(1)),
         ];

@@ -7,6 +7,7 @@
 mod body_wait;
 mod head_wait;
 mod meanwhile;
+mod proxy_wait;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -32,12 +33,14 @@ use crate::proto::http1::{RequestReader, State};
 use self::body_wait::BodyProgress;
 pub(crate) use self::head_wait::{HeadWait, NoHead};
 pub(crate) use self::meanwhile::Meanwhile;
+pub(crate) use self::proxy_wait::ProxyWait;
 
 /// A connection that is being served. Shared by the task that serves it and the [`Request`](super::Request) it is about.
 pub(crate) struct Connection {
     pub(crate) host: Rc<Host>,
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) local: Option<SocketAddr>,
+    /// The addresses of the socket, or those that a PROXY header gave.
+    pub(crate) peer: Cell<Option<SocketAddr>>,
+    pub(crate) local: Cell<Option<SocketAddr>>,
     io: RefCell<Io>,
     deadline: Deadline,
     /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
@@ -72,6 +75,12 @@ struct Others {
     writer: Option<(usize, Waker)>,
 }
 
+impl Others {
+    fn is_empty(&self) -> bool {
+        self.reader.is_none() && self.writer.is_none()
+    }
+}
+
 impl Connection {
     /// A connection over a socket that was just accepted.
     pub(crate) fn over_socket(
@@ -95,8 +104,8 @@ impl Connection {
             body: BodyProgress::default(),
         };
         Rc::new(Self {
-            peer,
-            local,
+            peer: Cell::new(peer),
+            local: Cell::new(local),
             io: RefCell::new(io),
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
@@ -223,6 +232,9 @@ impl Connection {
     /// Cuts what is left of the running request off from the connection.
     pub(crate) fn end_cycle(&self) {
         self.cycle.set(self.cycle.get().wrapping_add(1));
+        if self.others.borrow().is_empty() {
+            return;
+        }
         let Others { reader, writer } = self.others.take();
         reader.into_iter().chain(writer.map(|(_, writer)| writer)).for_each(Waker::wake);
     }
@@ -305,7 +317,7 @@ fn is_drained(wire: &mut Wire, queued_max: usize) -> bool {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("peer", &self.peer.get())
             .field("cycle", &self.cycle)
             .finish_non_exhaustive()
     }

@@ -14,6 +14,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode, Version};
 use ringhttp_runtime::file::FileSlice;
 
+use super::after;
 use super::body::{BodyError, Kind, Part, RequestBody, Stream};
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Meanwhile};
@@ -29,14 +30,27 @@ use crate::proto::http1::{
 /// Whether the connection goes on after an answer, and why not.
 pub(super) type Close = Option<CloseReason>;
 
-/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
-/// connection, together with those before and behind it.
+/// Sends a response, and sees to the work behind it if there is any.
 pub(super) async fn write_response(
     connection: &Rc<Connection>,
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
     connection.begin_answer();
+    if response.0.after.is_empty() {
+        return send_response(connection, cycle, response).await;
+    }
+    let work = std::mem::take(&mut response.0.after);
+    Box::pin(after::send(connection, cycle, response, work)).await
+}
+
+/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
+/// connection, together with those before and behind it.
+pub(super) async fn send_response(
+    connection: &Rc<Connection>,
+    cycle: &Cycle,
+    mut response: Response,
+) -> Result<Close, CloseReason> {
     if let Kind::Incoming(body) = &response.0.body.0
         && body.exceeds_limit()
     {
@@ -115,17 +129,18 @@ fn may_read_on(response: &Response) -> bool {
 }
 
 fn take_close(response: &mut Response) -> bool {
-    if response.0.headers.is_empty() || !response.0.headers.contains_key(CONNECTION) {
+    let Some(headers) = response.0.fields.made_map().filter(|headers| headers.contains_key(CONNECTION))
+    else {
         return false;
-    }
+    };
     let says_close = |value: &HeaderValue| {
         value
             .as_bytes()
             .split(|&byte| byte == b',')
             .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"))
     };
-    let close = response.0.headers.get_all(CONNECTION).iter().any(says_close);
-    response.0.headers.remove(CONNECTION);
+    let close = headers.get_all(CONNECTION).iter().any(says_close);
+    headers.remove(CONNECTION);
     close
 }
 
@@ -137,16 +152,15 @@ fn queue_head(
     close: bool,
 ) -> Result<()> {
     let host = &connection.host;
-    let date = host.timers.date();
-    let implied = Implied {
-        date: Some(&date),
-        server: host.config.server_header.as_ref(),
-        connection: connection_field(cycle, close),
-    };
+    let closing = host.closing_lines();
+    let (headers, content_type) = response.0.fields.parts();
+    let headers = headers.unwrap_or(&host.no_fields);
+    let implied =
+        Implied { content_type, closing: Some(&closing), connection: connection_field(cycle, close) };
     let encode = |out: &mut BytesMut| {
         // RFC 9110 §2.5: a server says which version it speaks, whichever the request has.
         let (version, reason) = (Version::HTTP_11, response.0.reason.as_deref());
-        encode_response_head(out, version, response.0.status, reason, &response.0.headers, framing, &implied)
+        encode_response_head(out, version, response.0.status, reason, headers, framing, &implied)
     };
     match connection.with_output(|output| encode(output.buffer())) {
         Some(result) => result.map_err(Error::internal),
@@ -300,8 +314,17 @@ async fn drive<T>(
     .await
 }
 
+/// Waits for something while the connection is looked after.
+pub(super) async fn wait_for<T>(
+    connection: &Connection,
+    something: impl Future<Output = T>,
+) -> Result<T, CloseReason> {
+    let mut something = pin!(something);
+    drive(connection, |cx| something.as_mut().poll(cx)).await
+}
+
 /// Waits until no more than `queued_max` bytes wait for the kernel.
-async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
+pub(super) async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
     let flushed = drive(connection, |cx| connection.poll_drained(cx, queued_max)).await?;
     flushed.map_err(|error| CloseReason::of_failed_write(&error))
 }

@@ -30,6 +30,7 @@ use std::fmt;
 /// ```
 #[derive(Default)]
 pub struct Extensions {
+    #[expect(clippy::box_collection, reason = "most have none, and a pointer costs them less than a map")]
     values: Option<Box<HashMap<TypeId, Box<dyn Any>>>>,
 }
 
@@ -65,7 +66,9 @@ impl Extensions {
 
     /// Drops all values.
     pub(super) fn clear(&mut self) {
-        self.values = None;
+        if self.values.is_some() {
+            self.values = None;
+        }
     }
 }
 

@@ -1,17 +1,19 @@
 //! What the connections of one server on one core share.
 #![forbid(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+use http::HeaderMap;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
+use super::after::LeftBehind;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
-use crate::proto::http1::Limits;
+use crate::proto::http1::{ClosingLines, Limits};
 
 /// Requests in flight whose memory one core keeps for the next ones.
 const SPARE_EXCHANGES_MAX: usize = 64;
@@ -23,6 +25,11 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    /// Work that goes on behind answers.
+    pub(crate) left_behind: Rc<LeftBehind>,
+    /// The fields of a response that has none.
+    pub(crate) no_fields: HeaderMap,
+    closing_lines: RefCell<ClosingLines>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -60,14 +67,23 @@ impl Host {
     ) -> Self {
         Self {
             limits: config.limits(),
+            closing_lines: RefCell::new(ClosingLines::new(config.server_header.clone(), timers.date())),
             config,
             buffers,
             timers,
             stats,
+            left_behind: Rc::default(),
+            no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),
             spare_exchanges: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The lines that end the head of an answer now.
+    pub(crate) fn closing_lines(&self) -> Ref<'_, ClosingLines> {
+        self.closing_lines.borrow_mut().set_date(self.timers.date());
+        self.closing_lines.borrow()
     }
 
     /// Whether the server stops: answers close their connections, idle connections end.

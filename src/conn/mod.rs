@@ -2,6 +2,7 @@
 //!
 //! The spine is [`server::serve_connection`]; `connection.rs` holds what it works on, `exchange.rs` its steps.
 
+mod after;
 mod body;
 mod close_reason;
 mod config;
@@ -9,6 +10,9 @@ mod connection;
 mod exchange;
 mod extensions;
 mod host;
+mod interim;
+mod origin;
+mod proxy;
 mod request;
 mod response;
 mod sender;
@@ -20,7 +24,7 @@ mod upgrade;
 
 pub use body::{Body, BodyError, RequestBody};
 pub use close_reason::{CloseCounts, CloseReason};
-pub use config::ServerConfig;
+pub use config::{ProxyProtocol, ServerConfig};
 pub use extensions::Extensions;
 pub use host::ServerStats;
 pub use request::Request;

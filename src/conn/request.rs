@@ -20,7 +20,7 @@ use crate::proto::http1::{Framing, RequestHead, Target};
 ///
 /// It may be moved anywhere on its core, but reads of its body fail once it has been answered.
 pub struct Request {
-    body: RequestBody,
+    pub(super) body: RequestBody,
     /// `None` only while it is being dropped.
     exchange: Option<Box<Exchange>>,
 }
@@ -113,16 +113,17 @@ impl Request {
         self.headers().get(name)
     }
 
-    /// The client's address; `None` on a Unix socket.
+    /// The address at the other end of the connection, or the one that a PROXY header gave for it; `None` on a Unix socket.
+    /// Behind a proxy it is the proxy's: see [`client_addr`](Self::client_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.body.connection.peer
+        self.body.connection.peer.get()
     }
 
     /// The address that the client connected to; `None` on a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.body.connection.local
+        self.body.connection.local.get()
     }
 
     /// The body, to be read where it stands.

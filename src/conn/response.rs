@@ -1,16 +1,22 @@
 //! A response: status, fields, body.
 #![forbid(unsafe_code)]
 
+mod fields;
+
+use std::future::Future;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IntoHeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::after::After;
 use super::body::{Body, Kind};
 use super::close_reason::CloseReason;
 use super::extensions::Extensions;
 use super::sender::BodySender;
 use super::spare;
-use crate::error::{Error, Result};
+use crate::error::{Answer, Error, Result};
+use fields::Fields;
 
 /// A response.
 ///
@@ -30,16 +36,23 @@ pub struct Response(pub(super) Box<Parts>);
 static TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 static OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// Fields that a response may have had room for and its map still be kept.
+const FIELDS_KEPT_MAX: usize = 64;
+
 /// What a response consists of.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) status: StatusCode,
     pub(super) reason: Option<Box<str>>,
-    pub(super) headers: HeaderMap,
+    pub(super) fields: Fields,
     pub(super) body: Body,
     /// Why the connection ends after it, whatever its fields say.
     pub(super) close: Option<CloseReason>,
     pub(super) extensions: Extensions,
+    /// What is to be done when it has been sent.
+    pub(super) after: After,
+    /// Its body is the text of an [`Error`].
+    is_plain_error: bool,
 }
 
 impl Parts {
@@ -47,10 +60,12 @@ impl Parts {
     pub(super) fn reset(&mut self) {
         self.status = StatusCode::OK;
         self.reason = None;
-        self.headers.clear();
+        self.fields.reset(FIELDS_KEPT_MAX);
         self.body = Body::empty();
         self.close = None;
         self.extensions.clear();
+        self.after = After::default();
+        self.is_plain_error = false;
     }
 }
 
@@ -70,12 +85,12 @@ impl Response {
 
     /// Text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<Body>) -> Self {
-        Self::new(text).with_header(CONTENT_TYPE, TEXT_PLAIN.clone())
+        Self::new(text).with_content_type(&TEXT_PLAIN)
     }
 
     /// Bytes, as `application/octet-stream`.
     pub fn bytes(bytes: impl Into<Bytes>) -> Self {
-        Self::new(bytes.into()).with_header(CONTENT_TYPE, OCTET_STREAM.clone())
+        Self::new(bytes.into()).with_content_type(&OCTET_STREAM)
     }
 
     /// A body that `write` produces while it is sent: see [`Body::stream`].
@@ -119,15 +134,51 @@ impl Response {
     /// If a name given as text is no lower-case field name.
     #[must_use]
     pub fn with_header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
-        self.0.headers.insert(name, value);
+        self.headers_mut().insert(name, value);
+        self
+    }
+
+    /// Sets the `Content-Type` to one of the few that are known when the program is compiled.
+    pub(crate) fn with_content_type(mut self, value: &'static HeaderValue) -> Self {
+        self.0.fields.set_content_type(value);
         self
     }
 
     /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.0.is_plain_error = false;
         self.0.body = body.into();
         self
+    }
+
+    /// Adds work that begins when the answer has been sent: when its last byte is with the kernel, or its connection has
+    /// failed. Each piece is a task of the core (`after answer`) that the connection does not wait for and the stop of the
+    /// server does, as long as `RuntimeConfig::shutdown_timeout` allows. It is not begun if this response is never sent,
+    /// because a middleware answers something else, say.
+    ///
+    /// No more than `ServerConfig::after_answer_max` pieces go on at a time: then the answer waits.
+    ///
+    /// ```
+    /// use ringhttp::{Request, Response};
+    ///
+    /// async fn order(_: &(), _: Request) -> Response {
+    ///     Response::text("ordered\n").after(async { /* write the mail */ })
+    /// }
+    /// # ringhttp::Router::new().post("/", order);
+    /// ```
+    #[must_use]
+    pub fn after(mut self, work: impl Future<Output = ()> + 'static) -> Self {
+        self.0.after.add(work);
+        self
+    }
+
+    /// The public text of an [`Error`] that became this response with nothing else in its body: what a middleware needs that
+    /// shows errors in another form.
+    #[must_use]
+    pub fn error_text(&self) -> Option<&str> {
+        let text = self.0.body.as_bytes().filter(|_| self.0.is_plain_error)?;
+        str::from_utf8(text).ok().map(str::trim_ascii_end)
     }
 
     /// The status.
@@ -144,12 +195,12 @@ impl Response {
     /// The fields.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
-        &self.0.headers
+        self.0.fields.map()
     }
 
     /// The fields, to be changed.
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
-        &mut self.0.headers
+        self.0.fields.map_mut()
     }
 
     /// The body.
@@ -171,6 +222,7 @@ impl Response {
 
     /// Takes the body out, leaving an empty one.
     pub fn take_body(&mut self) -> Body {
+        self.0.is_plain_error = false;
         std::mem::take(&mut self.0.body)
     }
 
@@ -183,13 +235,56 @@ impl Response {
 }
 
 impl From<Error> for Response {
-    /// The error's status and public text. A source is logged: here, because beyond this point it is gone.
-    fn from(error: Error) -> Self {
+    /// The error's status, fields and body, or its public text. A source is logged: here, because beyond this point it is
+    /// gone.
+    fn from(mut error: Error) -> Self {
         if let Some(source) = std::error::Error::source(&error) {
             tracing::error!(status = error.status().as_u16(), error = source, "handler failed");
         }
-        let mut response = Self::text(format!("{}\n", error.text())).with_status(error.status());
+        let answer = error.take_answer();
+        let mut response = match answer.body {
+            Some(body) => Self::new(body),
+            None => Self::text(format!("{}\n", error.text())),
+        };
+        if answer.headers.contains_key(CONTENT_TYPE) {
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+        for (name, value) in &answer.headers {
+            response.headers_mut().append(name, value.clone());
+        }
+        response.0.is_plain_error = answer.body_is_text;
+        response.0.status = error.status();
+        response.0.reason = answer.reason;
         response.0.close = error.closes();
         response
+    }
+}
+
+impl From<Response> for Error {
+    /// An error that is answered with this response: its status, reason, fields and body. Values beside it and work behind
+    /// it are left out, and a body that is streamed cannot be kept: then the error is a 500.
+    ///
+    /// ```
+    /// use ringhttp::{IntoResponse, Redirect, Request, Result};
+    ///
+    /// fn user(req: &Request) -> Result<&str> {
+    ///     let cookie = req.header("cookie").ok_or_else(|| Redirect::see_other("/login").into_response())?;
+    ///     Ok(cookie.to_str()?)
+    /// }
+    /// # let _ = user;
+    /// ```
+    fn from(mut response: Response) -> Self {
+        let Kind::Bytes(body) = std::mem::take(&mut response.0.body.0).whole() else {
+            return Self::internal("a streamed body cannot be kept in an error");
+        };
+        let headers = std::mem::take(response.headers_mut());
+        let parts = &mut response.0;
+        let answer = Answer {
+            headers,
+            reason: parts.reason.take(),
+            body_is_text: parts.is_plain_error,
+            body: Some(body),
+        };
+        Self::with_answer(parts.status, answer, parts.close)
     }
 }

@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
+use ringhttp_runtime::time::Timers;
 
 use super::connection::Connection;
 use crate::error::{Error, Result};
@@ -51,6 +53,22 @@ impl BodySender {
     /// Nothing is lost.
     pub async fn flush(&mut self) -> Result<()> {
         self.drained(0).await
+    }
+
+    /// Another writer of the same body.
+    pub(crate) fn twin(&self) -> Self {
+        Self { connection: Rc::clone(&self.connection), cycle: self.cycle, output: Rc::clone(&self.output) }
+    }
+
+    /// The clock of the connection's core.
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.connection.host.timers
+    }
+
+    /// Waits until the server begins to stop, which wakes the task of every connection.
+    pub(crate) async fn stopping(&self) {
+        let host = &self.connection.host;
+        poll_fn(|_| if host.is_stopping() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     async fn drained(&self, queued_max: usize) -> Result<()> {

@@ -11,9 +11,11 @@ use std::task::Poll;
 use http::{Method, StatusCode, Version};
 
 use super::close_reason::CloseReason;
+use super::config::ProxyProtocol;
 use super::connection::{Connection, HeadWait, Meanwhile, NoHead};
 use super::exchange;
 use super::host::count;
+use super::proxy;
 use super::request::{Exchange, Request};
 use super::response::Response;
 use crate::error::Error;
@@ -39,7 +41,14 @@ impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
 pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl Service) -> CloseReason {
     let open = Open(&connection);
     register_task(&connection).await;
-    let reason = serve_requests(&connection, service).await;
+    let addressed = match connection.host.config.proxy_protocol {
+        ProxyProtocol::Off => Ok(()),
+        ProxyProtocol::Required => Box::pin(proxy::read_header(&connection)).await,
+    };
+    let reason = match addressed {
+        Ok(()) => serve_requests(&connection, service).await,
+        Err(reason) => reason,
+    };
     drop(open);
     reason
 }

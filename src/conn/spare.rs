@@ -8,9 +8,6 @@ use super::response::Parts;
 /// Responses one core keeps.
 const SPARE_MAX: usize = 128;
 
-/// Fields a response may have had room for and still be kept.
-const FIELDS_KEPT_MAX: usize = 64;
-
 thread_local! {
     #[expect(clippy::vec_box, reason = "a response moves its box around, not what is in it")]
     static SPARE: RefCell<Vec<Box<Parts>>> = const { RefCell::new(Vec::new()) };
@@ -23,9 +20,6 @@ pub(super) fn take_response() -> Box<Parts> {
 
 /// Keeps a response's memory for the next one.
 pub(super) fn give_response(mut parts: Box<Parts>) {
-    if parts.headers.capacity() > FIELDS_KEPT_MAX {
-        return;
-    }
     parts.reset();
     SPARE.with_borrow_mut(|spare| {
         if spare.len() < SPARE_MAX {

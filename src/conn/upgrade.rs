@@ -152,9 +152,8 @@ fn switching_fields(tunnel: bool, protocol: &str, headers: &HeaderMap) -> Result
 fn encode(out: &mut BytesMut, connection: &Connection, tunnel: bool, fields: &HeaderMap) -> Result<()> {
     let status = if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
     let host = &connection.host;
-    let date = host.timers.date();
-    let implied =
-        Implied { date: Some(&date), server: host.config.server_header.as_ref(), ..Implied::default() };
+    let closing = host.closing_lines();
+    let implied = Implied { closing: Some(&closing), ..Implied::default() };
     encode_response_head(out, Version::HTTP_11, status, None, fields, Framing::Empty, &implied)
         .map_err(Error::internal)
 }

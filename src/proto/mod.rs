@@ -6,11 +6,17 @@
 #![forbid(unsafe_code)]
 
 pub mod accept_encoding;
+pub mod attachment;
 pub mod conditional;
 mod error;
 mod etag;
+pub mod forwarded;
 pub mod http1;
+pub mod ip_network;
+pub mod json_lines;
+pub mod proxy_header;
 pub mod range;
+pub mod sse;
 
 pub use error::{Misuse, PeerError};
 pub use etag::{Etag, EtagInvalid};

@@ -83,6 +83,16 @@ impl Connection {
                 }
                 self.last.set(Some(exchange));
             }
+            // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next answer.
+            if wait.stage != HeadStage::New && wire.is_filling() {
+                match wire.poll_fill(cx, Purpose::NextHead) {
+                    Poll::Ready(Ok(1..)) => continue,
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
+                    }
+                    Poll::Ready(Ok(0)) | Poll::Pending => {}
+                }
+            }
             self.unflushed.set(0);
             let quietly = wait.stage != HeadStage::Begun && wire.flush_quietly();
             if !quietly && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
@@ -187,7 +197,7 @@ fn end_without_head(wait: &HeadWait) -> CloseReason {
 
 /// How long an idle connection is kept when the server stops: a request that was sent before the client could know is
 /// in the kernel or on the network still, and closing would lose it.
-const STOP_GRACE: Duration = Duration::from_millis(100);
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
 
 /// How soon a wait looks whether an answer has left whose write it did not ask about.
 const QUIET_LOOK: Duration = Duration::from_millis(100);

@@ -17,25 +17,66 @@ use crate::proto::Misuse;
 /// The interim response that asks for the body (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The largest head that is put together on the stack.
-const SMALL_HEAD_BYTES_MAX: usize = 512;
-
-/// What a head has beside its fields and its own reason: the status line with the longest standard reason (31 bytes), the
-/// framing, connection, server and date fields, and the empty line.
-const IMPLIED_BYTES_MAX: usize = 192;
-
 /// What follows the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
-/// Fields that the server's writer adds by itself, unless the handler set them.
+/// Fields that the server's writer adds by itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Implied<'a> {
-    /// `Date`, formatted (RFC 9110 §5.6.7).
-    pub date: Option<&'a [u8; 29]>,
-    /// `Server`.
-    pub server: Option<&'a HeaderValue>,
+    /// `Content-Type`. Written beside one of the handler's.
+    pub content_type: Option<&'a HeaderValue>,
     /// `Connection`. Written beside one of the handler's.
     pub connection: ConnectionField,
+    /// `Server` and `Date`, each unless the handler set it.
+    pub closing: Option<&'a ClosingLines>,
+}
+
+/// `Server` and `Date` as the lines that end a head, put together once for all answers of a second.
+#[derive(Clone, Debug)]
+pub struct ClosingLines {
+    server: Option<HeaderValue>,
+    date: [u8; 29],
+    lines: Vec<u8>,
+}
+
+impl ClosingLines {
+    /// The lines of a server and of a moment, formatted (RFC 9110 §5.6.7).
+    #[must_use]
+    pub fn new(server: Option<HeaderValue>, date: [u8; 29]) -> Self {
+        let mut lines = Self { server, date, lines: Vec::new() };
+        lines.put_together();
+        lines
+    }
+
+    /// Sets the moment.
+    #[inline]
+    pub fn set_date(&mut self, date: [u8; 29]) {
+        if self.date != date {
+            self.date = date;
+            self.put_together();
+        }
+    }
+
+    #[cold]
+    fn put_together(&mut self) {
+        let mut out = BytesMut::new();
+        self.write(&mut out, true, true);
+        self.lines.clear();
+        self.lines.extend_from_slice(&out);
+    }
+
+    #[cold]
+    fn write(&self, out: &mut BytesMut, server: bool, date: bool) {
+        if let Some(value) = self.server.as_ref().filter(|_| server) {
+            field(out, &header::SERVER, value);
+        }
+        if date {
+            out.extend_from_slice(b"date: ");
+            out.extend_from_slice(&self.date);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Which `Connection` field the writer adds (RFC 9112 §9.3).
@@ -68,53 +109,14 @@ pub fn encode_response_head(
     implied: &Implied<'_>,
 ) -> Result<(), Misuse> {
     check_response_framing(version, status, framing)?;
-    if response_bytes(reason, headers, implied) <= SMALL_HEAD_BYTES_MAX {
-        let mut small = SmallHead { bytes: [0; SMALL_HEAD_BYTES_MAX], length: 0 };
-        status_line(&mut small, version, status, reason)?;
-        response_fields(&mut small, status, headers, framing, implied)?;
-        out.extend_from_slice(&small.bytes[..small.length]);
-        return Ok(());
-    }
     let start = out.len();
+    out.reserve(HEAD_BYTES_GUESS);
     let result = status_line(out, version, status, reason)
         .and_then(|()| response_fields(out, status, headers, framing, implied));
     if result.is_err() {
         out.truncate(start);
     }
     result
-}
-
-/// Where a head is put together.
-trait Head {
-    fn put(&mut self, piece: &[u8]);
-}
-
-impl Head for BytesMut {
-    #[inline]
-    fn put(&mut self, piece: &[u8]) {
-        self.extend_from_slice(piece);
-    }
-}
-
-/// Most heads are put together here and appended at once: fewer instructions than appending their pieces one by one.
-struct SmallHead {
-    bytes: [u8; SMALL_HEAD_BYTES_MAX],
-    length: usize,
-}
-
-impl Head for SmallHead {
-    #[inline]
-    fn put(&mut self, piece: &[u8]) {
-        let end = self.length + piece.len();
-        self.bytes[self.length..end].copy_from_slice(piece);
-        self.length = end;
-    }
-}
-
-/// No less than the bytes of the head.
-fn response_bytes(reason: Option<&str>, headers: &HeaderMap, implied: &Implied<'_>) -> usize {
-    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    IMPLIED_BYTES_MAX + reason.map_or(0, str::len) + implied.server.map_or(0, HeaderValue::len) + fields
 }
 
 /// Appends a request head to `out`, always in HTTP/1.1. `Host` is written first (RFC 9110 §7.2).
@@ -171,25 +173,25 @@ fn request_fields(out: &mut BytesMut, headers: &HeaderMap, framing: Framing) -> 
 }
 
 fn status_line(
-    out: &mut impl Head,
+    out: &mut BytesMut,
     version: Version,
     status: StatusCode,
     reason: Option<&str>,
 ) -> Result<(), Misuse> {
     if status == StatusCode::OK && reason.is_none() && version == Version::HTTP_11 {
-        out.put(b"HTTP/1.1 200 OK\r\n");
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
         return Ok(());
     }
     let reason = reason.unwrap_or_else(|| status.canonical_reason().unwrap_or_default()).as_bytes();
     if !syntax::all(reason, syntax::VALUE) {
         return Err(Misuse::ReasonInvalid);
     }
-    out.put(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.put(status.as_str().as_bytes());
+    out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend_from_slice(status.as_str().as_bytes());
     // RFC 9112 §4: the space stays when the phrase is empty.
-    out.put(b" ");
-    out.put(reason);
-    out.put(b"\r\n");
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
     Ok(())
 }
 
@@ -204,13 +206,18 @@ fn check_response_framing(version: Version, status: StatusCode, framing: Framing
 }
 
 fn response_fields(
-    out: &mut impl Head,
+    out: &mut BytesMut,
     status: StatusCode,
     headers: &HeaderMap,
     framing: Framing,
     implied: &Implied<'_>,
 ) -> Result<(), Misuse> {
-    let (mut date, mut server) = (implied.date, implied.server);
+    if let Some(content_type) = implied.content_type {
+        out.extend_from_slice(b"content-type: ");
+        out.extend_from_slice(content_type.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let (mut date, mut server) = (true, true);
     for (name, value) in headers {
         match special(name) {
             Some(Special::ContentLength) if framing == Framing::Empty => {
@@ -226,8 +233,8 @@ fn response_fields(
                 continue;
             }
             Some(Special::TransferEncoding) => return Err(Misuse::FramingConflict),
-            Some(Special::Date) => date = None,
-            Some(Special::Server) => server = None,
+            Some(Special::Date) => date = false,
+            Some(Special::Server) => server = false,
             Some(Special::Host) | None => {}
         }
         field(out, name, value);
@@ -235,21 +242,13 @@ fn response_fields(
     framing_field(out, framing);
     match implied.connection {
         ConnectionField::Absent => {}
-        ConnectionField::Close => out.put(b"connection: close\r\n"),
-        ConnectionField::KeepAlive => out.put(b"connection: keep-alive\r\n"),
+        ConnectionField::Close => out.extend_from_slice(b"connection: close\r\n"),
+        ConnectionField::KeepAlive => out.extend_from_slice(b"connection: keep-alive\r\n"),
     }
-    if let Some(server) = server {
-        out.put(b"server: ");
-        out.put(server.as_bytes());
-        out.put(b"\r\n");
-    }
-    match date {
-        Some(date) => {
-            out.put(b"date: ");
-            out.put(date);
-            out.put(b"\r\n\r\n");
-        }
-        None => out.put(b"\r\n"),
+    match implied.closing {
+        Some(closing) if date && server => out.extend_from_slice(&closing.lines),
+        Some(closing) => closing.write(out, server, date),
+        None => out.extend_from_slice(b"\r\n"),
     }
     Ok(())
 }
@@ -280,28 +279,30 @@ fn special(name: &HeaderName) -> Option<Special> {
 /// Whether a `Content-Length` of the caller says what the framing says.
 fn agrees(value: &HeaderValue, framing: Framing) -> Result<(), Misuse> {
     match framing {
-        Framing::Length(length) if value.as_bytes() == Decimal::new(length).as_bytes() => Ok(()),
+        Framing::Length(length) if value.as_bytes() == itoa::Buffer::new().format(length).as_bytes() => {
+            Ok(())
+        }
         _ => Err(Misuse::FramingConflict),
     }
 }
 
 #[inline]
-fn field(out: &mut impl Head, name: &HeaderName, value: &HeaderValue) {
-    out.put(name.as_str().as_bytes());
-    out.put(b": ");
-    out.put(value.as_bytes());
-    out.put(b"\r\n");
+fn field(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[inline]
-fn framing_field(out: &mut impl Head, framing: Framing) {
+fn framing_field(out: &mut BytesMut, framing: Framing) {
     match framing {
         Framing::Empty | Framing::UntilClose => {}
-        Framing::Chunked => out.put(b"transfer-encoding: chunked\r\n"),
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framing::Length(length) => {
-            out.put(b"content-length: ");
-            out.put(Decimal::new(length).as_bytes());
-            out.put(b"\r\n");
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
         }
     }
 }
@@ -463,36 +464,6 @@ impl AsRef<[u8]> for ChunkHead {
 impl fmt::Debug for ChunkHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ChunkHead(b\"{}\")", self.escape_ascii())
-    }
-}
-
-/// A number in decimal digits.
-struct Decimal {
-    bytes: [u8; Self::DIGITS_MAX],
-    start: usize,
-}
-
-impl Decimal {
-    /// Of `u64::MAX`.
-    const DIGITS_MAX: usize = 20;
-
-    #[inline]
-    fn new(mut number: u64) -> Self {
-        let mut bytes = [b'0'; Self::DIGITS_MAX];
-        let mut start = Self::DIGITS_MAX;
-        loop {
-            start -= 1;
-            bytes[start] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return Self { bytes, start };
-            }
-        }
-    }
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
     }
 }
 

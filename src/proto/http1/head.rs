@@ -44,9 +44,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// Keeps the fields for a head that may have the same, and lets go of the rest of the buffer.
     pub(crate) fn keep_fields(&mut self) {
-        if is_origin(self) {
-            self.target = Target::default();
-        } else {
+        if !is_origin(self) {
             self.clear();
         }
     }
@@ -54,7 +52,7 @@ impl RequestHead {
     /// Lets go of the views of the read buffer; the memory of the map stays.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();
-        self.target = Target::default();
+        self.target.shrink();
         self.method = Method::GET;
         self.field_lines = Bytes::new();
     }
@@ -132,12 +130,22 @@ impl Section {
         Self::plain(limits.trailer_bytes_max, PeerError::TrailersTooLarge)
     }
 
+    /// Whether a first line and all lines together keep to the limits.
+    fn check(&self, first_line: usize, bytes: usize) -> Option<()> {
+        (first_line <= self.first_line_max && bytes <= self.bytes_max).then_some(())
+    }
+
     fn plain(max: usize, error: PeerError) -> Self {
         Self { first_line_max: max, first_line_error: error, bytes_max: max, bytes_error: error }
     }
 }
 
 impl Scan {
+    /// Whether nothing of the lines has been searched yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.searched == 0
+    }
+
     /// Length of the lines at the front of `input`, the empty line that ends them included. `None`: more is needed.
     #[inline]
     pub(super) fn end(&mut self, input: &[u8], section: &Section) -> Result<Option<usize>, PeerError> {
@@ -190,28 +198,30 @@ pub(super) fn parse_request(
     request_in(head, &mut slots[..limits.header_count_max], limits, known_host, into)
 }
 
-/// Parses a head whose field lines are those that `into` was made of, byte for byte: clients mostly repeat theirs on a
-/// connection. False: nothing was done, and the head has to be parsed as a whole.
-pub(super) fn parse_again(head: &Bytes, limits: &Limits, into: &mut RequestHead) -> bool {
+/// Reads the head at the front of `input` if its field lines are those that `into` was made of, byte for byte: clients mostly
+/// repeat theirs on a connection. Gives the length of the head; `None`: it is another or not all there, and nothing is
+/// known about it.
+pub(super) fn read_again(input: &[u8], limits: &Limits, into: &mut RequestHead) -> Option<usize> {
     if into.field_lines.is_empty() || into.version != Version::HTTP_11 || !is_origin(into) {
-        return false;
+        return None;
     }
-    let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
-    if head[line_end..] != into.field_lines[..] {
-        return false;
+    let line_end = memchr::memchr(b'\n', input)? + 1;
+    if !input[line_end..].starts_with(&into.field_lines) {
+        return None;
     }
     // Whatever is unusual about the line is left to the parser, which finds the right error for it.
-    let Some(line) = head[..line_end].strip_suffix(b" HTTP/1.1\r\n") else { return false };
-    let Some(space) = memchr::memchr(b' ', line) else { return false };
-    let Ok(method) = Method::from_bytes(&line[..space]) else { return false };
-    let Ok(target) = str::from_utf8(&line[space + 1..]) else { return false };
+    let end = line_end + into.field_lines.len();
+    Section::request(limits).check(line_end, end)?;
+    let line = input[..line_end].strip_suffix(b" HTTP/1.1\r\n")?;
+    let space = line.iter().position(|&byte| byte == b' ')?;
+    let method = Method::from_bytes(&line[..space]).ok()?;
+    let target = str::from_utf8(&line[space + 1..]).ok()?;
     if !target.starts_with('/') || target.len() > limits.target_bytes_max {
-        return false;
+        return None;
     }
-    let Ok(target) = Target::parse(head, target, &method) else { return false };
+    into.target.read(target, &method).ok()?;
     into.method = method;
-    into.target = target;
-    true
+    Some(end)
 }
 
 /// An absolute target has changed the Host field, so its fields are not what its lines say.
@@ -238,7 +248,7 @@ fn request_in<'head>(
         return Err(PeerError::TargetTooLong);
     }
     into.method = Method::from_bytes(method.as_bytes()).map_err(|_| PeerError::MethodInvalid)?;
-    into.target = Target::parse(head, target, &into.method)?;
+    into.target.read(target, &into.method)?;
     into.version = version(minor);
 
     let mut notes = Notes::default();

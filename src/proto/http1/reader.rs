@@ -79,16 +79,24 @@ impl RequestReader {
     /// As [`head`](Self::head).
     pub fn head_into(&mut self, input: &mut BytesMut, head: &mut RequestHead) -> Result<bool, PeerError> {
         self.flow.expect_idle()?;
-        let Some(lines) = self.lines(input).map_err(|error| self.flow.fail(error))? else {
+        if self.flow.scan.is_new()
+            && let Some(end) = head::read_again(input, &self.flow.limits, head)
+        {
+            input.advance(end);
+        } else if !self.parse_head(input, head).map_err(|error| self.flow.fail(error))? {
             return Ok(false);
-        };
-        if !head::parse_again(&lines, &self.flow.limits, head) {
-            head.clear();
-            head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head)
-                .map_err(|error| self.flow.fail(error))?;
         }
         self.empty_lines = 0;
         self.flow.begin(head.framing, head.keep_alive);
+        Ok(true)
+    }
+
+    fn parse_head(&mut self, input: &mut BytesMut, head: &mut RequestHead) -> Result<bool, PeerError> {
+        let Some(lines) = self.lines(input)? else {
+            return Ok(false);
+        };
+        head.clear();
+        head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head)?;
         Ok(true)
     }
 

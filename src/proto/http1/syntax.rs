@@ -61,6 +61,11 @@ pub(super) fn host_port(bytes: &[u8]) -> Option<HostPort> {
     Some(HostPort { host_bytes, port })
 }
 
+/// Whether `bytes` are a host that is not empty, with or without a port.
+pub(in crate::proto) fn is_host(bytes: &[u8]) -> bool {
+    host_port(bytes).is_some_and(|known| known.host_bytes > 0)
+}
+
 fn ip_literal(bytes: &[u8]) -> Option<usize> {
     let close = memchr::memchr(b']', bytes)?;
     let address = str::from_utf8(&bytes[1..close]).ok()?;

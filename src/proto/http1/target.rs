@@ -1,6 +1,7 @@
 //! The request target (RFC 9112 §3.2): which of the four forms it has and where its parts are.
 //!
-//! The target is checked and split in one pass; the parts are offsets into one view of the read buffer. The rules:
+//! The target is checked and split in one pass; the parts are offsets into one text. It is a copy in memory that is used
+//! again, not a view of the read buffer: most targets are shorter than the bookkeeping of a view. The rules:
 //! `CONNECT` takes the authority form only, `*` goes with `OPTIONS` only, an absolute target is `http` or `https` with
 //! a host and without user information, and no form has a fragment. A percent sign is not checked for its two digits:
 //! whoever decodes the path has to.
@@ -8,17 +9,16 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use http::uri::{InvalidUri, Uri};
 use http::{HeaderValue, Method};
 
 use super::syntax::{self, PATH, QUERY};
 use crate::proto::PeerError;
 
-/// The target of a request: a view of the read buffer, checked, with its parts found.
+/// The target of a request, checked, with its parts found.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Target {
-    raw: Bytes,
+    raw: String,
     parts: Parts,
 }
 
@@ -81,21 +81,28 @@ pub enum TargetForm {
 }
 
 impl Target {
-    /// Checks and splits `target`, the second word of the request line in `head`. `method`: the first word.
+    /// Checks and splits `target`, the second word of the request line, and becomes it. `method`: the first word.
     ///
     /// # Errors
     /// [`PeerError::TargetInvalid`].
     #[inline]
-    pub(super) fn parse(head: &Bytes, target: &str, method: &Method) -> Result<Self, PeerError> {
+    pub(super) fn read(&mut self, target: &str, method: &Method) -> Result<(), PeerError> {
         let raw = target.as_bytes();
         let parts = if raw.first() == Some(&b'/') && *method != Method::CONNECT {
             path_and_query(raw, 0).map(|path_end| Parts { path_end, ..Parts::ORIGIN })
         } else {
             Parts::of_rare(raw, method)
         };
-        match parts {
-            Some(parts) => Ok(Self { raw: head.slice_ref(raw), parts }),
-            None => Err(PeerError::TargetInvalid),
+        self.parts = parts.ok_or(PeerError::TargetInvalid)?;
+        self.raw.clear();
+        self.raw.push_str(target);
+        Ok(())
+    }
+
+    /// Gives the memory of an unusually long target up.
+    pub(super) fn shrink(&mut self) {
+        if self.raw.capacity() > BYTES_KEPT_MAX {
+            *self = Self::default();
         }
     }
 
@@ -108,27 +115,21 @@ impl Target {
     /// All of it, as it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        text(&self.raw)
-    }
-
-    /// All of it, as it was sent: another view of the read buffer, no copy.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        self.raw.clone()
+        &self.raw
     }
 
     /// The path, still percent-encoded. `/` when an absolute target has none, `*` for the asterisk form, empty for the
     /// authority form.
     #[must_use]
     pub fn path(&self) -> &str {
-        let path = text(&self.raw[self.parts.authority_end as usize..self.parts.path_end as usize]);
+        let path = &self.raw[self.parts.authority_end as usize..self.parts.path_end as usize];
         if path.is_empty() && self.parts.form == TargetForm::Absolute { "/" } else { path }
     }
 
     /// What stands after the first `?`, still percent-encoded. `Some("")` for a target that ends in `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
-        self.raw.get(self.parts.path_end as usize + 1..).map(text)
+        self.raw.get(self.parts.path_end as usize + 1..)
     }
 
     /// Host and port of the absolute and the authority form.
@@ -139,34 +140,33 @@ impl Target {
             TargetForm::Authority => 0,
             TargetForm::Absolute => self.parts.scheme_end as usize + SCHEME_END.len(),
         };
-        Some(text(&self.raw[start..self.parts.authority_end as usize]))
+        Some(&self.raw[start..self.parts.authority_end as usize])
     }
 
     /// The scheme of the absolute form as it was sent: `http` or `https` in any case.
     #[must_use]
     pub fn scheme(&self) -> Option<&str> {
-        (self.parts.form == TargetForm::Absolute).then(|| text(&self.raw[..self.parts.scheme_end as usize]))
+        (self.parts.form == TargetForm::Absolute).then(|| &self.raw[..self.parts.scheme_end as usize])
     }
 
-    /// The same as an [`http::Uri`], without copying the bytes. Parses again: not for the hot path.
+    /// The same as an [`http::Uri`]. Parses again: not for the hot path.
     ///
     /// # Errors
     /// When the target is longer than the 65,534 bytes a `Uri` can hold.
     pub fn to_uri(&self) -> Result<Uri, InvalidUri> {
-        Uri::from_maybe_shared(self.raw.clone())
+        self.raw.parse()
     }
 
     /// What an absolute target says about the host, as the value that replaces Host (RFC 9112 §3.2.2).
     pub(super) fn host_value(&self) -> Option<HeaderValue> {
-        let authority = self.authority()?;
-        HeaderValue::from_maybe_shared(self.raw.slice_ref(authority.as_bytes())).ok()
+        HeaderValue::from_str(self.authority()?).ok()
     }
 }
 
 impl Default for Target {
     /// `/`, in origin form.
     fn default() -> Self {
-        Self { raw: Bytes::from_static(b"/"), parts: Parts { path_end: 1, ..Parts::ORIGIN } }
+        Self { raw: "/".to_owned(), parts: Parts { path_end: 1, ..Parts::ORIGIN } }
     }
 }
 
@@ -203,9 +203,8 @@ fn scheme(raw: &[u8]) -> Option<usize> {
     })
 }
 
-fn text(bytes: &[u8]) -> &str {
-    str::from_utf8(bytes).expect("only ASCII classes pass Target::parse")
-}
+/// Memory that a target may have needed and still be kept for the next one.
+const BYTES_KEPT_MAX: usize = 512;
 
 const SCHEME_END: &[u8] = b"://";
 
@@ -214,7 +213,8 @@ mod tests {
     use super::*;
 
     fn parse(method: &Method, raw: &'static str) -> Result<Target, PeerError> {
-        Target::parse(&Bytes::from_static(raw.as_bytes()), raw, method)
+        let mut target = Target::default();
+        target.read(raw, method).map(|()| target)
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::{listing, not_found};
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
 use crate::proto::accept_encoding::weight;
-use crate::web::into_response::{IntoResponse, Redirect};
+use crate::web::into_response::IntoResponse;
+use crate::web::redirect::Redirect;
 
 /// Answers for the files below one root.
 pub(super) struct Finder {

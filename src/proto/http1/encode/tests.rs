@@ -41,7 +41,9 @@ fn request(target: &str, fields: &[(&str, &str)], framing: Framing) -> Result<St
 #[test]
 fn rfc9112_4_response_heads() {
     let server = HeaderValue::from_static("us");
-    let implied = Implied { date: Some(DATE), server: Some(&server), connection: ConnectionField::KeepAlive };
+    let closing = ClosingLines::new(Some(server), *DATE);
+    let connection = ConnectionField::KeepAlive;
+    let implied = Implied { closing: Some(&closing), connection, content_type: None };
     assert_eq!(
         response(200, &[("a", "b"), ("a", "c")], Framing::Length(0), &implied).unwrap(),
         "HTTP/1.1 200 OK\r\na: b\r\na: c\r\ncontent-length: 0\r\nconnection: keep-alive\r\nserver: us\r\n\
@@ -60,6 +62,33 @@ fn rfc9112_4_response_heads() {
         response(200, &[], Framing::UntilClose, &close).unwrap(),
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
     );
+    let text = HeaderValue::from_static("text/plain");
+    let implied = Implied { content_type: Some(&text), ..none };
+    assert_eq!(
+        response(200, &[("a", "b")], Framing::Length(1), &implied).unwrap(),
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\na: b\r\ncontent-length: 1\r\n\r\n"
+    );
+}
+
+#[test]
+fn the_closing_lines_follow_the_clock_and_leave_out_what_the_handler_says() {
+    let mut closing = ClosingLines::new(Some(HeaderValue::from_static("us")), *DATE);
+    closing.set_date(*b"Mon, 07 Nov 1994 08:49:37 GMT");
+    let implied = Implied { closing: Some(&closing), ..Implied::default() };
+    const CASES: &[(&[(&str, &str)], &str)] = &[
+        (&[], "server: us\r\ndate: Mon, 07 Nov 1994 08:49:37 GMT\r\n"),
+        (&[("date", "now")], "date: now\r\nserver: us\r\n"),
+        (&[("server", "me")], "server: me\r\ndate: Mon, 07 Nov 1994 08:49:37 GMT\r\n"),
+        (&[("server", "me"), ("date", "now")], "server: me\r\ndate: now\r\n"),
+    ];
+    for (fields, lines) in CASES {
+        let head = response(200, fields, Framing::Empty, &implied).unwrap();
+        assert_eq!(head, format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
+    }
+    let nobody = ClosingLines::new(None, *DATE);
+    let implied = Implied { closing: Some(&nobody), ..Implied::default() };
+    let head = response(200, &[], Framing::Empty, &implied).unwrap();
+    assert_eq!(head, "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
 }
 
 #[test]
@@ -198,11 +227,4 @@ fn rfc9110_8_6_a_body_is_as_long_as_announced() {
     let mut writer = BodyWriter::new(Framing::Empty);
     assert_eq!(writer.encode(&mut out, b"x"), Err(Misuse::BodyUnexpected));
     assert_eq!((writer.encode(&mut out, b""), writer.end(&mut out, None)), (Ok(()), Ok(())));
-}
-
-#[test]
-fn decimals() {
-    for number in [0, 1, 9, 10, 99, 100, 12_345, u64::MAX] {
-        assert_eq!(Decimal::new(number).as_bytes(), number.to_string().as_bytes());
-    }
 }
