@@ -70,10 +70,11 @@ pub(super) async fn write_file<S: Writable>(
 
 async fn write_slice<S: Writable>(socket: &S, slice: &mut FileSlice, written: &Cell<u64>) -> io::Result<()> {
     let is_blocking = !fcntl_getfl(borrow_fd(socket))?.contains(OFlags::NONBLOCK);
+    // Sent since the core had something else to do.
+    let mut turn = 0;
     while slice.length > 0 {
-        let piece = slice.length.min(PIECE_BYTES_MAX);
-        slice.file.warm(slice.offset, piece).await?;
-        let mut left = piece;
+        let mut left = slice.length.min(PIECE_BYTES_MAX);
+        slice.file.warm(slice.offset, left).await?;
         while left > 0 {
             match send_piece(borrow_fd(socket), slice, left, is_blocking) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -81,17 +82,22 @@ async fn write_slice<S: Writable>(socket: &S, slice: &mut FileSlice, written: &C
                     written.set(written.get() + sent);
                     slice.length -= sent;
                     left -= sent;
+                    turn += sent;
                 }
-                Err(Errno::AGAIN) => socket.until_writable().await?,
+                Err(Errno::AGAIN) => {
+                    socket.until_writable().await?;
+                    turn = 0;
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         // A peer as fast as this core would have it to itself.
-        if slice.length > 0
+        if turn >= PIECE_BYTES_MAX
             && let Some(core) = Core::current()
         {
             core.yield_now().await;
+            turn = 0;
         }
     }
     Ok(())
@@ -115,5 +121,5 @@ fn send_piece(
     sent.map(|sent| sent as u64)
 }
 
-/// What one connection sends in a turn of the core: a fraction of a millisecond's work.
-const PIECE_BYTES_MAX: u64 = 512 * 1024;
+/// What one connection sends before others have their turn: less than a millisecond's work.
+const PIECE_BYTES_MAX: u64 = 1024 * 1024;
