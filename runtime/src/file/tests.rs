@@ -1,3 +1,5 @@
+//! Files that are found, and what must not be.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
