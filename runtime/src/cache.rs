@@ -95,7 +95,7 @@ struct Inner<K, V, E> {
     stats: CacheStats,
 }
 
-type Weigher<K, V> = Box<dyn Fn(&K, &V) -> usize>;
+type Weigher<K, V> = Box<dyn Fn(&K, Option<&V>) -> usize>;
 
 struct Entry<V, E> {
     outcome: Outcome<V, E>,
@@ -119,12 +119,13 @@ impl<K: Clone + Eq + Hash, V: Clone, E> Cache<K, V, E> {
         Self::build(timers, config, None)
     }
 
-    /// As [`new`](Self::new); `weigher` says what an entry counts towards `CacheConfig::weight_max`.
+    /// As [`new`](Self::new); `weigher` says what an entry counts towards `CacheConfig::weight_max`: one with a value, or a
+    /// failure that is kept.
     #[must_use]
     pub fn with_weigher(
         timers: &Timers,
         config: CacheConfig,
-        weigher: impl Fn(&K, &V) -> usize + 'static,
+        weigher: impl Fn(&K, Option<&V>) -> usize + 'static,
     ) -> Self {
         Self::build(timers, config, Some(Box::new(weigher)))
     }
@@ -286,10 +287,7 @@ impl<K: Clone + Eq + Hash, V: Clone, E> Cache<K, V, E> {
 
     fn store(&self, key: K, outcome: Outcome<V, E>, ttl: Duration) {
         let config = &self.0.config;
-        let weight = match (&outcome, &self.0.weigher) {
-            (Ok(value), Some(weigher)) => weigher(&key, value),
-            _ => 0,
-        };
+        let weight = self.0.weigher.as_ref().map_or(0, |weigher| weigher(&key, outcome.as_ref().ok()));
         let weight_max = config.weight_max.unwrap_or(usize::MAX);
         let entry = Entry { outcome, until: self.0.timers.now() + ttl };
         let before = self.0.entries.borrow_mut().remove(&key);

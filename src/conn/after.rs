@@ -1,15 +1,14 @@
 //! Work that begins when its answer has been sent: tasks of the core, which the stop of the server waits for.
 #![forbid(unsafe_code)]
 
-use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
 use ringhttp_runtime::Core;
-use ringhttp_runtime::sync::Notify;
 
+use super::background::Background;
 use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::exchange::{self, Close};
@@ -36,33 +35,6 @@ impl fmt::Debug for After {
     }
 }
 
-/// The work of one core's server that goes on behind answers.
-#[derive(Default)]
-pub(crate) struct LeftBehind {
-    running: Cell<usize>,
-    ended: Notify,
-}
-
-impl LeftBehind {
-    /// Waits until no work is left.
-    ///
-    /// # Cancellation
-    /// Nothing is lost.
-    pub(crate) async fn all_ended(&self) {
-        self.fewer_than(1).await;
-    }
-
-    async fn fewer_than(&self, count: usize) {
-        loop {
-            let ended = self.ended.notified();
-            if self.running.get() < count {
-                return;
-            }
-            ended.await;
-        }
-    }
-}
-
 /// Sends a response, then starts its work, once the answer is with the kernel or it is certain that it will never be. While
 /// too much work of earlier answers goes on, the answer waits for it.
 pub(super) async fn send(
@@ -83,35 +55,18 @@ pub(super) async fn send(
 /// Starts the work when the sending is over, in whichever way.
 struct StartOnDrop {
     work: After,
-    all: Rc<LeftBehind>,
+    all: Rc<Background>,
 }
 
 impl Drop for StartOnDrop {
     fn drop(&mut self) {
         let Some(core) = Core::current() else { return };
         for work in self.work.0.drain(..) {
-            let running = Running::new(&self.all);
+            let running = self.all.begin();
             drop(core.spawn("after answer", async move {
                 work.await;
                 drop(running);
             }));
         }
-    }
-}
-
-/// Counts one piece of work while it runs, however it ends.
-struct Running(Rc<LeftBehind>);
-
-impl Running {
-    fn new(all: &Rc<LeftBehind>) -> Self {
-        all.running.set(all.running.get() + 1);
-        Self(Rc::clone(all))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.set(self.0.running.get() - 1);
-        self.0.ended.notify_waiters();
     }
 }

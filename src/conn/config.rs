@@ -7,6 +7,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use ringhttp_runtime::listener::ListenerOptions;
 
+use super::access_log::AccessLog;
+use super::disconnect::CancelOnDisconnect;
 use crate::proto::forwarded::ProxyFields;
 use crate::proto::http1::Limits;
 use crate::proto::ip_network::IpNetwork;
@@ -37,6 +39,12 @@ pub struct ServerConfig {
     /// Time a handler may take until it returns its response. Default: no limit. Then: it is dropped, and the
     /// answer is 503. It does not count for a handler that has taken the connection over.
     pub handler_timeout: Option<Duration>,
+    /// What counts as a client that is gone, upon which its handler is dropped; a router or a request may set its own.
+    /// Default: nothing.
+    pub cancel_on_disconnect: CancelOnDisconnect,
+    /// Tasks of [`Request::shield`](crate::Request::shield) that one core runs at a time. Default 10,000. Beyond: the work is
+    /// not begun, and whoever awaits it gets 503.
+    pub shielded_max: usize,
     /// Time for reading what a peer still sends after its connection's last answer, so that a reset does not take the
     /// answer away from it. Default 5 s.
     pub linger_timeout: Duration,
@@ -69,6 +77,8 @@ pub struct ServerConfig {
     pub connections_total_max: Option<usize>,
     /// The `Server` field of every answer that has none. Default `ringhttp`; `None` sends no such field.
     pub server_header: Option<HeaderValue>,
+    /// Where every answer and every refused head is logged. Default `None`: nowhere, at no cost.
+    pub access_log: Option<AccessLog>,
     /// Networks of the proxies in front of the server, whose word about the client is taken: see
     /// [`Request::client_addr`](crate::Request::client_addr). Default: none, and nobody's word is taken. If there are any,
     /// a peer on a Unix socket is trusted too.
@@ -105,6 +115,8 @@ impl Default for ServerConfig {
             write_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             handler_timeout: None,
+            cancel_on_disconnect: CancelOnDisconnect::Off,
+            shielded_max: 10_000,
             linger_timeout: Duration::from_secs(5),
             drain_bytes_max: 256 * 1024,
             head_bytes_max: limits.head_bytes_max,
@@ -118,6 +130,7 @@ impl Default for ServerConfig {
             connections_max: 25_000,
             connections_total_max: None,
             server_header: Some(HeaderValue::from_static("ringhttp")),
+            access_log: None,
             trusted_proxies: Vec::new(),
             proxy_fields: ProxyFields::default(),
             proxy_protocol: ProxyProtocol::default(),

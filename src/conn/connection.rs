@@ -6,6 +6,7 @@
 
 mod body_wait;
 mod head_wait;
+mod logging;
 mod meanwhile;
 mod proxy_wait;
 
@@ -21,6 +22,9 @@ use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
 
+use super::access_log::Entry;
+use super::close_reason::CloseReason;
+use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
 use crate::io::read_buffer::Purpose;
@@ -54,6 +58,10 @@ pub(crate) struct Connection {
     last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
     answered: Cell<bool>,
+    /// What ends the running request from the other side.
+    cancel_on: Cell<CancelOnDisconnect>,
+    /// The running request's line in the access log, if there is one.
+    entry: RefCell<Option<Box<Entry>>>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -114,6 +122,8 @@ impl Connection {
             taken: Cell::new(false),
             last: Cell::new(None),
             answered: Cell::new(false),
+            cancel_on: Cell::new(host.config.cancel_on_disconnect),
+            entry: RefCell::new(None),
             unflushed: Cell::new(0),
             host,
         })
@@ -132,7 +142,7 @@ impl Connection {
         }
     }
 
-    fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
         self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
     }
 
@@ -166,6 +176,13 @@ impl Connection {
     /// The running request has its response.
     pub(crate) fn begin_answer(&self) {
         self.answered.set(true);
+    }
+
+    /// Sets what ends the running request, if it is the one of this number.
+    pub(crate) fn cancel_on(&self, cycle: u32, what: CancelOnDisconnect) {
+        if cycle == self.cycle.get() {
+            self.cancel_on.set(what);
+        }
     }
 
     /// The number of the running request.
@@ -226,6 +243,7 @@ impl Connection {
     pub(crate) fn next_cycle(&self) -> Result<(), Misuse> {
         self.end_cycle();
         self.answered.set(false);
+        self.cancel_on.set(self.host.config.cancel_on_disconnect);
         self.io.borrow_mut().reader.start_next().map(drop)
     }
 
@@ -264,6 +282,7 @@ impl Connection {
     /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
     pub(crate) fn close(&self) {
         self.end_cycle();
+        self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
         let wire = self.io.borrow_mut().wire.take();
         drop(wire);

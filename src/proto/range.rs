@@ -328,7 +328,9 @@ mod tests {
         let mut whole = Vec::new();
         for (head, range) in parts.parts() {
             whole.extend_from_slice(&head);
-            whole.extend_from_slice(&body[range.start as usize..range.end as usize]);
+            whole.extend_from_slice(
+                &body[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()],
+            );
         }
         whole.extend_from_slice(&parts.end());
         assert_eq!(whole.len() as u64, parts.length());

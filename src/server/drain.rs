@@ -117,6 +117,7 @@ pub(crate) async fn drain(core: &Core, host: &Host, connections: &Connections) {
     let all_done = async {
         all_ended(connections).await;
         host.left_behind.all_ended().await;
+        host.shielded.all_ended().await;
     };
     if let Either::First(()) = race(core.cut(), all_done).await {
         cut(host, connections);

@@ -105,8 +105,11 @@ impl<S> Table<S> {
         matched.names = Some(Rc::clone(&pattern.names));
         match pattern.route(request.method()) {
             Some(route) => {
-                if let Some(bytes_max) = route.body_bytes_max {
+                if let Some(bytes_max) = route.config.body_bytes_max {
                     request.body().set_limit(bytes_max);
+                }
+                if let Some(what) = route.config.cancel_on_disconnect {
+                    request.cancel_on_disconnect(what);
                 }
                 &*route.endpoint
             }

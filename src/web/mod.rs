@@ -1,8 +1,13 @@
 //! The application layer: routes, middleware, what handlers read and what they return. All of it is optional: a
 //! [`Server`](crate::Server) serves any [`Service`](crate::Service).
 
+mod accept;
 mod app;
 mod attachment;
+#[cfg(feature = "compression")]
+mod coders;
+mod conditional;
+mod cookies;
 mod files;
 mod handler;
 mod into_response;
@@ -11,13 +16,19 @@ pub mod json_lines;
 #[cfg(feature = "json")]
 mod json_path;
 pub mod middleware;
+mod multipart;
 #[cfg(feature = "json")]
 mod problem;
+mod ranges;
 mod read;
 mod redirect;
 mod refusal;
+mod route_config;
 mod router;
 mod serve;
+#[cfg(feature = "sessions")]
+pub mod session;
+mod spool;
 pub mod sse;
 
 pub use app::App;
@@ -26,7 +37,11 @@ pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;
 pub use into_response::{Html, IntoResponse};
+pub use multipart::{Multipart, MultipartConfig, Part};
 #[cfg(feature = "json")]
 pub use problem::Problem;
+pub use read::{Content, FormConfig};
 pub use redirect::Redirect;
+pub use route_config::RouteConfig;
 pub use router::Router;
+pub use spool::Spooled;

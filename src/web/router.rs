@@ -10,7 +10,9 @@ use http::Method;
 use super::app::App;
 use super::handler::{self, Middleware, Next, SharedEndpoint};
 use super::into_response::IntoResponse;
+use super::middleware::deadline;
 use super::refusal::{NotFound, Refusal};
+use super::route_config::RouteConfig;
 use crate::conn::Request;
 use crate::error::Result;
 
@@ -60,6 +62,8 @@ pub struct Router<S> {
     /// Fallbacks of nested routers.
     scopes: Vec<Scope<S>>,
     body_bytes_max: Option<u64>,
+    /// Whether the last thing added was a route.
+    after_route: bool,
     /// What was wrong with paths and prefixes, reported when the table is made.
     mistakes: Vec<String>,
 }
@@ -73,7 +77,7 @@ pub(super) struct Route<S> {
     /// What answers for the pattern if the method has no handler: the refusal behind the router's middleware.
     pub(super) refuse: SharedEndpoint<S>,
     pub(super) refusal: Rc<Refusal>,
-    pub(super) body_bytes_max: Option<u64>,
+    pub(super) config: RouteConfig,
     pub(super) added: &'static Location<'static>,
 }
 
@@ -107,6 +111,7 @@ impl<S: 'static> Router<S> {
             fallback: None,
             scopes: Vec::new(),
             body_bytes_max: None,
+            after_route: false,
             mistakes: Vec::new(),
         }
     }
@@ -257,6 +262,39 @@ impl<S: 'static> Router<S> {
         self
     }
 
+    /// Names the route that was added last, for `url_for`: `.get("/users/{id}", user).name("user")`.
+    #[track_caller]
+    pub fn name(self, name: &str) -> Self {
+        let name = name.to_owned();
+        self.last_route(|route| route.name = Some(name))
+    }
+
+    /// Sets what only the route has that was added last.
+    ///
+    /// ```
+    /// use ringhttp::{Request, Result, Router};
+    ///
+    /// async fn upload(_: &(), mut req: Request) -> Result<String> {
+    ///     Ok(format!("{} bytes\n", req.bytes().await?.len()))
+    /// }
+    ///
+    /// let router = Router::new()
+    ///     .post("/note", upload)
+    ///     .post("/upload", upload)
+    ///     .last_route(|route| route.body_bytes_max = Some(64 << 20));
+    /// # assert!(router.into_service(()).is_ok());
+    /// ```
+    ///
+    /// Directly behind the route: behind `nest` or at the beginning it is a mistake.
+    #[track_caller]
+    pub fn last_route(mut self, set: impl FnOnce(&mut RouteConfig)) -> Self {
+        match self.routes.last_mut() {
+            Some(route) if self.after_route => set(&mut route.config),
+            _ => self.mistakes.push(format!("there is no route before {}", Location::caller())),
+        }
+        self
+    }
+
     /// All routes as method (`None`: any) and path, in the order of adding.
     pub fn routes(&self) -> impl Iterator<Item = (Option<&Method>, &str)> {
         self.routes.iter().map(|route| (route.method.as_ref(), &*route.pattern))
@@ -282,13 +320,14 @@ impl<S: 'static> Router<S> {
             self.mistakes.push(format!("path {path:?} ({}) must begin with `/`", Location::caller()));
         }
         let refusal = Rc::new(Refusal::default());
+        self.after_route = true;
         self.routes.push(Route {
             method,
             pattern: path.to_owned(),
             endpoint,
             refuse: Rc::clone(&refusal) as SharedEndpoint<S>,
             refusal,
-            body_bytes_max: None,
+            config: RouteConfig::default(),
             added: Location::caller(),
         });
         self
@@ -301,6 +340,7 @@ impl<S: 'static> Router<S> {
             self.mistakes
                 .push(format!("prefix {prefix:?} ({added}) must begin with `/` and not end with one"));
         }
+        self.after_route = false;
         self.mistakes.extend(inner.mistakes);
         for mut route in inner.routes {
             route.pattern = join(prefix, &route.pattern);
@@ -322,11 +362,17 @@ impl<S: 'static> Router<S> {
         let middleware = self.middleware;
         let wrap =
             |endpoint| middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner));
-        let wrap_route = |route: Route<S>| Route {
-            endpoint: wrap(route.endpoint),
-            refuse: wrap(route.refuse),
-            body_bytes_max: route.body_bytes_max.or(self.body_bytes_max),
-            ..route
+        let wrap_route = |mut route: Route<S>| {
+            // Taken out: the routers around this one must not wrap it again.
+            if let Some(limit) = route.config.deadline.take() {
+                route.endpoint = handler::wrap(&handler::middleware(deadline(limit)), route.endpoint);
+            }
+            Route {
+                endpoint: wrap(route.endpoint),
+                refuse: wrap(route.refuse),
+                config: route.config.or(self.body_bytes_max),
+                ..route
+            }
         };
         let wrap_scope = |scope: Scope<S>| Scope { fallback: wrap(scope.fallback), ..scope };
         let has_fallback = self.fallback.is_some();
@@ -352,7 +398,7 @@ impl<P: 'static> Parts<P> {
             endpoint: of_part(route.endpoint),
             refuse: of_part(route.refuse),
             refusal: route.refusal,
-            body_bytes_max: route.body_bytes_max,
+            config: route.config,
             added: route.added,
         };
         let scope_of_part = |scope: Scope<P>| Scope {

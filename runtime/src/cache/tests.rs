@@ -68,7 +68,8 @@ fn the_least_recently_used_goes_and_the_number_is_kept() {
 fn weights_are_kept_and_what_is_too_heavy_is_not() {
     let mut config = CacheConfig::default();
     config.weight_max = Some(100);
-    let cache: Cache<u32, String> = Cache::with_weigher(&paused(), config, |_, text: &String| text.len());
+    let cache: Cache<u32, String> =
+        Cache::with_weigher(&paused(), config, |_, text: Option<&String>| text.map_or(0, String::len));
     for key in 0..50 {
         cache.insert(key, "x".repeat(30));
         assert!(cache.weight() <= 100);
@@ -169,7 +170,8 @@ fn a_panic_in_a_fill_passes_the_turn_on() {
 #[test]
 fn a_value_that_was_invalidated_while_it_was_made_is_not_kept() {
     let (cache, gate, wakes) = (cache_of(&paused(), |_| ()), Gate::default(), Wakes::new());
-    let changes: [(fn(&Cache<u32, u32, &'static str>), Option<u32>); 3] = [
+    type Change = fn(&Cache<u32, u32, &'static str>);
+    let changes: [(Change, Option<u32>); 3] = [
         (|cache| assert_eq!(cache.remove(&1), None), None),
         (|cache| cache.clear(), None),
         (|cache| cache.insert(1, 100), Some(100)),
@@ -242,10 +244,8 @@ fn fills_end_whatever_happens() {
                 waiting.push((next, filling(&cache, &gates[next], output)));
                 next += 1;
             }
-            2 | 3 if !waiting.is_empty() => {
-                if wakes.poll(&mut waiting[chosen].1).is_ready() {
-                    drop(waiting.remove(chosen));
-                }
+            2 | 3 if !waiting.is_empty() && wakes.poll(&mut waiting[chosen].1).is_ready() => {
+                drop(waiting.remove(chosen));
             }
             4 if !waiting.is_empty() => drop(waiting.remove(chosen)),
             5 if !waiting.is_empty() => gates[waiting[chosen].0].open.set(true),

@@ -79,7 +79,10 @@ impl Connection {
                     }
                     Ok(false) if wire.input().is_empty() => {}
                     Ok(false) => self.begin_head(wait),
-                    Err(error) => return Poll::Ready(Err(NoHead::Refuse(error))),
+                    Err(error) => {
+                        self.begin_refused_entry(exchange.head.refused_lines(), wire.input());
+                        return Poll::Ready(Err(NoHead::Refuse(error)));
+                    }
                 }
                 self.last.set(Some(exchange));
             }
@@ -160,6 +163,8 @@ impl Connection {
     fn head_wait_expired(&self, wait: &mut HeadWait, wire: &mut Wire) -> Option<NoHead> {
         let config = &self.host.config;
         if wait.stage == HeadStage::Begun {
+            // What has come of it is with the kernel, in the buffer of the next read.
+            self.begin_refused_entry(&[], &[]);
             return Some(NoHead::TimedOut);
         }
         if wait.stopping {

@@ -37,13 +37,14 @@ mod framing;
 mod head;
 mod reader;
 mod state;
-mod syntax;
+pub(super) mod syntax;
 mod target;
 
 pub use encode::{
     BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, Implied, encode_request_head,
     encode_response_head,
 };
+pub(crate) use fields::list;
 pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
 pub use reader::{BodyEvent, RequestReader, ResponseReader};

@@ -380,6 +380,25 @@ fn a_body_limit_belongs_to_its_routes() {
 }
 
 #[test]
+fn a_route_may_have_a_body_limit_of_its_own() {
+    async fn read(_: &(), mut req: Request) -> Result<String> {
+        Ok(req.bytes().await?.len().to_string())
+    }
+    let router = Router::new()
+        .post("/a", read)
+        .post("/b", read)
+        .last_route(|route| route.body_bytes_max = Some(7))
+        .body_limit(5);
+    let app = app(router, ());
+    for (path, length, status) in [("/a", 5, 200), ("/a", 6, 413), ("/b", 7, 200), ("/b", 8, 413)] {
+        let mut message =
+            format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+        message.resize(message.len() + length, b'x');
+        assert_eq!(answer_to(&app, &message).status(), status, "{path} {length}");
+    }
+}
+
+#[test]
 fn mistakes_are_named_with_both_routes() {
     async fn nothing(_: &(), _: Request) {}
     let cases: Vec<(Router<()>, &[&str])> = vec![
@@ -409,6 +428,11 @@ fn mistakes_are_named_with_both_routes() {
                 .nest("/x", Router::new().fallback(nothing))
                 .nest("/x", Router::new().fallback(nothing)),
             &["fallback below /x"],
+        ),
+        (Router::new().name("x"), &["there is no route before", "tests.rs:"]),
+        (
+            Router::new().get("/a", nothing).nest("/b", Router::new().get("/c", nothing)).name("c"),
+            &["there is no route before"],
         ),
         (Router::new().get("x", nothing).get("y", nothing), &["path \"x\"", "path \"y\""]),
     ];

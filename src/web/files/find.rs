@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{HeaderMap, StatusCode};
 use ringhttp_runtime::BlockingError;
 use ringhttp_runtime::file::{Directory, Found, OpenFile, Root};
@@ -17,7 +17,7 @@ use super::path::{CleanPath, is_hidden, with_suffix};
 use super::{listing, not_found};
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
-use crate::proto::accept_encoding::weight;
+use crate::proto::negotiation::Encodings;
 use crate::web::into_response::IntoResponse;
 use crate::web::redirect::Redirect;
 
@@ -196,11 +196,12 @@ pub(super) fn error(error: io::Error) -> Error {
 
 /// The codings that the client prefers to the plain file, best first.
 fn accepted(headers: &HeaderMap) -> Vec<Coding> {
-    let plain = weight(headers, "identity").unwrap_or(0);
-    let weighed = |coding: Coding| weight(headers, coding.name()).map(|weight| (weight, coding));
-    let mut codings: Vec<_> = Coding::ALL.into_iter().filter_map(weighed).collect();
-    codings.retain(|(weight, _)| *weight > 0 && *weight >= plain);
-    codings.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+    let encodings = Encodings::new(headers.get_all(ACCEPT_ENCODING));
+    let plain = encodings.quality("identity");
+    let weighed = |coding: Coding| (encodings.quality(coding.name()), coding);
+    let mut codings: Vec<_> = Coding::ALL.into_iter().map(weighed).collect();
+    codings.retain(|(quality, _)| *quality > 0 && *quality >= plain);
+    codings.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
     codings.into_iter().map(|(_, coding)| coding).collect()
 }
 
@@ -237,7 +238,6 @@ pub(super) fn is_listed(name: &[u8], hidden: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use http::header::ACCEPT_ENCODING;
 
     use super::*;
 

@@ -76,7 +76,9 @@ impl HotFiles {
             limits.entries_max = config.hot_count_max;
             limits.weight_max = Some(config.hot_bytes_max);
             limits.ttl = KEPT_UNSEEN;
-            let weigh = |key: &Rc<str>, hot: &Rc<HotFile>| key.len() + hot.bytes.len() + HOT_FILE_BYTES;
+            let weigh = |key: &Rc<str>, hot: Option<&Rc<HotFile>>| {
+                key.len() + hot.map_or(0, |hot| hot.bytes.len()) + HOT_FILE_BYTES
+            };
             (timers.clone(), Cache::with_weigher(&timers, limits, weigh))
         })
     }
