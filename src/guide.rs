@@ -28,6 +28,9 @@ pub mod behind_a_proxy {}
 #[doc = include_str!("../docs/guide/cookies_and_auth.md")]
 pub mod cookies_and_auth {}
 
+#[doc = include_str!("../docs/guide/files.md")]
+pub mod files {}
+
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 

@@ -57,6 +57,7 @@ pub use crate::server::Server;
 pub use crate::web::session;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, RouteInfo, Router};
 pub use crate::web::{Content, FormConfig, Multipart, MultipartConfig, Part, Spooled};
+pub use crate::web::{FileRule, Files, FilesConfig};
 #[cfg(feature = "json")]
 pub use crate::web::{Json, Problem, json_lines};
 pub use crate::web::{middleware, sse};

@@ -25,7 +25,12 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the command line; ends the process if it cannot be understood.
     pub(crate) fn from_args() -> Self {
-        Self::parse(std::env::args().skip(1)).unwrap_or_else(|mistake| {
+        Self::from_list(std::env::args().skip(1))
+    }
+
+    /// As [`from_args`](Self::from_args), for an example that has taken its own arguments out.
+    pub(crate) fn from_list(args: impl Iterator<Item = String>) -> Self {
+        Self::parse(args).unwrap_or_else(|mistake| {
             eprintln!("{mistake}\n{USAGE}");
             exit(2)
         })

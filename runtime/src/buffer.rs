@@ -10,8 +10,10 @@ use std::rc::Rc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use monoio::buf::IoVecBuf;
+use monoio::io::{AsyncWriteRent, OwnedWriteHalf};
 
 use crate::listener::Socket;
+use crate::stream::FileBatch;
 
 /// Bytes in a buffer of the pool.
 pub const POOLED_BYTES: usize = 8 * 1024;
@@ -102,6 +104,8 @@ pub enum WriteBatch {
     One(BytesMut),
     /// Several views, in order.
     Many(Chunks),
+    /// A part of a file, for sockets only.
+    File(Box<FileBatch>),
 }
 
 impl WriteBatch {
@@ -111,11 +115,18 @@ impl WriteBatch {
         match self {
             Self::One(buffer) => buffer.len(),
             Self::Many(chunks) => chunks.remaining(),
+            Self::File(batch) => {
+                let left = usize::try_from(batch.slice.length).unwrap_or(usize::MAX);
+                batch.head.len().saturating_add(left)
+            }
         }
     }
 
     /// Moves the first `count` bytes to the end of `into`, as a write of so many bytes would: for transports that are
     /// not sockets.
+    ///
+    /// # Panics
+    /// For a file, which only sockets can send.
     pub fn take_front(&mut self, mut count: usize, into: &mut Vec<u8>) {
         match self {
             Self::One(buffer) => into.extend_from_slice(&buffer.split_to(count)),
@@ -128,6 +139,7 @@ impl WriteBatch {
                 }
                 chunks.advance(into.len() - before);
             }
+            Self::File(_) => unreachable!("only sockets are given files"),
         }
     }
 }
@@ -199,12 +211,24 @@ unsafe impl IoVecBuf for Chunks {
 
 /// The descriptor of a socket, borrowed for as long as the socket is: monoio's sockets only tell its number.
 pub(crate) fn socket_fd(socket: &Socket) -> BorrowedFd<'_> {
-    let raw = match socket {
-        Socket::Tcp(stream) => stream.as_raw_fd(),
-        Socket::Unix(stream) => stream.as_raw_fd(),
-    };
+    match socket {
+        Socket::Tcp(stream) => borrow_fd(stream),
+        Socket::Unix(stream) => borrow_fd(stream),
+    }
+}
+
+/// The descriptor of one of monoio's sockets.
+pub(crate) fn borrow_fd<S: AsyncWriteRent + AsRawFd>(socket: &S) -> BorrowedFd<'_> {
+    let raw = socket.as_raw_fd();
     // SAFETY: the socket owns this descriptor and does not close it while it is borrowed; the result borrows it.
     unsafe { BorrowedFd::borrow_raw(raw) }
+}
+
+/// The socket whose write half this is, to ask for its descriptor and to wait for it.
+pub(crate) fn socket_of<S: AsyncWriteRent>(half: &OwnedWriteHalf<S>) -> &S {
+    // SAFETY: the half keeps the socket alive, and both halves stay on this thread. A socket is a descriptor's number
+    // that nothing changes before both halves are gone: monoio's own halves reach it in the same way.
+    unsafe { &*half.0.get() }
 }
 
 impl fmt::Debug for Chunks {

@@ -19,6 +19,7 @@
 pub mod buffer;
 pub mod cache;
 pub mod deadline;
+pub mod file;
 pub mod listener;
 pub mod stream;
 pub mod sync;

@@ -9,6 +9,8 @@
 //! socket are freed when the kernel has let go of them.
 #![forbid(unsafe_code)]
 
+mod send_file;
+
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -22,6 +24,8 @@ use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
+pub use self::send_file::FileBatch;
+use self::send_file::{Writable, write_file};
 use crate::buffer::{Chunks, WriteBatch};
 use crate::listener::Socket;
 
@@ -277,7 +281,11 @@ async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
     }
 }
 
-async fn write_on_demand<W: AsyncWriteRent>(mut socket: W, shared: Rc<Shared>, half: fn(W) -> WriteHalf) {
+async fn write_on_demand<S: Writable>(
+    mut socket: OwnedWriteHalf<S>,
+    shared: Rc<Shared>,
+    half: fn(OwnedWriteHalf<S>) -> WriteHalf,
+) {
     loop {
         let (result, batch) = match poll_fn(|_| shared.next_write()).await {
             NextWrite::Batch(WriteBatch::One(buffer)) => {
@@ -285,6 +293,11 @@ async fn write_on_demand<W: AsyncWriteRent>(mut socket: W, shared: Rc<Shared>, h
             }
             NextWrite::Batch(WriteBatch::Many(chunks)) => {
                 write_many(&mut socket, chunks, &shared.written).await
+            }
+            NextWrite::Batch(WriteBatch::File(mut batch)) => {
+                // In a box: its state is large, and most connections never send a file.
+                let result = Box::pin(write_file(&socket, &mut batch, &shared.written)).await;
+                (result, WriteBatch::File(batch))
             }
             NextWrite::End => {
                 // An error here means that the connection is gone, which the next read or write will say.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use ringhttp_runtime::file::{FileSlice, OpenFile};
 
 use super::close_reason::CloseReason;
 use super::connection::Connection;
@@ -22,7 +23,8 @@ use crate::proto::PeerError;
 
 /// The body of a [`Response`](crate::Response).
 ///
-/// Made from strings, bytes, a stream ([`Body::stream`]) or a request's own body, which is then passed through.
+/// Made from strings, bytes, a stream ([`Body::stream`]), files ([`Body::file`]) or a request's own body, which is then
+/// passed through.
 #[derive(Default)]
 pub struct Body(pub(crate) Kind);
 
@@ -33,8 +35,24 @@ pub(crate) enum Kind {
     Bytes(Bytes),
     Stream(Stream),
     Incoming(RequestBody),
+    File(Vec<Part>),
     #[cfg_attr(not(feature = "compression"), expect(dead_code, reason = "nothing else encodes"))]
     Encoded(Box<Encoded>),
+}
+
+/// A piece of a body that is in files.
+pub(crate) enum Part {
+    Bytes(Bytes),
+    File(FileSlice),
+}
+
+impl Part {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(slice) => slice.length,
+        }
+    }
 }
 
 /// A body that passes an encoder while it is sent.
@@ -91,6 +109,22 @@ impl Body {
         body
     }
 
+    /// All of a file. On a socket its bytes go from the page cache to the peer without passing through this process.
+    ///
+    /// It leaves with the length that the file had when it was opened. If it has become shorter when it is sent, the
+    /// connection is closed without the body's end, so that the client notices.
+    #[must_use]
+    pub fn file(file: OpenFile) -> Self {
+        let length = file.length();
+        Self::parts(vec![Part::File(FileSlice { file, offset: 0, length })])
+    }
+
+    /// Pieces of files and of memory, in order.
+    pub(crate) fn parts(mut parts: Vec<Part>) -> Self {
+        parts.retain(|part| part.length() > 0);
+        if parts.is_empty() { Self::empty() } else { Self(Kind::File(parts)) }
+    }
+
     /// A stream, or a request's own body, that passes an encoder while it is sent. Other bodies stay what they are.
     #[cfg(feature = "compression")]
     pub(crate) fn encoded(self, encoder: impl FnOnce() -> Box<dyn EncodeStage>) -> Self {
@@ -137,6 +171,7 @@ impl Body {
             Kind::Bytes(bytes) => Some(bytes.len() as u64),
             Kind::Stream(stream) => stream.length,
             Kind::Incoming(body) => body.rest(),
+            Kind::File(parts) => Some(parts.iter().map(Part::length).sum()),
             Kind::Encoded(_) => None,
         }
     }
@@ -147,7 +182,7 @@ impl Body {
         match &self.0 {
             Kind::Empty => Some(&[]),
             Kind::Bytes(bytes) => Some(bytes),
-            Kind::Stream(_) | Kind::Incoming(_) | Kind::Encoded(_) => None,
+            Kind::Stream(_) | Kind::Incoming(_) | Kind::File(_) | Kind::Encoded(_) => None,
         }
     }
 }
@@ -159,6 +194,7 @@ impl fmt::Debug for Body {
             Kind::Bytes(_) => "bytes",
             Kind::Stream(_) => "stream",
             Kind::Incoming(_) => "incoming",
+            Kind::File(_) => "file",
             Kind::Encoded(_) => "encoded",
         };
         f.debug_struct("Body").field("kind", &kind).field("length", &self.length()).finish()
@@ -198,6 +234,12 @@ impl From<String> for Body {
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
         Bytes::from(bytes).into()
+    }
+}
+
+impl From<OpenFile> for Body {
+    fn from(file: OpenFile) -> Self {
+        Self::file(file)
     }
 }
 

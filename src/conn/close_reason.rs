@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,15 @@ impl CloseReason {
         Self::Stopping,
         Self::Cut,
     ];
+
+    /// Why a write failed. A socket's write never finds an end: that is a file which has become shorter than its answer's
+    /// `Content-Length` says.
+    pub(crate) fn of_failed_write(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::ResponseFailed,
+            _ => Self::TransportFailed,
+        }
+    }
 
     /// The reason's name as a counter label.
     #[must_use]

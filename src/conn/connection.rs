@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use ringhttp_runtime::file::FileSlice;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
@@ -216,6 +217,15 @@ impl Connection {
     /// Runs `change` on the output queue, while the connection is ours.
     pub(crate) fn with_output<T>(&self, change: impl FnOnce(&mut WriteQueue) -> T) -> Option<T> {
         self.io.borrow_mut().wire.as_mut().map(|wire| change(wire.output()))
+    }
+
+    /// Queues a part of a file; gives it back if this connection cannot send it so.
+    pub(crate) fn queue_file(&self, slice: FileSlice) -> Option<FileSlice> {
+        match &mut self.io.borrow_mut().wire {
+            Some(wire) if wire.takes_files() => wire.output().push_file(slice),
+            _ => return Some(slice),
+        }
+        None
     }
 
     /// Bytes that wait to be written.

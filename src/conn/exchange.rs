@@ -12,9 +12,10 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode, Version};
+use ringhttp_runtime::file::FileSlice;
 
 use super::after;
-use super::body::{BodyError, Kind, RequestBody, Stream};
+use super::body::{BodyError, Kind, Part, RequestBody, Stream};
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Meanwhile};
 use super::host::count;
@@ -79,6 +80,7 @@ pub(super) async fn send_response(
         // In boxes: an idle connection has room for its largest step, which these are not to be.
         Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body, encoder)).await?,
         Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body, encoder)).await?,
+        Kind::File(parts) => Box::pin(send_parts(connection, parts)).await?,
         kind => queue_body(connection, kind),
     }
     let config = &connection.host.config;
@@ -251,6 +253,50 @@ async fn send_incoming(
     end_body(connection, ended).await
 }
 
+/// Sends a body that is in files, at least in part.
+async fn send_parts(connection: &Rc<Connection>, parts: Vec<Part>) -> Result<(), CloseReason> {
+    for part in parts {
+        let unsent = match part {
+            Part::Bytes(bytes) => {
+                connection.with_output(|output| output.push(bytes));
+                continue;
+            }
+            Part::File(slice) => connection.queue_file(slice),
+        };
+        match unsent {
+            None => flush(connection, 0).await?,
+            Some(slice) => copy_file(connection, slice).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Sends a part of a file through this process' memory, for transports that the kernel cannot send files to.
+async fn copy_file(connection: &Rc<Connection>, mut slice: FileSlice) -> Result<(), CloseReason> {
+    while slice.length > 0 {
+        let piece = usize::try_from(slice.length).map_or(FILE_PIECE_BYTES, |left| left.min(FILE_PIECE_BYTES));
+        let mut read = pin!(slice.file.read(slice.offset, piece));
+        let bytes = match drive(connection, |cx| read.as_mut().poll(cx)).await? {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a file could not be read to its end"
+                );
+                return Err(fail_response(connection).await);
+            }
+        };
+        connection.with_output(|output| output.push(bytes));
+        slice.offset += piece as u64;
+        slice.length -= piece as u64;
+        flush(connection, connection.host.config.write_buffer_bytes_max).await?;
+    }
+    Ok(())
+}
+
+/// Bytes of a file that are read at once when they have to pass through memory: as many as a reader of the network gets.
+const FILE_PIECE_BYTES: usize = 64 * 1024;
+
 async fn end_body(connection: &Connection, ended: Result<()>) -> Result<(), CloseReason> {
     if let Err(error) = ended {
         tracing::warn!(
@@ -311,7 +357,7 @@ pub(super) async fn wait_for<T>(
 /// Waits until no more than `queued_max` bytes wait for the kernel.
 pub(super) async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
     let flushed = drive(connection, |cx| connection.poll_drained(cx, queued_max)).await?;
-    flushed.map_err(|_| CloseReason::TransportFailed)
+    flushed.map_err(|error| CloseReason::of_failed_write(&error))
 }
 
 /// Ends the cycle: the next request may come, or the connection is closed.

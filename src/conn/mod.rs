@@ -42,6 +42,7 @@ pub use shield::Shield;
 pub use upgrade::Upgraded;
 
 pub(crate) use access_log::SensitiveHeaders;
+pub(crate) use body::Part;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use request::MatchedRoute;

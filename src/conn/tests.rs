@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringhttp_runtime::buffer::BufferPool;
+use ringhttp_runtime::file::OpenFile;
 use ringhttp_runtime::time::Timers;
 
 use super::{
@@ -581,6 +582,61 @@ fn a_request_body_passes_through_as_the_response() {
         bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
     assert!(answer.ends_with("3\r\nabc\r\n0\r\n\r\n"), "{answer}");
     assert_eq!(bench.ended, None);
+}
+
+/// A file of a test's own, removed at the end.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(name: &str, content: &[u8]) -> Self {
+        let path = std::env::temp_dir().join(format!("ringhttp-conn-{name}-{}", std::process::id()));
+        std::fs::write(&path, content).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_file_passes_through_memory_where_the_kernel_cannot_send_it() {
+    let content: Vec<u8> = (0..200_000_u32).map(|at| b'a' + (at / 7 % 26) as u8).collect();
+    let scratch = Scratch::new("memory", &content);
+    let path = scratch.0.clone();
+    let mut bench = Bench::new(async move |_: Request| {
+        let file = OpenFile::open(&path).await.unwrap();
+        Response::new(Body::file(file))
+    });
+    bench.far.set_window(100_000);
+    let mut received = bench.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(received.len(), 100_000);
+    assert!(bench.connection.queued() <= bench.host.config.write_buffer_bytes_max);
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    received.push_str(&bench.received());
+    let (head, body) = received.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-length: 200000"), "{head}");
+    assert!(body.as_bytes() == content);
+    assert!(bench.send(b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n").ends_with("\r\n\r\n"));
+    assert_eq!(bench.ended, None);
+}
+
+#[test]
+fn a_file_that_shrinks_before_it_is_sent_ends_the_connection_early() {
+    let scratch = Scratch::new("shrinks", &vec![b'x'; 100_000]);
+    let path = scratch.0.clone();
+    let mut bench = Bench::new(async move |_: Request| {
+        let file = OpenFile::open(&path).await.unwrap();
+        std::fs::write(&path, vec![b'x'; 80_000]).unwrap();
+        Response::new(Body::file(file))
+    });
+    let received = bench.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let (head, body) = received.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-length: 100000") && body.len() < 100_000, "{head} {}", body.len());
+    assert_eq!(bench.ended, Some(CloseReason::ResponseFailed));
 }
 
 #[test]

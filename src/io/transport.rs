@@ -71,6 +71,15 @@ impl Transport {
         }
     }
 
+    /// Whether the kernel can take parts of files by itself.
+    pub(crate) fn takes_files(&self) -> bool {
+        match self {
+            Self::Socket(_) => true,
+            #[cfg(test)]
+            Self::Duplex(_) => false,
+        }
+    }
+
     /// Gives up memory that is not needed while nothing is written.
     pub(crate) fn rest(&mut self) {
         match self {

@@ -56,6 +56,11 @@ impl Wire {
         &mut self.output
     }
 
+    /// Whether the output queue may be given parts of files.
+    pub(crate) fn takes_files(&self) -> bool {
+        self.transport.takes_files()
+    }
+
     /// Whether the peer has ended its side and all it sent has been seen.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended

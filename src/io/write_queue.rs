@@ -4,6 +4,8 @@
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::{BufferPool, Chunks, WriteBatch};
+use ringhttp_runtime::file::FileSlice;
+use ringhttp_runtime::stream::FileBatch;
 
 /// Up to this size a piece is copied behind the head it belongs to: one plain write of one buffer costs less than a
 /// vectored one.
@@ -21,26 +23,29 @@ pub(crate) struct WriteQueue {
     chunk_bytes: usize,
     /// The buffer that is being filled; without memory while nothing is queued.
     tail: BytesMut,
+    /// A part of a file, with what goes right before it, and how many of `chunks` go before that.
+    file: Option<(usize, Box<FileBatch>)>,
     pool: BufferPool,
 }
 
 impl WriteQueue {
     pub(crate) fn new(pool: BufferPool) -> Self {
-        Self { chunks: Vec::new(), chunk_bytes: 0, tail: BytesMut::new(), pool }
+        Self { chunks: Vec::new(), chunk_bytes: 0, tail: BytesMut::new(), file: None, pool }
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait in memory: those of a file do not count.
     pub(crate) fn queued(&self) -> usize {
         self.chunk_bytes + self.tail.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.tail.is_empty()
+        self.chunks.is_empty() && self.tail.is_empty() && self.file.is_none()
     }
 
     /// Whether what waits is one buffer that the kernel takes at once, unless its own are full.
     pub(crate) fn is_small(&self) -> bool {
-        self.chunks.is_empty() && !self.tail.is_empty() && self.tail.len() <= QUIET_BYTES_MAX
+        let is_one = self.chunks.is_empty() && self.file.is_none();
+        is_one && !self.tail.is_empty() && self.tail.len() <= QUIET_BYTES_MAX
     }
 
     /// The buffer to encode a head or another small piece into, at the end of the queue.
@@ -62,8 +67,28 @@ impl WriteQueue {
         self.chunks.push(piece);
     }
 
-    /// Takes all that waits, for one write.
+    /// Queues a part of a file: one at a time, so whoever sends several waits between them.
+    ///
+    /// # Panics
+    /// If a part of a file waits already.
+    pub(crate) fn push_file(&mut self, slice: FileSlice) {
+        assert!(self.file.is_none(), "one part of a file at a time");
+        let head = std::mem::take(&mut self.tail);
+        self.file = Some((self.chunks.len(), Box::new(FileBatch { head, slice })));
+    }
+
+    /// Takes what waits for one write: all of it, or what goes before a file, or the file.
     pub(crate) fn take_batch(&mut self) -> Option<WriteBatch> {
+        if let Some((before, batch)) = self.file.take() {
+            if before == 0 {
+                return Some(WriteBatch::File(batch));
+            }
+            self.file = Some((0, batch));
+            let rest = self.chunks.split_off(before);
+            let chunks = std::mem::replace(&mut self.chunks, rest);
+            self.chunk_bytes = self.chunks.iter().map(Bytes::len).sum();
+            return Some(WriteBatch::Many(Chunks::new(chunks)));
+        }
         if self.chunks.is_empty() {
             if self.tail.is_empty() {
                 self.recycle();
@@ -78,12 +103,15 @@ impl WriteQueue {
 
     /// Takes back the buffers of a batch that is written.
     pub(crate) fn give_back(&mut self, batch: WriteBatch) {
-        if let WriteBatch::One(buffer) = batch {
-            self.pool.give(buffer);
-        } else if self.is_empty() {
-            // The views in the batch go first, so that the buffer they are in is whole again.
-            drop(batch);
-            self.recycle();
+        match batch {
+            WriteBatch::One(buffer) => self.pool.give(buffer),
+            WriteBatch::File(batch) => self.pool.give(batch.head),
+            WriteBatch::Many(_) if self.is_empty() => {
+                // The views in the batch go first, so that the buffer they are in is whole again.
+                drop(batch);
+                self.recycle();
+            }
+            WriteBatch::Many(_) => {}
         }
     }
 
@@ -91,6 +119,7 @@ impl WriteQueue {
     pub(crate) fn clear(&mut self) {
         self.chunks = Vec::new();
         self.chunk_bytes = 0;
+        self.file = None;
         self.recycle();
     }
 
@@ -111,6 +140,8 @@ impl WriteQueue {
 
 #[cfg(test)]
 mod tests {
+    use ringhttp_runtime::file::{Root, Symlinks};
+
     use super::*;
 
     fn bytes_of(batch: Option<WriteBatch>) -> usize {
@@ -140,6 +171,26 @@ mod tests {
         assert!(matches!(batch, Some(WriteBatch::Many(_))));
         assert_eq!(bytes_of(batch), 4 + large.len() + 3);
         assert_eq!(queue.queued(), 0);
+    }
+
+    #[test]
+    fn a_file_keeps_its_place_between_its_neighbours() {
+        let root = Root::open(env!("CARGO_MANIFEST_DIR"), Symlinks::Within).unwrap();
+        let file = root.find_blocking("Cargo.toml".as_ref()).unwrap().into_file().unwrap();
+        let large = Bytes::from(vec![7; COPY_BYTES_MAX + 1]);
+        let mut queue = WriteQueue::new(BufferPool::new());
+        queue.push(large.clone());
+        queue.buffer().extend_from_slice(b"head");
+        queue.push_file(FileSlice { file, offset: 0, length: 9 });
+        queue.push(large.clone());
+        queue.buffer().extend_from_slice(b"end");
+        assert!(!queue.is_small() && !queue.is_empty());
+        assert_eq!(bytes_of(queue.take_batch()), large.len());
+        let batch = queue.take_batch();
+        assert_eq!(bytes_of(batch), 4 + 9);
+        assert_eq!(queue.queued(), large.len() + 3);
+        assert_eq!(bytes_of(queue.take_batch()), large.len() + 3);
+        assert!(queue.take_batch().is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod coders;
 mod compose;
 mod conditional;
 mod cookies;
+mod files;
 mod handler;
 mod hosts;
 mod into_response;
@@ -42,6 +43,7 @@ pub mod sse;
 mod table;
 
 pub use app::App;
+pub use files::{FileRule, Files, FilesConfig};
 pub use handler::Next;
 #[cfg(feature = "json")]
 pub use into_response::Json;

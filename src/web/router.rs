@@ -295,6 +295,12 @@ impl<S: 'static> Router<S> {
         App::new(self.into_parts(), state)
     }
 
+    /// Notes what is wrong with the router, for the error that serving it will be.
+    pub(super) fn mistake(mut self, text: String) -> Self {
+        self.mistakes.push(text);
+        self
+    }
+
     #[track_caller]
     fn add(mut self, method: Option<Method>, path: &str, endpoint: SharedEndpoint<S>) -> Self {
         if !path.starts_with('/') {

@@ -41,8 +41,8 @@ impl Connection {
         let mut io = self.io.borrow_mut();
         let (flushing, written) = match &mut io.wire {
             Some(wire) => {
-                if let Poll::Ready(Err(_)) = self.poll_flush(cx, wire) {
-                    return Poll::Ready(CloseReason::TransportFailed);
+                if let Poll::Ready(Err(error)) = self.poll_flush(cx, wire) {
+                    return Poll::Ready(CloseReason::of_failed_write(&error));
                 }
                 (wire.is_flushing(), wire.written())
             }

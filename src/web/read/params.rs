@@ -132,7 +132,7 @@ impl Request {
         ContentType::parse(self.header(CONTENT_TYPE)?.as_bytes())
     }
 
-    fn raw_param(&self, name: &str) -> Option<&str> {
+    pub(in crate::web) fn raw_param(&self, name: &str) -> Option<&str> {
         let matched = self.matched();
         let index = matched.route.as_ref()?.names().iter().position(|other| other == name)?;
         let &(start, end) = matched.values.get(index)?;

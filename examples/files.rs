@@ -1,0 +1,51 @@
+//! A file server: a directory with its index pages and listings, and a handler that answers with one file of it.
+//!
+//! `cargo run --release --example files -- --directory docs`, then `curl http://127.0.0.1:8080/guide/quickstart.md`.
+
+#[expect(dead_code, reason = "this example takes its own option out of the command line first")]
+mod common;
+
+use std::path::PathBuf;
+
+use ringhttp::{
+    FileRule, Files, FilesConfig, HeaderValue, Request, Response, Result, Router, Server, ServerConfig,
+};
+
+/// What a core needs to know.
+struct Site {
+    directory: PathBuf,
+}
+
+impl Site {
+    /// One file of the program's own choosing, as a download.
+    async fn first_page(&self, req: Request) -> Result {
+        let response = Response::file(&req, self.directory.join("index.html")).await?;
+        Ok(response.with_header("content-disposition", HeaderValue::from_static("attachment")))
+    }
+}
+
+fn routes(directory: &PathBuf) -> Router<Site> {
+    let mut config = FilesConfig::default();
+    config.listing = true;
+    config.cache_control = vec![FileRule::all(HeaderValue::from_static("no-cache"))];
+    Router::new().get("/-/first-page", Site::first_page).files("/", Files::with_config(directory, config))
+}
+
+fn main() -> Result<()> {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let directory = take_option(&mut args, "--directory").unwrap_or_else(|| ".".to_owned());
+    let options = common::Options::from_list(args.into_iter());
+    ringhttp::run(options.runtime.clone(), async |core| {
+        let site = Site { directory: PathBuf::from(&directory) };
+        let server = Server::bind(&options.address, ServerConfig::default())?;
+        common::announce(&core, &server, "curl URL/");
+        server.serve(&core, routes(&site.directory), site).await
+    })
+}
+
+/// Takes an option and its value out of the arguments.
+fn take_option(args: &mut Vec<String>, name: &str) -> Option<String> {
+    let at = args.iter().position(|arg| arg == name)?;
+    args.remove(at);
+    (at < args.len()).then(|| args.remove(at))
+}
