@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use ringhttp::proto::http1::{
-    BodyEvent, BodyWriter, Framing, Implied, Limits, RequestReader, ResponseReader, State,
+    BodyEvent, BodyWriter, ClosingLines, Framing, Implied, Limits, RequestReader, ResponseReader, State,
     encode_request_head, encode_response_head,
 };
 
@@ -99,7 +99,8 @@ fn head_encode(c: &mut Criterion) {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     let server = HeaderValue::from_static("ringhttp");
-    let implied = Implied { date: Some(DATE), server: Some(&server), ..Implied::default() };
+    let closing = ClosingLines::new(Some(server), *DATE);
+    let implied = Implied { closing: Some(&closing), ..Implied::default() };
     let mut out = BytesMut::with_capacity(4096);
     group.bench_function("response/small", |b| {
         b.iter(|| {

@@ -5,8 +5,9 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use http::StatusCode;
-use http::header::{InvalidHeaderName, InvalidHeaderValue, ToStrError};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, IntoHeaderName, InvalidHeaderName, InvalidHeaderValue, ToStrError};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use ringhttp_runtime::sync::Closed;
 use ringhttp_runtime::time::Elapsed;
 use ringhttp_runtime::{BlockingError, InvokeError, JoinError, RunError};
@@ -38,13 +39,25 @@ struct Inner {
     text: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     close: Option<CloseReason>,
+    answer: Option<Answer>,
+}
+
+/// What the answer of an error has beside its status and text.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) reason: Option<Box<str>>,
+    /// In place of the text.
+    pub(crate) body: Option<Bytes>,
+    /// The body is the error's text.
+    pub(crate) body_is_text: bool,
 }
 
 impl Error {
     /// An error that is answered with `status` and the status's own reason as text.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self(Box::new(Inner { status, text: None, source: None, close: None }))
+        Self(Box::new(Inner { status, text: None, source: None, close: None, answer: None }))
     }
 
     /// 400, with a text that the client sees.
@@ -74,6 +87,46 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Sets a field of the answer, replacing those of the same name: `WWW-Authenticate`, `Retry-After`.
+    ///
+    /// ```
+    /// use ringhttp::{Error, HeaderValue, Response, StatusCode, header};
+    ///
+    /// let error = Error::new(StatusCode::UNAUTHORIZED)
+    ///     .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    /// assert_eq!(Response::from(error).headers()[header::WWW_AUTHENTICATE], "Bearer");
+    /// ```
+    ///
+    /// # Panics
+    /// If a name given as text is no lower-case field name.
+    #[must_use]
+    pub fn with_header(mut self, name: impl IntoHeaderName, value: HeaderValue) -> Self {
+        self.answer_mut().headers.insert(name, value);
+        self
+    }
+
+    /// Sets the body of the answer, in place of the text, with its type.
+    #[must_use]
+    pub fn with_body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
+        let answer = self.answer_mut();
+        answer.headers.insert(CONTENT_TYPE, content_type);
+        answer.body = Some(body.into());
+        answer.body_is_text = false;
+        self
+    }
+
+    fn answer_mut(&mut self) -> &mut Answer {
+        self.0.answer.get_or_insert_with(|| Answer { body_is_text: true, ..Answer::default() })
+    }
+
+    pub(crate) fn take_answer(&mut self) -> Answer {
+        self.0.answer.take().unwrap_or_else(|| Answer { body_is_text: true, ..Answer::default() })
+    }
+
+    pub(crate) fn with_answer(status: StatusCode, answer: Answer, close: Option<CloseReason>) -> Self {
+        Self(Box::new(Inner { status, text: None, source: None, close, answer: Some(answer) }))
     }
 
     /// Ends the connection after the answer, for `reason`.

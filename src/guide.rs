@@ -9,11 +9,33 @@ pub mod quickstart {}
 #[doc = include_str!("../docs/guide/cores_and_state.md")]
 pub mod cores_and_state {}
 
+#[doc = include_str!("../docs/guide/reading.md")]
+pub mod reading {}
+
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[cfg(feature = "compression")]
+#[doc = include_str!("../docs/guide/http_semantics.md")]
+pub mod http_semantics {}
+#[doc = include_str!("../docs/guide/answers.md")]
+pub mod answers {}
+
+#[doc = include_str!("../docs/guide/behind_a_proxy.md")]
+pub mod behind_a_proxy {}
+
+#[cfg(all(feature = "jwt", feature = "sessions"))]
+#[doc = include_str!("../docs/guide/cookies_and_auth.md")]
+pub mod cookies_and_auth {}
+
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
+
+#[doc = include_str!("../docs/guide/cancellation_and_load.md")]
+pub mod cancellation_and_load {}
+
+#[doc = include_str!("../docs/guide/middleware.md")]
+pub mod middleware {}
 
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}

@@ -41,18 +41,25 @@ mod web;
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 pub use ringhttp_runtime as runtime;
-pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, run, time};
+pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, cache, deadline, run, time};
 
 pub use crate::conn::{
-    Body, BodyError, BodySender, CloseCounts, CloseReason, Extensions, Request, RequestBody, Response,
-    ServerConfig, ServerStats, Service, Upgraded,
+    AccessLog, AccessRecord, Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason,
+    Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,
+    Upgraded,
 };
 pub use crate::error::{Error, Result};
+pub use crate::proto::cookie::{SameSite, SetCookie};
+pub use crate::proto::forwarded::ProxyFields;
+pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
-#[cfg(feature = "json")]
-pub use crate::web::Json;
-pub use crate::web::middleware;
+#[cfg(feature = "sessions")]
+pub use crate::web::session;
 pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, RouteInfo, Router};
+pub use crate::web::{Content, FormConfig, Multipart, MultipartConfig, Part, Spooled};
+#[cfg(feature = "json")]
+pub use crate::web::{Json, Problem, json_lines};
+pub use crate::web::{middleware, sse};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

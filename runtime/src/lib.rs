@@ -17,6 +17,8 @@
 //! ```
 
 pub mod buffer;
+pub mod cache;
+pub mod deadline;
 pub mod listener;
 pub mod stream;
 pub mod sync;

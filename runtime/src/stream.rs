@@ -15,7 +15,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, BytesMut};
 use monoio::buf::SliceMut;
@@ -42,8 +42,29 @@ struct Shared {
     write: Slot<WriteBatch, ()>,
     write_end: Cell<bool>,
     written: Cell<u64>,
-    /// Present between two writes.
+    /// The writer gives its half of the socket back and ends.
+    write_rest: Cell<bool>,
+    /// Present while there is no writer.
     write_half: Cell<Option<WriteHalf>>,
+}
+
+/// What the writer is to do.
+enum NextWrite {
+    Batch(WriteBatch),
+    End,
+    Rest,
+}
+
+impl Shared {
+    fn next_write(&self) -> Poll<NextWrite> {
+        if let Some(batch) = self.write.take_start() {
+            return Poll::Ready(NextWrite::Batch(batch));
+        }
+        if self.write_end.take() {
+            return Poll::Ready(NextWrite::End);
+        }
+        if self.write_rest.take() { Poll::Ready(NextWrite::Rest) } else { Poll::Pending }
+    }
 }
 
 enum WriteHalf {
@@ -133,13 +154,28 @@ impl Stream {
     }
 
     fn writer(&mut self) -> &mut Coroutine {
-        self.writer.get_or_insert_with(|| Box::pin(write_on_demand(Rc::clone(&self.shared))))
+        self.writer.get_or_insert_with(|| {
+            let shared = Rc::clone(&self.shared);
+            match self.shared.write_half.take().expect("a resting writer gave it back") {
+                WriteHalf::Tcp(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Tcp)),
+                WriteHalf::Unix(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Unix)),
+            }
+        })
     }
 
     /// Gives memory up that a connection without anything to write does not need; the next write makes it anew.
     pub fn rest(&mut self) {
-        if !self.is_writing() {
-            self.writer = None;
+        if self.is_writing() {
+            return;
+        }
+        if let Some(writer) = &mut self.writer {
+            self.shared.write_rest.set(true);
+            let ended = writer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if ended.is_ready() {
+                self.writer = None;
+            }
+            // A shutdown that is under way keeps it.
+            self.shared.write_rest.set(false);
         }
     }
 
@@ -190,7 +226,9 @@ impl Stream {
     /// # Cancellation
     /// Nothing is lost: the write goes on, and the next poll finds its result.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
-        self.writer();
+        if self.writer.is_none() {
+            self.writer();
+        }
         let writer = self.writer.as_mut().expect("made above");
         self.shared.write.poll(writer, cx)
     }
@@ -239,40 +277,25 @@ async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
     }
 }
 
-async fn write_on_demand(shared: Rc<Shared>) {
+async fn write_on_demand<W: AsyncWriteRent>(mut socket: W, shared: Rc<Shared>, half: fn(W) -> WriteHalf) {
     loop {
-        let batch = poll_fn(|_| match shared.write.take_start() {
-            Some(batch) => Poll::Ready(Some(batch)),
-            None if shared.write_end.take() => Poll::Ready(None),
-            None => Poll::Pending,
-        });
-        let batch = batch.await;
-        let half = shared.write_half.take().expect("one coroutine writes at a time");
-        let half = match half {
-            WriteHalf::Tcp(mut socket) => {
-                write_or_end(&mut socket, batch, &shared).await;
-                WriteHalf::Tcp(socket)
+        let (result, batch) = match poll_fn(|_| shared.next_write()).await {
+            NextWrite::Batch(WriteBatch::One(buffer)) => {
+                write_one(&mut socket, buffer, &shared.written).await
             }
-            WriteHalf::Unix(mut socket) => {
-                write_or_end(&mut socket, batch, &shared).await;
-                WriteHalf::Unix(socket)
+            NextWrite::Batch(WriteBatch::Many(chunks)) => {
+                write_many(&mut socket, chunks, &shared.written).await
             }
+            NextWrite::End => {
+                // An error here means that the connection is gone, which the next read or write will say.
+                let _ = socket.shutdown().await;
+                continue;
+            }
+            NextWrite::Rest => break,
         };
-        shared.write_half.set(Some(half));
+        shared.write.finish(result, batch);
     }
-}
-
-async fn write_or_end(socket: &mut impl AsyncWriteRent, batch: Option<WriteBatch>, shared: &Shared) {
-    let (result, batch) = match batch {
-        Some(WriteBatch::One(buffer)) => write_one(socket, buffer, &shared.written).await,
-        Some(WriteBatch::Many(chunks)) => write_many(socket, chunks, &shared.written).await,
-        None => {
-            // An error here means that the connection is gone, which the next read or write will say.
-            let _ = socket.shutdown().await;
-            return;
-        }
-    };
-    shared.write.finish(result, batch);
+    shared.write_half.set(Some(half(socket)));
 }
 
 async fn write_one(

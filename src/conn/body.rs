@@ -1,6 +1,7 @@
 //! Bodies: what a response carries, and what is read of a request.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -13,6 +14,9 @@ use http::{HeaderMap, StatusCode};
 use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::sender::BodySender;
+#[cfg(feature = "compression")]
+use super::stage::DecodeStage;
+use super::stage::{Decoding, EncodeStage};
 use crate::error::Result;
 use crate::proto::PeerError;
 
@@ -29,6 +33,24 @@ pub(crate) enum Kind {
     Bytes(Bytes),
     Stream(Stream),
     Incoming(RequestBody),
+    #[cfg_attr(not(feature = "compression"), expect(dead_code, reason = "nothing else encodes"))]
+    Encoded(Box<Encoded>),
+}
+
+/// A body that passes an encoder while it is sent.
+pub(crate) struct Encoded {
+    pub(super) inner: Kind,
+    pub(super) encoder: Box<dyn EncodeStage>,
+}
+
+impl Kind {
+    /// The same body, as bytes if it is known already.
+    pub(super) fn whole(self) -> Self {
+        match self {
+            Self::Empty => Self::Bytes(Bytes::new()),
+            other => other,
+        }
+    }
 }
 
 /// A body that a function writes while it is sent.
@@ -69,6 +91,44 @@ impl Body {
         body
     }
 
+    /// A stream, or a request's own body, that passes an encoder while it is sent. Other bodies stay what they are.
+    #[cfg(feature = "compression")]
+    pub(crate) fn encoded(self, encoder: impl FnOnce() -> Box<dyn EncodeStage>) -> Self {
+        match self.0 {
+            inner @ (Kind::Stream(_) | Kind::Incoming(_)) => {
+                Self(Kind::Encoded(Box::new(Encoded { inner, encoder: encoder() })))
+            }
+            other => Self(other),
+        }
+    }
+
+    /// Whether it passes an encoder.
+    #[cfg(feature = "compression")]
+    pub(crate) fn is_encoded(&self) -> bool {
+        matches!(self.0, Kind::Encoded(_))
+    }
+
+    /// The body as one piece, if it is one, without copying it.
+    pub(crate) fn to_bytes(&self) -> Option<Bytes> {
+        match &self.0 {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    /// The request's body that it passes through, if it is one.
+    pub(super) fn incoming(&self) -> Option<&RequestBody> {
+        match &self.0 {
+            Kind::Incoming(body) => Some(body),
+            Kind::Encoded(encoded) => match &encoded.inner {
+                Kind::Incoming(body) => Some(body),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Bytes of the body, if they are known before it is sent.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
@@ -77,6 +137,7 @@ impl Body {
             Kind::Bytes(bytes) => Some(bytes.len() as u64),
             Kind::Stream(stream) => stream.length,
             Kind::Incoming(body) => body.rest(),
+            Kind::Encoded(_) => None,
         }
     }
 
@@ -86,7 +147,7 @@ impl Body {
         match &self.0 {
             Kind::Empty => Some(&[]),
             Kind::Bytes(bytes) => Some(bytes),
-            Kind::Stream(_) | Kind::Incoming(_) => None,
+            Kind::Stream(_) | Kind::Incoming(_) | Kind::Encoded(_) => None,
         }
     }
 }
@@ -98,6 +159,7 @@ impl fmt::Debug for Body {
             Kind::Bytes(_) => "bytes",
             Kind::Stream(_) => "stream",
             Kind::Incoming(_) => "incoming",
+            Kind::Encoded(_) => "encoded",
         };
         f.debug_struct("Body").field("kind", &kind).field("length", &self.length()).finish()
     }
@@ -154,6 +216,8 @@ pub struct RequestBody {
     pub(super) cycle: u32,
     pub(super) bytes_max: u64,
     pub(super) length: Option<u64>,
+    /// What it passes before it is read, shared with those who read on.
+    pub(super) decoding: Option<Rc<RefCell<Decoding>>>,
 }
 
 impl RequestBody {
@@ -172,7 +236,15 @@ impl RequestBody {
     }
 
     pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
-        self.connection.poll_body(cx, self.cycle, self.bytes_max)
+        let (connection, cycle) = (&self.connection, self.cycle);
+        let Some(decoding) = &self.decoding else {
+            return connection.poll_body(cx, cycle, self.bytes_max);
+        };
+        if cycle != connection.cycle() {
+            return Poll::Ready(Err(BodyError::Gone));
+        }
+        let read = |cx: &mut Context<'_>| connection.poll_body(cx, cycle, self.bytes_max);
+        decoding.borrow_mut().poll_chunk(cx, self.bytes_max, read)
     }
 
     /// The trailers of a chunked body (RFC 9112 §7.1.2), once it has been read to its end.
@@ -180,7 +252,14 @@ impl RequestBody {
         (self.connection.cycle() == self.cycle).then(|| self.connection.take_trailers())?
     }
 
-    /// Bytes of the body by its `Content-Length`; `None` for a chunked one.
+    /// Has all that is still to be read pass `stage`. The limit then holds before and behind it.
+    #[cfg(feature = "compression")]
+    pub(crate) fn decode(&mut self, stage: Box<dyn DecodeStage>) {
+        self.length = None;
+        self.decoding = Some(Rc::new(RefCell::new(Decoding::new(stage))));
+    }
+
+    /// Bytes of the body by its `Content-Length`; `None` for a chunked one, and for one that is decompressed.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
         self.length
@@ -220,6 +299,10 @@ pub enum BodyError {
     Gone,
     /// The body breaks the protocol.
     Malformed(PeerError),
+    /// The body is compressed further than is taken for honest: see `DecompressConfig`.
+    TooDense,
+    /// The body is not of its content coding, or ends before that does.
+    Undecodable,
     /// The client stalled, or was slower than `ServerConfig::body_rate_min`.
     Timeout,
     /// The body is longer than its limit.
@@ -232,7 +315,7 @@ impl BodyError {
         match self {
             Self::Disconnected => CloseReason::PeerClosedEarly,
             Self::Gone => CloseReason::AskedByHandler,
-            Self::Malformed(_) | Self::TooLarge => CloseReason::Refused,
+            Self::Malformed(_) | Self::TooDense | Self::TooLarge | Self::Undecodable => CloseReason::Refused,
             Self::Timeout => CloseReason::BodyTimeout,
         }
     }
@@ -241,11 +324,11 @@ impl BodyError {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::Disconnected => StatusCode::BAD_REQUEST,
+            Self::Disconnected | Self::Undecodable => StatusCode::BAD_REQUEST,
             Self::Gone => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Malformed(error) => error.status(),
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooDense | Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         }
     }
 }
@@ -257,6 +340,8 @@ impl fmt::Display for BodyError {
             Self::Gone => f.write_str("the request body is gone"),
             Self::Malformed(error) => error.fmt(f),
             Self::Timeout => f.write_str("the request body came too slowly"),
+            Self::TooDense => f.write_str("the request body is compressed too far"),
+            Self::Undecodable => f.write_str("the request body is not of its content coding"),
             Self::TooLarge => f.write_str("the request body is too large"),
         }
     }

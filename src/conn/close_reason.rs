@@ -38,6 +38,8 @@ pub enum CloseReason {
     HandlerPanicked,
     /// The handler took the transport over.
     Upgraded,
+    /// The connection did not begin with a valid header of the PROXY protocol, or its peer may not send one.
+    ProxyHeaderRefused,
     /// The server stops, and the connection was idle or had just answered.
     Stopping,
     /// The deadline of the stop passed, or a second signal came.
@@ -46,7 +48,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PeerClosed,
         Self::PeerClosedEarly,
         Self::TransportFailed,
@@ -62,6 +64,7 @@ impl CloseReason {
         Self::ResponseFailed,
         Self::HandlerPanicked,
         Self::Upgraded,
+        Self::ProxyHeaderRefused,
         Self::Stopping,
         Self::Cut,
     ];
@@ -85,6 +88,7 @@ impl CloseReason {
             Self::ResponseFailed => "response_failed",
             Self::HandlerPanicked => "handler_panicked",
             Self::Upgraded => "upgraded",
+            Self::ProxyHeaderRefused => "proxy_header_refused",
             Self::Stopping => "stopping",
             Self::Cut => "cut",
         }

@@ -7,7 +7,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use ringhttp_runtime::listener::ListenerOptions;
 
+use super::access_log::AccessLog;
+use super::disconnect::CancelOnDisconnect;
+use crate::proto::forwarded::ProxyFields;
 use crate::proto::http1::Limits;
+use crate::proto::ip_network::IpNetwork;
 
 /// How a [`Server`](crate::Server) treats its connections. `Default` is meant to be fit for the open internet.
 ///
@@ -35,6 +39,12 @@ pub struct ServerConfig {
     /// Time a handler may take until it returns its response. Default: no limit. Then: it is dropped, and the
     /// answer is 503. It does not count for a handler that has taken the connection over.
     pub handler_timeout: Option<Duration>,
+    /// What counts as a client that is gone, upon which its handler is dropped; a router or a request may set its own.
+    /// Default: nothing.
+    pub cancel_on_disconnect: CancelOnDisconnect,
+    /// Tasks of [`Request::shield`](crate::Request::shield) that one core runs at a time. Default 10,000. Beyond: the work is
+    /// not begun, and whoever awaits it gets 503.
+    pub shielded_max: usize,
     /// Time for reading what a peer still sends after its connection's last answer, so that a reset does not take the
     /// answer away from it. Default 5 s.
     pub linger_timeout: Duration,
@@ -57,6 +67,9 @@ pub struct ServerConfig {
     pub pipelined_requests_max: usize,
     /// Bytes of answers that wait for the kernel before a writer has to wait too. Default 64 KiB.
     pub write_buffer_bytes_max: usize,
+    /// Pieces of work of one core that go on behind their answers ([`Response::after`](crate::Response::after)). Default
+    /// 1,000. Then: the next answers with such work wait until one ends.
+    pub after_answer_max: usize,
     /// Connections of one core. Default 25,000. Then: no more are accepted until one ends.
     pub connections_max: usize,
     /// Connections of all cores and servers of the run together. Default: no limit. Then: as `connections_max`. Cores that
@@ -64,8 +77,32 @@ pub struct ServerConfig {
     pub connections_total_max: Option<usize>,
     /// The `Server` field of every answer that has none. Default `ringhttp`; `None` sends no such field.
     pub server_header: Option<HeaderValue>,
+    /// Where every answer and every refused head is logged. Default `None`: nowhere, at no cost.
+    pub access_log: Option<AccessLog>,
+    /// Networks of the proxies in front of the server, whose word about the client is taken: see
+    /// [`Request::client_addr`](crate::Request::client_addr). Default: none, and nobody's word is taken. If there are any,
+    /// a peer on a Unix socket is trusted too.
+    pub trusted_proxies: Vec<IpNetwork>,
+    /// Which fields those proxies write. Default: `X-Forwarded-*`. The fields of the other kind are ignored.
+    pub proxy_fields: ProxyFields,
+    /// Whether connections begin with a header of the PROXY protocol. Default: off.
+    pub proxy_protocol: ProxyProtocol,
     /// How the listening sockets are set up.
     pub listener: ListenerOptions,
+}
+
+/// Whether connections begin with a header of the PROXY protocol, by which a proxy that passes bytes on tells the
+/// client's address (HAProxy's `proxy-protocol.txt`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProxyProtocol {
+    /// No connection does.
+    #[default]
+    Off,
+    /// Every connection does, in version 1 or 2, and the header is complete within `head_timeout`. A connection without a
+    /// valid one is closed unanswered, as is one from outside `trusted_proxies` if there are any. Without them every peer
+    /// can say what it likes: then only the proxies may be able to reach the port.
+    Required,
 }
 
 impl Default for ServerConfig {
@@ -78,6 +115,8 @@ impl Default for ServerConfig {
             write_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             handler_timeout: None,
+            cancel_on_disconnect: CancelOnDisconnect::Off,
+            shielded_max: 10_000,
             linger_timeout: Duration::from_secs(5),
             drain_bytes_max: 256 * 1024,
             head_bytes_max: limits.head_bytes_max,
@@ -87,9 +126,14 @@ impl Default for ServerConfig {
             body_bytes_max: 1024 * 1024,
             pipelined_requests_max: 32,
             write_buffer_bytes_max: 64 * 1024,
+            after_answer_max: 1_000,
             connections_max: 25_000,
             connections_total_max: None,
             server_header: Some(HeaderValue::from_static("ringhttp")),
+            access_log: None,
+            trusted_proxies: Vec::new(),
+            proxy_fields: ProxyFields::default(),
+            proxy_protocol: ProxyProtocol::default(),
             listener: ListenerOptions::default(),
         }
     }
@@ -114,6 +158,7 @@ impl ServerConfig {
             ("target_bytes_max", self.target_bytes_max),
             ("pipelined_requests_max", self.pipelined_requests_max),
             ("write_buffer_bytes_max", self.write_buffer_bytes_max),
+            ("after_answer_max", self.after_answer_max),
             ("connections_max", self.connections_max),
             ("connections_total_max", self.connections_total_max.unwrap_or(1)),
         ];

@@ -6,7 +6,9 @@
 
 mod body_wait;
 mod head_wait;
+mod logging;
 mod meanwhile;
+mod proxy_wait;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -19,6 +21,9 @@ use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Deadline;
 
+use super::access_log::Entry;
+use super::close_reason::CloseReason;
+use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
 use crate::io::read_buffer::Purpose;
@@ -31,12 +36,14 @@ use crate::proto::http1::{RequestReader, State};
 use self::body_wait::BodyProgress;
 pub(crate) use self::head_wait::{HeadWait, NoHead};
 pub(crate) use self::meanwhile::Meanwhile;
+pub(crate) use self::proxy_wait::ProxyWait;
 
 /// A connection that is being served. Shared by the task that serves it and the [`Request`](super::Request) it is about.
 pub(crate) struct Connection {
     pub(crate) host: Rc<Host>,
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) local: Option<SocketAddr>,
+    /// The addresses of the socket, or those that a PROXY header gave.
+    pub(crate) peer: Cell<Option<SocketAddr>>,
+    pub(crate) local: Cell<Option<SocketAddr>>,
     io: RefCell<Io>,
     deadline: Deadline,
     /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
@@ -50,6 +57,10 @@ pub(crate) struct Connection {
     last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
     answered: Cell<bool>,
+    /// What ends the running request from the other side.
+    cancel_on: Cell<CancelOnDisconnect>,
+    /// The running request's line in the access log, if there is one.
+    entry: RefCell<Option<Box<Entry>>>,
     /// Answers that were queued since the queue was last empty.
     unflushed: Cell<usize>,
 }
@@ -100,8 +111,8 @@ impl Connection {
             body: BodyProgress::default(),
         };
         Rc::new(Self {
-            peer,
-            local,
+            peer: Cell::new(peer),
+            local: Cell::new(local),
             io: RefCell::new(io),
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
@@ -110,6 +121,8 @@ impl Connection {
             taken: Cell::new(false),
             last: Cell::new(None),
             answered: Cell::new(false),
+            cancel_on: Cell::new(host.config.cancel_on_disconnect),
+            entry: RefCell::new(None),
             unflushed: Cell::new(0),
             host,
         })
@@ -128,7 +141,7 @@ impl Connection {
         }
     }
 
-    fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
         self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
     }
 
@@ -162,6 +175,13 @@ impl Connection {
     /// The running request has its response.
     pub(crate) fn begin_answer(&self) {
         self.answered.set(true);
+    }
+
+    /// Sets what ends the running request, if it is the one of this number.
+    pub(crate) fn cancel_on(&self, cycle: u32, what: CancelOnDisconnect) {
+        if cycle == self.cycle.get() {
+            self.cancel_on.set(what);
+        }
     }
 
     /// The number of the running request.
@@ -213,6 +233,7 @@ impl Connection {
     pub(crate) fn next_cycle(&self) -> Result<(), Misuse> {
         self.end_cycle();
         self.answered.set(false);
+        self.cancel_on.set(self.host.config.cancel_on_disconnect);
         self.io.borrow_mut().reader.start_next().map(drop)
     }
 
@@ -251,6 +272,7 @@ impl Connection {
     /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
     pub(crate) fn close(&self) {
         self.end_cycle();
+        self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
         let wire = self.io.borrow_mut().wire.take();
         drop(wire);
@@ -304,7 +326,7 @@ fn is_drained(wire: &mut Wire, queued_max: usize) -> bool {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection")
-            .field("peer", &self.peer)
+            .field("peer", &self.peer.get())
             .field("cycle", &self.cycle)
             .finish_non_exhaustive()
     }

@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +13,7 @@ use bytes::BytesMut;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode, Version};
 
+use super::after;
 use super::body::{BodyError, Kind, RequestBody, Stream};
 use super::close_reason::CloseReason;
 use super::connection::{Connection, Meanwhile};
@@ -19,6 +21,7 @@ use super::host::count;
 use super::response::Response;
 use super::sender::{BodyOutput, BodySender};
 use super::server::{Cycle, CycleMethod};
+use super::stage::EncodeStage;
 use crate::error::{Error, Result};
 use crate::proto::http1::{
     ConnectionField, Framing, Implied, ResponseFraming, encode_response_head, response_framing,
@@ -27,17 +30,28 @@ use crate::proto::http1::{
 /// Whether the connection goes on after an answer, and why not.
 pub(super) type Close = Option<CloseReason>;
 
-/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
-/// connection, together with those before and behind it.
+/// Sends a response, and sees to the work behind it if there is any.
 pub(super) async fn write_response(
     connection: &Rc<Connection>,
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
     connection.begin_answer();
-    if let Kind::Incoming(body) = &response.0.body.0
-        && body.exceeds_limit()
-    {
+    if response.0.after.is_empty() {
+        return send_response(connection, cycle, response).await;
+    }
+    let work = std::mem::take(&mut response.0.after);
+    Box::pin(after::send(connection, cycle, response, work)).await
+}
+
+/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
+/// connection, together with those before and behind it.
+pub(super) async fn send_response(
+    connection: &Rc<Connection>,
+    cycle: &Cycle,
+    mut response: Response,
+) -> Result<Close, CloseReason> {
+    if response.0.body.incoming().is_some_and(RequestBody::exceeds_limit) {
         response = Error::from(BodyError::TooLarge).into();
     }
     if response.0.status.is_informational() {
@@ -56,11 +70,15 @@ pub(super) async fn write_response(
         tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
         return answer(connection, cycle, StatusCode::INTERNAL_SERVER_ERROR, CloseReason::ResponseFailed);
     }
-    match response.into_body_kind() {
+    let (kind, encoder) = match response.into_body_kind() {
+        Kind::Encoded(encoded) => (encoded.inner, Some(encoded.encoder)),
+        kind => (kind, None),
+    };
+    match kind {
         _ if framing.body == Framing::Empty => {}
         // In boxes: an idle connection has room for its largest step, which these are not to be.
-        Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body)).await?,
-        Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body)).await?,
+        Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body, encoder)).await?,
+        Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body, encoder)).await?,
         kind => queue_body(connection, kind),
     }
     let config = &connection.host.config;
@@ -108,7 +126,7 @@ fn close_after(
 
 /// Whether the body of the response may be what reads the rest of the request's.
 fn may_read_on(response: &Response) -> bool {
-    matches!(response.0.body.0, Kind::Incoming(_) | Kind::Stream(_))
+    matches!(response.0.body.0, Kind::Incoming(_) | Kind::Stream(_) | Kind::Encoded(_))
 }
 
 fn take_close(response: &mut Response) -> bool {
@@ -135,6 +153,7 @@ fn queue_head(
     close: bool,
 ) -> Result<()> {
     let host = &connection.host;
+    connection.note_response(response);
     let closing = host.closing_lines();
     let (headers, content_type) = response.0.fields.parts();
     let headers = headers.unwrap_or(&host.no_fields);
@@ -164,6 +183,7 @@ fn queue_body(connection: &Connection, kind: Kind) {
     if let Kind::Bytes(bytes) = kind
         && !bytes.is_empty()
     {
+        connection.note_sent(bytes.len());
         connection.with_output(|output| output.push(bytes));
     }
 }
@@ -173,13 +193,19 @@ async fn send_stream(
     connection: &Rc<Connection>,
     stream: Stream,
     framing: Framing,
+    encoder: Option<Box<dyn EncodeStage>>,
 ) -> Result<(), CloseReason> {
-    let output = Rc::new(RefCell::new(BodyOutput::new(framing)));
+    let output = Rc::new(RefCell::new(BodyOutput::new(framing, encoder)));
     let sender = BodySender::new(Rc::clone(connection), Rc::clone(&output));
     let mut write = (stream.start)(sender);
-    let written = drive(connection, |cx| {
-        catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)))
-            .map_or(Poll::Ready(None), |poll| poll.map(Some))
+    let written = drive_watching(connection, |cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)));
+        if let Ok(Poll::Pending) = polled
+            && let Err(error) = output.borrow_mut().writer_waits(connection, cx)
+        {
+            return Poll::Ready(Some(Err(error)));
+        }
+        polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
     })
     .await?;
     drop(write);
@@ -201,12 +227,17 @@ async fn send_incoming(
     connection: &Rc<Connection>,
     body: RequestBody,
     framing: Framing,
+    encoder: Option<Box<dyn EncodeStage>>,
 ) -> Result<(), CloseReason> {
-    let mut output = BodyOutput::new(framing);
+    let mut output = BodyOutput::new(framing, encoder);
     let queued_max = connection.host.config.write_buffer_bytes_max;
     let passed = drive(connection, |cx| {
         loop {
-            match ready!(body.poll_chunk(cx))? {
+            let chunk = body.poll_chunk(cx);
+            if chunk.is_pending() {
+                output.writer_waits(connection, cx)?;
+            }
+            match ready!(chunk)? {
                 Some(piece) => output.push(connection, piece)?,
                 None => return Poll::Ready(Ok(())),
             }
@@ -245,7 +276,22 @@ async fn drive<T>(
     connection: &Connection,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, CloseReason> {
-    let mut wait = Meanwhile::new(connection, None);
+    drive_in(Meanwhile::new(connection, None), connection, &mut poll).await
+}
+
+/// As [`drive`], for what is done for a peer that may go away meanwhile.
+async fn drive_watching<T>(
+    connection: &Connection,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, CloseReason> {
+    drive_in(Meanwhile::new(connection, None).watching_peer(), connection, &mut poll).await
+}
+
+async fn drive_in<T>(
+    mut wait: Meanwhile,
+    connection: &Connection,
+    poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, CloseReason> {
     poll_fn(|cx| match poll(cx) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
         Poll::Pending => connection.poll_meanwhile(cx, &mut wait).map(Err),
@@ -253,8 +299,17 @@ async fn drive<T>(
     .await
 }
 
+/// Waits for something while the connection is looked after.
+pub(super) async fn wait_for<T>(
+    connection: &Connection,
+    something: impl Future<Output = T>,
+) -> Result<T, CloseReason> {
+    let mut something = pin!(something);
+    drive(connection, |cx| something.as_mut().poll(cx)).await
+}
+
 /// Waits until no more than `queued_max` bytes wait for the kernel.
-async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
+pub(super) async fn flush(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
     let flushed = drive(connection, |cx| connection.poll_drained(cx, queued_max)).await?;
     flushed.map_err(|_| CloseReason::TransportFailed)
 }
@@ -307,7 +362,10 @@ async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason:
     count(&connection.host.stats.refused);
     let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
     match answer(connection, &cycle, status, reason) {
-        Ok(_) => end(connection, reason).await,
+        Ok(_) => {
+            connection.end_entry(Some(reason));
+            end(connection, reason).await
+        }
         Err(reason) => reason,
     }
 }

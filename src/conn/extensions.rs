@@ -30,6 +30,7 @@ use std::fmt;
 /// ```
 #[derive(Default)]
 pub struct Extensions {
+    #[expect(clippy::box_collection, reason = "most have none, and a pointer costs them less than a map")]
     values: Option<Box<HashMap<TypeId, Box<dyn Any>>>>,
 }
 

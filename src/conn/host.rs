@@ -9,6 +9,8 @@ use http::HeaderMap;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::time::Timers;
 
+use super::access_log::LogOutput;
+use super::background::Background;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
@@ -24,6 +26,11 @@ pub(crate) struct Host {
     pub(crate) buffers: BufferPool,
     pub(crate) timers: Timers,
     pub(crate) stats: Rc<ServerStats>,
+    pub(crate) access_log: Option<Rc<LogOutput>>,
+    /// Work that goes on behind answers.
+    pub(crate) left_behind: Rc<Background>,
+    /// Work that outlives its clients.
+    pub(crate) shielded: Rc<Background>,
     /// The fields of a response that has none.
     pub(crate) no_fields: HeaderMap,
     closing_lines: RefCell<ClosingLines>,
@@ -47,6 +54,13 @@ pub struct ServerStats {
     pub refused: Cell<u64>,
     /// Handlers that panicked.
     pub panics: Cell<u64>,
+    /// Handlers, and streams of answers, that were dropped because their client was gone: by
+    /// [`CancelOnDisconnect`](crate::CancelOnDisconnect).
+    pub cancelled: Cell<u64>,
+    /// Handlers that were dropped because their [`deadline`](crate::middleware::deadline) passed.
+    pub deadlines_passed: Cell<u64>,
+    /// Lines of the access log that were lost: its writer was slower than `buffer_bytes_max` allows, or failed.
+    pub log_lines_dropped: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
 }
@@ -64,11 +78,14 @@ impl Host {
     ) -> Self {
         Self {
             limits: config.limits(),
+            access_log: config.access_log.as_ref().map(|log| Rc::new(LogOutput::new(log, &stats))),
             closing_lines: RefCell::new(ClosingLines::new(config.server_header.clone(), timers.date())),
             config,
             buffers,
             timers,
             stats,
+            left_behind: Rc::default(),
+            shielded: Rc::default(),
             no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),

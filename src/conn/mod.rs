@@ -2,34 +2,49 @@
 //!
 //! The spine is [`server::serve_connection`]; `connection.rs` holds what it works on, `exchange.rs` its steps.
 
+mod access_log;
+mod after;
+mod background;
 mod body;
 mod close_reason;
 mod config;
 mod connection;
+mod disconnect;
 mod exchange;
 mod extensions;
 mod host;
+mod interim;
+mod origin;
+mod proxy;
 mod request;
 mod response;
 mod sender;
 mod server;
+mod shield;
 mod spare;
+mod stage;
 #[cfg(test)]
 mod tests;
 mod upgrade;
 
+pub use access_log::{AccessLog, AccessRecord};
 pub use body::{Body, BodyError, RequestBody};
 pub use close_reason::{CloseCounts, CloseReason};
-pub use config::ServerConfig;
+pub use config::{ProxyProtocol, ServerConfig};
+pub use disconnect::CancelOnDisconnect;
 pub use extensions::Extensions;
 pub use host::ServerStats;
 pub use request::Request;
 pub use response::Response;
 pub use sender::BodySender;
 pub use server::Service;
+pub use shield::Shield;
 pub use upgrade::Upgraded;
 
+pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
 pub(crate) use request::MatchedRoute;
 pub(crate) use server::serve_connection;
+#[cfg(feature = "compression")]
+pub(crate) use stage::{DecodeStage, EncodeStage};

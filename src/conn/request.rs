@@ -2,16 +2,21 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::AsHeaderName;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::header::{AsHeaderName, Entry};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use ringhttp_runtime::time::{Instant, Timers};
 
 use super::body::{BodyError, RequestBody};
 use super::connection::Connection;
+use super::disconnect::CancelOnDisconnect;
 use super::extensions::Extensions;
+use super::host::ServerStats;
+use super::shield::Shield;
 use super::upgrade::Upgraded;
 use crate::error::{Error, Result};
 use crate::proto::http1::{Framing, RequestHead, Target};
@@ -20,7 +25,7 @@ use crate::proto::http1::{Framing, RequestHead, Target};
 ///
 /// It may be moved anywhere on its core, but reads of its body fail once it has been answered.
 pub struct Request {
-    body: RequestBody,
+    pub(super) body: RequestBody,
     /// `None` only while it is being dropped.
     exchange: Option<Box<Exchange>>,
 }
@@ -31,6 +36,7 @@ pub(crate) struct Exchange {
     pub(super) head: RequestHead,
     matched: Matched,
     extensions: Extensions,
+    deadline: Option<Instant>,
 }
 
 /// What routing found out about a request.
@@ -70,6 +76,7 @@ impl Request {
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
+            decoding: None,
         };
         Self { body, exchange: Some(exchange) }
     }
@@ -123,16 +130,17 @@ impl Request {
         self.headers().get(name)
     }
 
-    /// The client's address; `None` on a Unix socket.
+    /// The address at the other end of the connection, or the one that a PROXY header gave for it; `None` on a Unix socket.
+    /// Behind a proxy it is the proxy's: see [`client_addr`](Self::client_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.body.connection.peer
+        self.body.connection.peer.get()
     }
 
     /// The address that the client connected to; `None` on a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.body.connection.local
+        self.body.connection.local.get()
     }
 
     /// The body, to be read where it stands.
@@ -149,6 +157,7 @@ impl Request {
             cycle: body.cycle,
             bytes_max: body.bytes_max,
             length: body.length,
+            decoding: body.decoding.clone(),
         }
     }
 
@@ -192,6 +201,77 @@ impl Request {
         Upgraded::take(&self.body.connection, tunnel, protocol, headers)
     }
 
+    /// Sets what counts as a client that is gone, upon which the handler of this request is dropped, in place of
+    /// `ServerConfig::cancel_on_disconnect`. It has no effect once the request was answered.
+    ///
+    /// ```
+    /// use ringhttp::{CancelOnDisconnect, Request, Result};
+    ///
+    /// async fn report(_: &(), req: Request) -> Result<String> {
+    ///     req.cancel_on_disconnect(CancelOnDisconnect::End);
+    ///     Ok("the rows of a long query\n".to_owned())
+    /// }
+    /// # let _ = ringhttp::Router::new().get("/", report);
+    /// ```
+    pub fn cancel_on_disconnect(&self, what: CancelOnDisconnect) {
+        self.body.connection.cancel_on(self.body.cycle, what);
+    }
+
+    /// Runs `work` to its end, whatever becomes of this request: it moves to a task of the core at once. Awaiting gives
+    /// its output; when the awaiting side is dropped (the client is gone, a deadline passed) the work goes on. The
+    /// stop of the server waits for it, as long as `RuntimeConfig::shutdown_timeout` allows.
+    ///
+    /// No more than `ServerConfig::shielded_max` such tasks run at a time.
+    ///
+    /// ```
+    /// use ringhttp::{Request, Result};
+    ///
+    /// async fn pay(_: &(), req: Request) -> Result<String> {
+    ///     let receipt = req.shield(async { "paid and written down\n".to_owned() }).await?;
+    ///     Ok(receipt)
+    /// }
+    /// # let _ = ringhttp::Router::new().post("/", pay);
+    /// ```
+    ///
+    /// # Errors
+    /// The future gives 500 if the work panicked or was cut off by the end of a stop, and 503 if there are too many such
+    /// tasks already: then the work was not begun.
+    ///
+    /// # Panics
+    /// Outside a core.
+    pub fn shield<F>(&self, work: F) -> Shield<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Shield::start(&self.body.connection.host, work)
+    }
+
+    /// Until when the request is to be answered, by the [`deadline`](crate::middleware::deadline) it runs under.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.exchange().deadline
+    }
+
+    pub(crate) fn set_deadline(&mut self, at: Instant) {
+        self.exchange_mut().deadline = Some(at);
+    }
+
+    /// Whether a body comes with it.
+    pub(crate) fn has_body(&self) -> bool {
+        self.exchange().head.framing != Framing::Empty
+    }
+
+    /// The clock of the connection's core.
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.body.connection.host.timers
+    }
+
+    /// What the server of the connection counts.
+    pub(crate) fn stats(&self) -> &Rc<ServerStats> {
+        &self.body.connection.host.stats
+    }
+
     /// What middleware has put beside the request.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
@@ -201,6 +281,27 @@ impl Request {
     /// What middleware has put beside the request, to be changed.
     pub fn extensions_mut(&mut self) -> &mut Extensions {
         &mut self.exchange_mut().extensions
+    }
+
+    /// What the server on this core has counted so far.
+    #[must_use]
+    pub fn server_stats(&self) -> Rc<ServerStats> {
+        Rc::clone(&self.body.connection.host.stats)
+    }
+
+    /// Marks the values of fields as sensitive.
+    pub(crate) fn mark_sensitive(&mut self, names: &[HeaderName]) {
+        for name in names {
+            if let Entry::Occupied(mut entry) = self.exchange_mut().head.headers.entry(name) {
+                entry.iter_mut().for_each(|value| value.set_sensitive(true));
+            }
+        }
+    }
+
+    /// The fields, to be changed for those who look at the request later.
+    #[cfg(feature = "compression")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.exchange_mut().head.headers_mut()
     }
 
     pub(crate) fn matched(&self) -> &Matched {
@@ -240,6 +341,7 @@ impl Exchange {
         self.matched.route = None;
         self.matched.values.clear();
         self.extensions.clear();
+        self.deadline = None;
     }
 }
 

@@ -3,16 +3,19 @@
 
 mod fields;
 
+use std::future::Future;
+
 use bytes::Bytes;
-use http::header::IntoHeaderName;
+use http::header::{CONTENT_TYPE, IntoHeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::after::After;
 use super::body::{Body, Kind};
 use super::close_reason::CloseReason;
 use super::extensions::Extensions;
 use super::sender::BodySender;
 use super::spare;
-use crate::error::{Error, Result};
+use crate::error::{Answer, Error, Result};
 use fields::Fields;
 
 /// A response.
@@ -46,6 +49,10 @@ pub(super) struct Parts {
     /// Why the connection ends after it, whatever its fields say.
     pub(super) close: Option<CloseReason>,
     pub(super) extensions: Extensions,
+    /// What is to be done when it has been sent.
+    pub(super) after: After,
+    /// Its body is the text of an [`Error`].
+    is_plain_error: bool,
 }
 
 impl Parts {
@@ -57,6 +64,8 @@ impl Parts {
         self.body = Body::empty();
         self.close = None;
         self.extensions.clear();
+        self.after = After::default();
+        self.is_plain_error = false;
     }
 }
 
@@ -138,8 +147,38 @@ impl Response {
     /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.0.is_plain_error = false;
         self.0.body = body.into();
         self
+    }
+
+    /// Adds work that begins when the answer has been sent: when its last byte is with the kernel, or its connection has
+    /// failed. Each piece is a task of the core (`after answer`) that the connection does not wait for and the stop of the
+    /// server does, as long as `RuntimeConfig::shutdown_timeout` allows. It is not begun if this response is never sent,
+    /// because a middleware answers something else, say.
+    ///
+    /// No more than `ServerConfig::after_answer_max` pieces go on at a time: then the answer waits.
+    ///
+    /// ```
+    /// use ringhttp::{Request, Response};
+    ///
+    /// async fn order(_: &(), _: Request) -> Response {
+    ///     Response::text("ordered\n").after(async { /* write the mail */ })
+    /// }
+    /// # ringhttp::Router::new().post("/", order);
+    /// ```
+    #[must_use]
+    pub fn after(mut self, work: impl Future<Output = ()> + 'static) -> Self {
+        self.0.after.add(work);
+        self
+    }
+
+    /// The public text of an [`Error`] that became this response with nothing else in its body: what a middleware needs that
+    /// shows errors in another form.
+    #[must_use]
+    pub fn error_text(&self) -> Option<&str> {
+        let text = self.0.body.as_bytes().filter(|_| self.0.is_plain_error)?;
+        str::from_utf8(text).ok().map(str::trim_ascii_end)
     }
 
     /// The status.
@@ -183,6 +222,7 @@ impl Response {
 
     /// Takes the body out, leaving an empty one.
     pub fn take_body(&mut self) -> Body {
+        self.0.is_plain_error = false;
         std::mem::take(&mut self.0.body)
     }
 
@@ -195,13 +235,56 @@ impl Response {
 }
 
 impl From<Error> for Response {
-    /// The error's status and public text. A source is logged: here, because beyond this point it is gone.
-    fn from(error: Error) -> Self {
+    /// The error's status, fields and body, or its public text. A source is logged: here, because beyond this point it is
+    /// gone.
+    fn from(mut error: Error) -> Self {
         if let Some(source) = std::error::Error::source(&error) {
             tracing::error!(status = error.status().as_u16(), error = source, "handler failed");
         }
-        let mut response = Self::text(format!("{}\n", error.text())).with_status(error.status());
+        let answer = error.take_answer();
+        let mut response = match answer.body {
+            Some(body) => Self::new(body),
+            None => Self::text(format!("{}\n", error.text())),
+        };
+        if answer.headers.contains_key(CONTENT_TYPE) {
+            response.headers_mut().remove(CONTENT_TYPE);
+        }
+        for (name, value) in &answer.headers {
+            response.headers_mut().append(name, value.clone());
+        }
+        response.0.is_plain_error = answer.body_is_text;
+        response.0.status = error.status();
+        response.0.reason = answer.reason;
         response.0.close = error.closes();
         response
+    }
+}
+
+impl From<Response> for Error {
+    /// An error that is answered with this response: its status, reason, fields and body. Values beside it and work behind
+    /// it are left out, and a body that is streamed cannot be kept: then the error is a 500.
+    ///
+    /// ```
+    /// use ringhttp::{IntoResponse, Redirect, Request, Result};
+    ///
+    /// fn user(req: &Request) -> Result<&str> {
+    ///     let cookie = req.header("cookie").ok_or_else(|| Redirect::see_other("/login").into_response())?;
+    ///     Ok(cookie.to_str()?)
+    /// }
+    /// # let _ = user;
+    /// ```
+    fn from(mut response: Response) -> Self {
+        let Kind::Bytes(body) = std::mem::take(&mut response.0.body.0).whole() else {
+            return Self::internal("a streamed body cannot be kept in an error");
+        };
+        let headers = std::mem::take(response.headers_mut());
+        let parts = &mut response.0;
+        let answer = Answer {
+            headers,
+            reason: parts.reason.take(),
+            body_is_text: parts.is_plain_error,
+            body: Some(body),
+        };
+        Self::with_answer(parts.status, answer, parts.close)
     }
 }

@@ -5,11 +5,14 @@ use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
+use ringhttp_runtime::time::Timers;
 
 use super::connection::Connection;
+use super::stage::EncodeStage;
 use crate::error::{Error, Result};
 use crate::io::write_queue::WriteQueue;
 use crate::proto::http1::{BodyWriter, Framing};
@@ -50,12 +53,34 @@ impl BodySender {
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> Result<()> {
+        self.check_cycle()?;
+        self.output.borrow_mut().flush_encoder(&self.connection)?;
         self.drained(0).await
+    }
+
+    /// Another writer of the same body.
+    pub(crate) fn twin(&self) -> Self {
+        Self { connection: Rc::clone(&self.connection), cycle: self.cycle, output: Rc::clone(&self.output) }
+    }
+
+    /// The clock of the connection's core.
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.connection.host.timers
+    }
+
+    /// Waits until the server begins to stop, which wakes the task of every connection.
+    pub(crate) async fn stopping(&self) {
+        let host = &self.connection.host;
+        poll_fn(|_| if host.is_stopping() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     async fn drained(&self, queued_max: usize) -> Result<()> {
         poll_fn(|cx| {
             self.check_cycle()?;
+            if self.output.borrow().holds_back && !self.connection.is_polled_by_task(cx) {
+                // It is the connection's task that flushes the encoder when its writer waits.
+                self.connection.wake();
+            }
             self.connection.poll_drained(cx, queued_max).map_err(client_gone)
         })
         .await
@@ -86,16 +111,57 @@ pub(super) struct BodyOutput {
     writer: BodyWriter,
     chunked: bool,
     trailers: Option<HeaderMap>,
+    encoder: Option<Box<dyn EncodeStage>>,
+    /// The encoder may hold something back.
+    holds_back: bool,
 }
 
 impl BodyOutput {
-    pub(super) fn new(framing: Framing) -> Self {
-        Self { writer: BodyWriter::new(framing), chunked: framing == Framing::Chunked, trailers: None }
+    pub(super) fn new(framing: Framing, encoder: Option<Box<dyn EncodeStage>>) -> Self {
+        Self {
+            writer: BodyWriter::new(framing),
+            chunked: framing == Framing::Chunked,
+            trailers: None,
+            encoder,
+            holds_back: false,
+        }
+    }
+
+    /// Queues one piece, encoded if the body is.
+    pub(super) fn push(&mut self, connection: &Connection, piece: Bytes) -> Result<()> {
+        let Some(encoder) = &mut self.encoder else {
+            return self.frame(connection, piece);
+        };
+        let mut encoded = Vec::new();
+        encoder.write(&piece, &mut encoded);
+        self.holds_back = true;
+        self.frame(connection, encoded.into())
+    }
+
+    /// Queues what the encoder holds back.
+    fn flush_encoder(&mut self, connection: &Connection) -> Result<()> {
+        let Some(encoder) = self.encoder.as_mut().filter(|_| self.holds_back) else {
+            return Ok(());
+        };
+        let mut encoded = Vec::new();
+        encoder.flush(&mut encoded);
+        self.holds_back = false;
+        self.frame(connection, encoded.into())
+    }
+
+    /// The writer waits. If that is not for the peer, what the encoder holds back is to leave, lest it waits as well.
+    pub(super) fn writer_waits(&mut self, connection: &Connection, cx: &mut Context<'_>) -> Result<()> {
+        let queued_max = connection.host.config.write_buffer_bytes_max;
+        if self.holds_back && connection.poll_drained(cx, queued_max).is_ready() {
+            self.flush_encoder(connection)?;
+        }
+        Ok(())
     }
 
     /// Queues one piece in the framing of its message.
-    pub(super) fn push(&mut self, connection: &Connection, piece: Bytes) -> Result<()> {
+    fn frame(&mut self, connection: &Connection, piece: Bytes) -> Result<()> {
         let (head, tail) = self.writer.data(piece.len()).map_err(Error::internal)?;
+        connection.note_sent(piece.len());
         with_output(connection, |output| {
             if !head.is_empty() {
                 output.buffer().extend_from_slice(&head);
@@ -109,6 +175,11 @@ impl BodyOutput {
 
     /// Queues what ends the body.
     pub(super) fn end(&mut self, connection: &Connection) -> Result<()> {
+        if let Some(mut encoder) = self.encoder.take() {
+            let mut encoded = Vec::new();
+            encoder.finish(&mut encoded);
+            self.frame(connection, encoded.into())?;
+        }
         let trailers = self.trailers.take().filter(|_| self.chunked);
         if !self.chunked {
             return self.writer.end(&mut BytesMut::new(), None).map_err(Error::internal);

@@ -11,9 +11,11 @@ use std::task::Poll;
 use http::{Method, StatusCode, Version};
 
 use super::close_reason::CloseReason;
+use super::config::ProxyProtocol;
 use super::connection::{Connection, HeadWait, Meanwhile, NoHead};
 use super::exchange;
 use super::host::count;
+use super::proxy;
 use super::request::{Exchange, Request};
 use super::response::Response;
 use crate::error::Error;
@@ -24,8 +26,8 @@ use crate::proto::http1::RequestHead;
 /// Implemented for `impl AsyncFn(Request) -> Response`.
 pub trait Service: 'static {
     /// Answers one request. The future is dropped when `handler_timeout` passes, when the server is cut off, or when the
-    /// client is found to be gone: that is noticed while its request body is read or something is written to it, not
-    /// while the handler waits for something else.
+    /// client is found to be gone: that is noticed while its request body is read or something is written to it, and while
+    /// the handler waits for something else only if [`CancelOnDisconnect`](crate::CancelOnDisconnect) says so.
     fn call(&self, request: Request) -> impl Future<Output = Response>;
 }
 
@@ -39,7 +41,15 @@ impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
 pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl Service) -> CloseReason {
     let open = Open(&connection);
     register_task(&connection).await;
-    let reason = serve_requests(&connection, service).await;
+    let addressed = match connection.host.config.proxy_protocol {
+        ProxyProtocol::Off => Ok(()),
+        ProxyProtocol::Required => Box::pin(proxy::read_header(&connection)).await,
+    };
+    let reason = match addressed {
+        Ok(()) => serve_requests(&connection, service).await,
+        Err(reason) => reason,
+    };
+    connection.end_entry(Some(reason));
     drop(open);
     reason
 }
@@ -68,6 +78,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         first = false;
         count(&connection.host.stats.requests);
         let cycle = Cycle::new(&exchange.head);
+        connection.begin_entry(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
         let request = Request::new(exchange, Rc::clone(connection));
         let response = match run_handler(connection, service.call(request)).await {
@@ -82,6 +93,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Ok(close) => close,
             Err(reason) => return reason,
         };
+        connection.end_entry(close);
         // 4. What is left of the request body is drained within limits, or this was the last cycle.
         if let Err(reason) = exchange::finish_cycle(connection, close).await {
             return reason;
@@ -144,7 +156,7 @@ async fn run_handler(
             Err(_) => return Poll::Ready(Ok(panicked(connection))),
         }
         let limit = connection.host.config.handler_timeout;
-        let wait = wait.get_or_insert_with(|| Meanwhile::new(connection, limit));
+        let wait = wait.get_or_insert_with(|| Meanwhile::new(connection, limit).watching_peer());
         match connection.poll_meanwhile(cx, wait) {
             Poll::Ready(CloseReason::HandlerTimeout) => Poll::Ready(Ok(timed_out())),
             Poll::Ready(reason) => Poll::Ready(Err(reason)),

@@ -1,5 +1,6 @@
 //! The connection driver on a wire in memory with a paused clock: every wait is stepped by hand.
 
+mod disconnect;
 mod hostile;
 
 use std::cell::{Cell, RefCell};

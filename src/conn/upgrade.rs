@@ -45,6 +45,7 @@ impl Upgraded {
         let mut wire =
             connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
         wire.output().buffer().extend_from_slice(&head);
+        connection.note_status(switching_status(tunnel));
         let queued_max = connection.host.config.write_buffer_bytes_max;
         let deadline = connection.host.timers.deadline();
         Ok(Self { wire, queued_max, connection: Rc::clone(connection), deadline, stalled_at: None })
@@ -149,8 +150,13 @@ fn switching_fields(tunnel: bool, protocol: &str, headers: &HeaderMap) -> Result
     Ok(fields)
 }
 
+/// RFC 9110 §9.3.6: a tunnel begins behind a 2xx, another protocol behind 101.
+fn switching_status(tunnel: bool) -> StatusCode {
+    if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS }
+}
+
 fn encode(out: &mut BytesMut, connection: &Connection, tunnel: bool, fields: &HeaderMap) -> Result<()> {
-    let status = if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
+    let status = switching_status(tunnel);
     let host = &connection.host;
     let closing = host.closing_lines();
     let implied = Implied { closing: Some(&closing), ..Implied::default() };

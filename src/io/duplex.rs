@@ -136,6 +136,11 @@ impl FarEnd {
         self.change(|wire| wire.to_near.extend(bytes));
     }
 
+    /// Bytes that the near end has not read yet.
+    pub(crate) fn unread(&self) -> usize {
+        self.wire.borrow().to_near.len()
+    }
+
     /// Ends the far side: the near end reads an end after what was sent.
     pub(crate) fn end(&self) {
         self.change(|wire| wire.ended = true);

@@ -126,10 +126,11 @@ impl Wire {
     /// next request brings, and saves a wake-up per request. False if this has to be asked for instead, by
     /// [`poll_flush`](Self::poll_flush): the caller must poll that sooner or later in any case.
     pub(crate) fn flush_quietly(&mut self) -> bool {
-        if self.transport.is_writing() || !self.output.is_small() {
+        if !self.output.is_small() {
             return false;
         }
-        self.poll_flush(&mut Context::from_waker(Waker::noop())).is_pending() || !self.is_flushing()
+        // Pending with something left in the queue: an earlier write is still under way.
+        self.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready() || self.output.is_empty()
     }
 
     /// Whether a read is under way: the unread bytes are lent to it meanwhile.

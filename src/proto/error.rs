@@ -108,6 +108,8 @@ pub enum Misuse {
     BodyUnexpected,
     /// The next message was started before the body of this one was read to its end.
     BodyUnread,
+    /// The id or the type of a server-sent event with a line end, or an id with a NUL.
+    EventFieldInvalid,
     /// The header map has a `Content-Length` or `Transfer-Encoding` that contradicts the framing, or this status or
     /// version cannot have that framing.
     FramingConflict,
@@ -132,6 +134,7 @@ impl fmt::Display for Misuse {
             Self::BodyTooShort => "body is shorter than its announced length",
             Self::BodyUnexpected => "body bytes on a message without a body",
             Self::BodyUnread => "body of the present message was not read to its end",
+            Self::EventFieldInvalid => "id or type of an event has a byte that is not allowed",
             Self::FramingConflict => "framing contradicts the header fields, the status or the version",
             Self::HostMissing => "request does not have exactly one host field",
             Self::ReasonInvalid => "reason phrase has a control byte",

@@ -5,7 +5,31 @@
 //! serves io_uring, epoll, TLS and a test's byte string.
 #![forbid(unsafe_code)]
 
+pub mod attachment;
+pub mod auth;
+pub mod cache_control;
+pub mod charset;
+pub mod conditional;
+#[cfg(feature = "compression")]
+pub mod content_coding;
+mod content_type;
+pub mod cookie;
+pub(crate) mod cors;
 mod error;
+pub(crate) mod escape;
+mod etag;
+pub mod form;
+pub mod forwarded;
 pub mod http1;
+pub mod ip_network;
+pub mod json_lines;
+pub mod multipart;
+pub mod negotiation;
+mod parameters;
+pub mod proxy_header;
+pub mod range;
+pub mod sse;
 
+pub use content_type::ContentType;
 pub use error::{Misuse, PeerError};
+pub use etag::{Etag, EtagInvalid};

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use ringhttp_runtime::Core;
 use ringhttp_runtime::listener::{Accepted, Listener};
+use ringhttp_runtime::sync::race;
 
 use super::drain::{Connections, cut, drain};
 use crate::conn::{Connection, Host, Service, serve_connection};
@@ -39,6 +40,9 @@ pub(super) async fn serve(
         let _ = accept.await;
     }
     drain(core, &host, &connections).await;
+    if let Some(log) = &host.access_log {
+        race(core.cut(), log.flush()).await;
+    }
     Ok(())
 }
 

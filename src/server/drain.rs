@@ -109,12 +109,17 @@ impl Drop for Place {
     }
 }
 
-/// Ends the connections: those that wait for a request now, those that answer one behind their answer. When the core's
-/// stop is cut, the rest ends where it is.
+/// Ends the connections: those that wait for a request now, those that answer one behind their answer; then waits for
+/// the work they have left behind. When the core's stop is cut, the rest ends where it is.
 pub(crate) async fn drain(core: &Core, host: &Host, connections: &Connections) {
     host.stop();
     connections.wake_all();
-    if let Either::First(()) = race(core.cut(), all_ended(connections)).await {
+    let all_done = async {
+        all_ended(connections).await;
+        host.left_behind.all_ended().await;
+        host.shielded.all_ended().await;
+    };
+    if let Either::First(()) = race(core.cut(), all_done).await {
         cut(host, connections);
         all_ended(connections).await;
     }

@@ -103,6 +103,10 @@ impl Server {
     /// The listeners close, and the connections end where they are.
     pub async fn serve_service(self, core: &Core, service: impl Service) -> Result<()> {
         let host = Rc::new(Host::new(self.config, self.stats, core.buffers().clone(), core.timers().clone()));
+        if let Some(log) = host.access_log.clone() {
+            // For what is logged when this future is dropped, or when the stop is cut.
+            core.on_cleanup(async move { log.flush().await });
+        }
         accept::serve(core, self.listeners, host, Rc::new(service)).await
     }
 }

@@ -3,12 +3,13 @@
 //! Every property takes `data`, from which it draws its choices: a fuzzer's input or bytes of a seeded generator.
 #![forbid(unsafe_code)]
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use super::transcript::{Seen, read_requests, read_responses};
 use crate::proto::PeerError;
 use crate::proto::http1::{BodyWriter, Framing, Implied, Limits, encode_request_head, encode_response_head};
+use crate::proto::multipart::{self, MultipartError};
 
 /// No bytes make the request reader panic, and how they were cut does not show.
 pub fn any_request_bytes(data: &[u8]) {
@@ -95,6 +96,68 @@ pub fn chunked_agrees_with_a_naive_decoder(data: &[u8]) {
     source.mutate(&mut chunks);
     compare_with_naive(&chunks);
 }
+
+/// What is written as a multipart body is read back, however it is cut.
+pub fn multipart_round_trip(data: &[u8]) {
+    let mut source = Source(data);
+    let mut writer = multipart::Writer::with_boundary("x-y");
+    let mut out = BytesMut::new();
+    let mut expected = Vec::new();
+    for _ in 0..source.below(5) {
+        let name = source.text(b"ab \"\\;=%'", 20);
+        let file_name = source.byte().is_multiple_of(2).then(|| source.text(b"ab./\\\"; ", 20));
+        match &file_name {
+            Some(file_name) => writer.file(&mut out, &name, file_name, "a/b"),
+            None => writer.field(&mut out, &name, ""),
+        }
+        let content = source.text(b"\r\n-xy ", 60).replace("--x-y", "");
+        out.extend_from_slice(content.as_bytes());
+        expected.push((name, file_name, content.into_bytes()));
+    }
+    writer.end(&mut out);
+    let shown = out.escape_ascii().to_string();
+    assert_eq!(read_multipart(&source.cut(&out)), Ok(expected), "b\"{shown}\"");
+}
+
+/// No bytes make the multipart reader panic, and how they were cut does not show.
+pub fn any_multipart_bytes(data: &[u8]) {
+    let mut source = Source(data);
+    let mut body = VALID_MULTIPART.to_vec();
+    source.mutate(&mut body);
+    for body in [data, &body] {
+        let whole = read_multipart(&[body]);
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(read_multipart(&bytes), whole, "b\"{}\"", body.escape_ascii());
+        assert_eq!(read_multipart(&source.cut(body)), whole, "b\"{}\"", body.escape_ascii());
+    }
+}
+
+type Parts = Vec<(String, Option<String>, Vec<u8>)>;
+
+fn read_multipart(pieces: &[&[u8]]) -> Result<Parts, MultipartError> {
+    let mut reader = multipart::Reader::new("x-y", multipart::Limits::default());
+    let mut parts = Parts::new();
+    let mut pieces = pieces.iter();
+    let mut input = Bytes::new();
+    loop {
+        match reader.next(&mut input)? {
+            multipart::Event::Part(head) => {
+                let name = head.name().unwrap_or_default().to_owned();
+                parts.push((name, head.file_name().map(str::to_owned), Vec::new()));
+            }
+            multipart::Event::Data(data) => parts.last_mut().expect("in a part").2.extend_from_slice(&data),
+            multipart::Event::PartEnd => {}
+            multipart::Event::End => return Ok(parts),
+            multipart::Event::NeedMore => match pieces.next() {
+                Some(piece) => input = Bytes::copy_from_slice(piece),
+                None => reader.end(),
+            },
+        }
+    }
+}
+
+const VALID_MULTIPART: &[u8] = b"preamble\r\n--x-y\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\
+    one\r\n--x-y \r\nContent-Disposition: form-data; name=b; filename=\"c\"\r\nContent-Type: a/b\r\n\r\n\r\n--\r\n--x-y--\r\n";
 
 fn compare_with_naive(chunks: &[u8]) {
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -400,7 +463,14 @@ mod tests {
     }
 
     #[test]
+    fn multipart_bodies() {
+        run(multipart_round_trip);
+        run(any_multipart_bytes);
+    }
+
+    #[test]
     fn valid_messages_are_valid() {
+        assert_eq!(read_multipart(&[VALID_MULTIPART]).map(|parts| parts.len()), Ok(2));
         let refused = |seen: Vec<Seen>| seen.iter().any(|seen| matches!(seen, Seen::Refused(_)));
         assert!(VALID_REQUESTS.iter().all(|input| !refused(read_requests(&[input], Limits::default()))));
         assert!(VALID_RESPONSES.iter().all(|input| !refused(read_responses(

@@ -5,6 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use super::handler::{self, SharedEndpoint};
+use super::middleware::deadline;
 use super::parts::{HostRoutes, Parts, Scope};
 use super::refusal::{NotFound, Refusal};
 use super::router::Router;
@@ -128,6 +129,11 @@ impl<S: 'static> Router<S> {
             config.body_bytes_max = config.body_bytes_max.or(self.body_bytes_max);
             config.name = config.name.take().map(|name| in_namespace(self.namespace.as_deref(), name));
             route.slashes = route.slashes.or(self.slashes);
+            // Taken out: the routers around this one must not wrap it again.
+            if let Some(limit) = config.deadline.take() {
+                let limit = handler::middleware(deadline(limit));
+                route.endpoint = handler::wrap(&limit, Rc::clone(&route.endpoint));
+            }
         }
         let refusal = Rc::new(Refusal::default());
         let parts = Parts {

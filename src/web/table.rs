@@ -85,6 +85,9 @@ impl Table {
                 if let Some(bytes_max) = route.config.body_bytes_max {
                     request.body().set_limit(bytes_max);
                 }
+                if let Some(what) = route.config.cancel_on_disconnect {
+                    request.cancel_on_disconnect(what);
+                }
                 &*route.endpoint
             }
             Found::Refused(entry, verdict) => {

@@ -10,7 +10,7 @@ mod notify;
 mod race;
 mod semaphore;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::error;
 use std::fmt;

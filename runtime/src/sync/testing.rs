@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Counts how often its waker was called.
-pub(super) struct Wakes(Arc<Counter>);
+pub(crate) struct Wakes(Arc<Counter>);
 
 struct Counter(AtomicUsize);
 
@@ -19,25 +19,25 @@ impl Wake for Counter {
 }
 
 impl Wakes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Arc::new(Counter(AtomicUsize::new(0))))
     }
 
-    pub(super) fn waker(&self) -> Waker {
+    pub(crate) fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.0))
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.0.load(Ordering::Relaxed)
     }
 
-    pub(super) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
+    pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
         Pin::new(future).poll(&mut Context::from_waker(&self.waker()))
     }
 }
 
 /// A number below `end`, from a generator with a fixed seed.
-pub(super) fn random(state: &mut u64, end: usize) -> usize {
+pub(crate) fn random(state: &mut u64, end: usize) -> usize {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

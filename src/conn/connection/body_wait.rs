@@ -62,6 +62,10 @@ impl Connection {
         if let Some(wait) = &mut body.wait {
             wait.pause(self.host.timers.now());
         }
+        if !self.is_polled_by_task(cx) && self.others.borrow_mut().reader.take().is_some() {
+            // It is not read elsewhere any more: whoever watches for the peer's end may do so again.
+            self.wake();
+        }
         body.failure = result.as_ref().err().copied();
         Poll::Ready(result)
     }

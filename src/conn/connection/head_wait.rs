@@ -79,9 +79,22 @@ impl Connection {
                     }
                     Ok(false) if wire.input().is_empty() => {}
                     Ok(false) => self.begin_head(wait),
-                    Err(error) => return Poll::Ready(Err(NoHead::Refuse(error))),
+                    Err(error) => {
+                        self.begin_refused_entry(exchange.head.refused_lines(), wire.input());
+                        return Poll::Ready(Err(NoHead::Refuse(error)));
+                    }
                 }
                 self.last.set(Some(exchange));
+            }
+            // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next answer.
+            if wait.stage != HeadStage::New && wire.is_filling() {
+                match wire.poll_fill(cx, Purpose::NextHead) {
+                    Poll::Ready(Ok(1..)) => continue,
+                    Poll::Ready(Err(_)) => {
+                        return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
+                    }
+                    Poll::Ready(Ok(0)) | Poll::Pending => {}
+                }
             }
             self.unflushed.set(0);
             let quietly = wait.stage != HeadStage::Begun && wire.flush_quietly();
@@ -150,6 +163,8 @@ impl Connection {
     fn head_wait_expired(&self, wait: &mut HeadWait, wire: &mut Wire) -> Option<NoHead> {
         let config = &self.host.config;
         if wait.stage == HeadStage::Begun {
+            // What has come of it is with the kernel, in the buffer of the next read.
+            self.begin_refused_entry(&[], &[]);
             return Some(NoHead::TimedOut);
         }
         if wait.stopping {
@@ -187,7 +202,7 @@ fn end_without_head(wait: &HeadWait) -> CloseReason {
 
 /// How long an idle connection is kept when the server stops: a request that was sent before the client could know is
 /// in the kernel or on the network still, and closing would lose it.
-const STOP_GRACE: Duration = Duration::from_millis(100);
+pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
 
 /// How soon a wait looks whether an answer has left whose write it did not ask about.
 const QUIET_LOOK: Duration = Duration::from_millis(100);

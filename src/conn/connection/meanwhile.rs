@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use ringhttp_runtime::time::Instant;
 
-use super::Connection;
+use super::{Connection, Io};
 use crate::conn::close_reason::CloseReason;
+use crate::conn::disconnect::CancelOnDisconnect;
+use crate::conn::host::count;
+use crate::io::read_buffer::Purpose;
+use crate::proto::http1::State;
 
 /// A wait during which the connection only has to be looked after.
 #[derive(Debug)]
@@ -17,6 +21,8 @@ pub(crate) struct Meanwhile {
     /// What the peer had taken when last looked at, and until when it has to take more.
     stall: Option<(u64, Instant)>,
     set: Option<Instant>,
+    /// The one who is waited for works for the peer, and ends with it if the request says so.
+    watches_peer: bool,
 }
 
 impl Connection {
@@ -25,6 +31,12 @@ impl Connection {
     pub(crate) fn poll_meanwhile(&self, cx: &mut Context<'_>, wait: &mut Meanwhile) -> Poll<CloseReason> {
         if self.host.is_cut() {
             return Poll::Ready(CloseReason::Cut);
+        }
+        if wait.watches_peer
+            && let Some(reason) = self.find_peer_gone(cx)
+        {
+            count(&self.host.stats.cancelled);
+            return Poll::Ready(reason);
         }
         let mut io = self.io.borrow_mut();
         let (flushing, written) = match &mut io.wire {
@@ -42,12 +54,58 @@ impl Connection {
         };
         wait.poll(cx, self, flushing, written)
     }
+
+    /// Whether the peer is gone, as far as the running request asks for that.
+    ///
+    /// The read that waits for the next head is made now already: it belongs to the connection, and who comes next finds
+    /// what it brought. No more than that one read goes ahead, so there is no watch while unread bytes are here.
+    fn find_peer_gone(&self, cx: &mut Context<'_>) -> Option<CloseReason> {
+        let cancel_on = self.cancel_on.get();
+        if cancel_on == CancelOnDisconnect::Off || self.others.borrow().reader.is_some() {
+            return None;
+        }
+        let mut io = self.io.borrow_mut();
+        let Io { wire: Some(wire), reader, .. } = &mut *io else {
+            return None;
+        };
+        if wire.has_ended() {
+            return (cancel_on == CancelOnDisconnect::End).then_some(CloseReason::PeerClosedEarly);
+        }
+        if !wire.input().is_empty() {
+            return None;
+        }
+        let in_body = reader.state() != State::Done;
+        let purpose = if in_body { Purpose::More } else { Purpose::NextHead };
+        match wire.poll_fill(cx, purpose) {
+            Poll::Pending => None,
+            Poll::Ready(Err(_)) => Some(CloseReason::TransportFailed),
+            Poll::Ready(Ok(0)) if cancel_on == CancelOnDisconnect::End => Some(CloseReason::PeerClosedEarly),
+            Poll::Ready(Ok(_)) => {
+                if in_body {
+                    // Who waits for the body has asked before it came.
+                    cx.waker().wake_by_ref();
+                }
+                None
+            }
+        }
+    }
 }
 
 impl Meanwhile {
     /// A wait that may last for `limit`.
     pub(crate) fn new(connection: &Connection, limit: Option<Duration>) -> Self {
-        Self { until: limit.map(|limit| connection.host.timers.now() + limit), stall: None, set: None }
+        Self {
+            until: limit.map(|limit| connection.host.timers.now() + limit),
+            stall: None,
+            set: None,
+            watches_peer: false,
+        }
+    }
+
+    /// Ends with the peer, where the request asks for it.
+    pub(crate) fn watching_peer(mut self) -> Self {
+        self.watches_peer = true;
+        self
     }
 
     fn poll(

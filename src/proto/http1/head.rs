@@ -49,6 +49,24 @@ impl RequestHead {
         }
     }
 
+    /// Keeps the lines of a head that was refused.
+    pub(super) fn refuse(&mut self, lines: Bytes) {
+        self.clear();
+        self.field_lines = lines;
+    }
+
+    /// The lines of a head that was complete, but refused; empty if it was refused before its end came.
+    pub(crate) fn refused_lines(&self) -> &[u8] {
+        &self.field_lines
+    }
+
+    /// The fields, to be changed: they are no longer what their lines say, and not kept for another head.
+    #[cfg(feature = "compression")]
+    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.field_lines = Bytes::new();
+        &mut self.headers
+    }
+
     /// Lets go of the views of the read buffer; the memory of the map stays.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();

@@ -38,18 +38,20 @@ mod head;
 mod path;
 mod reader;
 mod state;
-mod syntax;
+pub(super) mod syntax;
 mod target;
 
 pub use encode::{
     BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, Implied, encode_request_head,
     encode_response_head,
 };
+pub(crate) use fields::list;
 pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
 pub use path::{canonical_path, push_encoded, raw_offset};
 pub use reader::{BodyEvent, RequestReader, ResponseReader};
 pub use state::{State, Step, after};
+pub(in crate::proto) use syntax::is_host;
 pub use target::{Target, TargetForm};
 
 /// Limits a peer's messages must keep. Sizes are in bytes and include the line ends.

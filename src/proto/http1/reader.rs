@@ -73,7 +73,7 @@ impl RequestReader {
     /// latter case field lines that are the same as before, byte for byte, are not parsed again. False: more bytes are needed.
     ///
     /// # Errors
-    /// As [`head`](Self::head); what `head` holds then has no meaning.
+    /// As [`head`](Self::head); what `head` holds then has no meaning, but for the log.
     ///
     /// # Panics
     /// As [`head`](Self::head).
@@ -92,11 +92,15 @@ impl RequestReader {
     }
 
     fn parse_head(&mut self, input: &mut BytesMut, head: &mut RequestHead) -> Result<bool, PeerError> {
-        let Some(lines) = self.lines(input)? else {
+        let Some(lines) = self.lines(input).inspect_err(|_| head.clear())? else {
             return Ok(false);
         };
         head.clear();
-        head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head)?;
+        let parsed = head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head);
+        if parsed.is_err() {
+            head.refuse(lines);
+        }
+        parsed?;
         Ok(true)
     }
 

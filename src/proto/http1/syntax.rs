@@ -6,7 +6,7 @@
 use core::net::Ipv6Addr;
 
 /// A `token` byte: method, field name (RFC 9110 §5.6.2).
-pub(super) const TOKEN: u8 = 1;
+pub(in crate::proto) const TOKEN: u8 = 1;
 /// A path byte (RFC 3986 §3.3), and `[ ] ^ |`, which browsers send without escaping them.
 pub(super) const PATH: u8 = 2;
 /// A query byte (RFC 3986 §3.4), and ``[ ] ^ | ` { } \``, which browsers send without escaping them.
@@ -26,13 +26,13 @@ pub(super) const fn is(byte: u8, class: u8) -> bool {
 
 /// Whether all of `bytes` are in `class`.
 #[inline]
-pub(super) fn all(bytes: &[u8], class: u8) -> bool {
+pub(in crate::proto) fn all(bytes: &[u8], class: u8) -> bool {
     bytes.iter().all(|&byte| is(byte, class))
 }
 
 /// Index of the first byte that is not in `class`, or the length.
 #[inline]
-pub(super) fn run(bytes: &[u8], class: u8) -> usize {
+pub(in crate::proto) fn run(bytes: &[u8], class: u8) -> usize {
     bytes.iter().position(|&byte| !is(byte, class)).unwrap_or(bytes.len())
 }
 
@@ -59,6 +59,11 @@ pub(super) fn host_port(bytes: &[u8]) -> Option<HostPort> {
         _ => return None,
     };
     Some(HostPort { host_bytes, port })
+}
+
+/// Whether `bytes` are a host that is not empty, with or without a port.
+pub(in crate::proto) fn is_host(bytes: &[u8]) -> bool {
+    host_port(bytes).is_some_and(|known| known.host_bytes > 0)
 }
 
 fn ip_literal(bytes: &[u8]) -> Option<usize> {

@@ -1,12 +1,15 @@
 //! What readers make of good and hostile input.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use serde::Deserialize;
 
-use super::*;
+use super::FormConfig;
+use crate::conn::Request;
+use crate::error::Result;
 use crate::testing;
 use crate::web::names::place;
 
@@ -133,6 +136,9 @@ fn a_query_is_read_by_field_names() {
         match target {
             // A name without `=` has an empty value.
             "/?text" => assert_eq!(found.unwrap(), search("", &[], None)),
+            "/?text=a&page=x" => {
+                assert_eq!(refusal(found), (400, "query: `page`: invalid digit found in string".to_owned()));
+            }
             _ => {
                 let (status, text) = refusal(found);
                 assert!(status == 400 && text.starts_with("query: "), "{target}: {status} {text}");
@@ -179,11 +185,184 @@ fn an_announced_length_gets_no_memory_and_is_refused_beyond_the_limit() {
 }
 
 #[test]
-fn text_is_utf8() {
-    assert_eq!(now(post("", "grün".as_bytes()).text()).unwrap(), "grün");
+fn text_is_in_its_charset() {
+    type Case = (&'static str, &'static [u8], std::result::Result<&'static str, (u16, &'static str)>);
+    const CASES: &[Case] = &[
+        ("", "grün".as_bytes(), Ok("grün")),
+        ("text/plain; charset=UTF-8", b"\xef\xbb\xbfgr\xc3\xbcn", Ok("grün")),
+        ("text/plain; charset=\"iso-8859-1\"", b"gr\xfcn", Ok("grün")),
+        ("text/plain;charset=windows-1252", b"\x80", Ok("€")),
+        ("no media type", b"a", Ok("a")),
+        ("", b"\xff", Err((400, "the body is not UTF-8"))),
+        ("", b"a\xc3", Err((400, "the body is not UTF-8"))),
+        ("", b"\xed\xa0\x80", Err((400, "the body is not UTF-8"))),
+        ("", b"\xc0\xaf", Err((400, "the body is not UTF-8"))),
+        ("text/plain; charset=us-ascii", b"\xc3\xa4", Err((400, "the body is not US-ASCII"))),
+        (
+            "text/plain; charset=utf-7",
+            b"a",
+            Err((415, "the body is in a charset other than utf-8, us-ascii, iso-8859-1 and windows-1252")),
+        ),
+    ];
+    for (content_type, body, expected) in CASES {
+        let found = now(post(content_type, body).text());
+        let found = found.map_err(|error| (error.status().as_u16(), error.text().to_owned()));
+        let expected = expected.map(str::to_owned).map_err(|(status, text)| (status, text.to_owned()));
+        assert_eq!(found, expected, "{content_type:?} {}", body.escape_ascii());
+    }
     assert_eq!(now(chunked("", &[b"gr\xc3", b"\xbcn"]).text()).unwrap(), "grün", "a character in two pieces");
-    for bad in [&b"\xff"[..], b"a\xc3", b"\xed\xa0\x80", b"\xc0\xaf"] {
-        assert_eq!(refusal(now(post("", bad).text())), (400, "the body is not UTF-8".to_owned()), "{bad:?}");
+}
+
+#[test]
+fn query_pairs_are_decoded_in_their_order() {
+    let request = get("/?b=1&a=x+y&b=%C3%A4&c");
+    let pairs: Result<Vec<_>> = request.query_pairs().collect();
+    let expected =
+        [("b", "1"), ("a", "x y"), ("b", "ä"), ("c", "")].map(|(name, value)| (name.into(), value.into()));
+    assert_eq!(pairs.unwrap(), expected);
+    assert_eq!(get("/").query_pairs().count(), 0);
+    let broken = get("/?a=1&b=%FF&c=2");
+    let found: Vec<_> = broken.query_pairs().map(refusal).collect();
+    let refused = (400, "query: `b` is not UTF-8".to_owned());
+    assert_eq!(found, [(200, String::new()), refused.clone(), (200, String::new())]);
+    assert_eq!(refusal(broken.query::<Vec<(String, String)>>()), refused);
+}
+
+#[test]
+fn the_content_type_is_parsed() {
+    assert!(post("Text/CSV; charset=latin1", b"").content_type().unwrap().is("text/csv"));
+    assert!(post("csv", b"").content_type().is_none());
+    assert!(get("/").content_type().is_none());
+}
+
+mod form {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
+
+    #[test]
+    fn forms_are_read_by_field_names() {
+        let mut request = post(FORM, b"tag=x&text=a+%26+b&tag=y&page=7");
+        let expected = Search { text: "a & b".into(), tag: vec!["x".into(), "y".into()], page: Some(7) };
+        assert_eq!(now(request.form::<Search>()).unwrap(), expected);
+        let mut request = chunked(FORM, &[b"text=%C", b"3%A4"]);
+        assert_eq!(now(request.form::<Search>()).unwrap().text, "ä", "in pieces");
+        let mut request = post(FORM, b"a=1&b=2&a=3");
+        let pairs: Vec<(String, u8)> = now(request.form()).unwrap();
+        assert_eq!(pairs, [("a".into(), 1), ("b".into(), 2), ("a".into(), 3)]);
+    }
+
+    #[test]
+    fn only_forms_in_utf8_are_read() {
+        for (content_type, status) in [
+            (FORM, 200),
+            ("Application/X-WWW-Form-Urlencoded; charset=UTF-8", 200),
+            ("application/x-www-form-urlencoded; charset=latin1", 415),
+            ("application/json", 415),
+            ("multipart/form-data; boundary=x", 415),
+            ("", 415),
+        ] {
+            let found = refusal(now(post(content_type, b"text=a").form::<Search>()));
+            assert_eq!(found.0, status, "{content_type:?} {}", found.1);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_form_is_said() {
+        const CASES: &[(&str, u16, &str)] = &[
+            ("", 422, "form: missing field `text`"),
+            ("page=1", 422, "form: missing field `text`"),
+            ("text=a&x=y&page=z", 422, "form: `page`: invalid digit found in string"),
+            ("page=300000000000&text=a", 422, "form: `page`: number too large to fit in target type"),
+            ("text=a&text=b", 422, "form: `text`: "),
+            ("text=%FF", 400, "form: `text` is not UTF-8"),
+            ("text=a&other=%FF", 400, "form: `other` is not UTF-8"),
+            ("text=a&n%00=%00", 200, ""),
+        ];
+        for (body, status, text) in CASES {
+            let found = refusal(now(post(FORM, body.as_bytes()).form::<Search>()));
+            assert!(found.0 == *status && found.1.starts_with(text), "{body:?}: {found:?}");
+        }
+        let numbers = refusal(now(post(FORM, b"a=1&b=2&a=3&c=x&d=4").form::<HashMap<String, Vec<u8>>>()));
+        assert_eq!(numbers, (422, "form: `c`: invalid digit found in string".to_owned()));
+    }
+
+    #[test]
+    fn the_number_of_fields_is_bounded() {
+        let with = |count: usize| "a=1&".repeat(count).into_bytes();
+        let read = |body: &[u8]| refusal(now(post(FORM, body).form::<Vec<(String, u8)>>()));
+        assert_eq!(read(&with(1000)).0, 200);
+        let refused = (413, "form: more than 1000 fields".to_owned());
+        assert_eq!(read(&with(1001)), refused);
+        assert_eq!(read(&with(100_000)), refused);
+        let mut config = FormConfig::default();
+        config.fields_max = 2;
+        let limited = |count| refusal(now(post(FORM, &with(count)).form_with::<Vec<(String, u8)>>(config))).0;
+        assert_eq!((limited(2), limited(3)), (200, 413));
+    }
+}
+
+mod content {
+    use super::*;
+
+    fn lines(request: &mut Request, limit: usize) -> (Vec<String>, u16) {
+        let mut content = request.content();
+        content.set_line_limit(limit);
+        let mut lines = Vec::new();
+        loop {
+            match now(content.line()) {
+                Ok(Some(line)) => lines.push(String::from_utf8(line.into()).unwrap()),
+                Ok(None) => return (lines, 200),
+                Err(error) => return (lines, error.status().as_u16()),
+            }
+        }
+    }
+
+    #[test]
+    fn lines_are_given_without_their_ends() {
+        const CASES: &[(&str, &[&str])] = &[
+            ("", &[]),
+            ("\n", &[""]),
+            ("a", &["a"]),
+            ("a\n", &["a"]),
+            ("a\r\nb\n\nc\rd", &["a", "b", "", "c\rd"]),
+            ("\r\n\r\n", &["", ""]),
+            ("a\r", &["a\r"]),
+        ];
+        for (text, expected) in CASES {
+            assert_eq!(lines(&mut post("", text.as_bytes()), 100).0, *expected, "{text:?}");
+            let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
+            assert_eq!(lines(&mut chunked("", &bytes), 100).0, *expected, "{text:?} byte by byte");
+        }
+    }
+
+    #[test]
+    fn lines_have_a_limit() {
+        let read = |pieces: &[&[u8]]| lines(&mut chunked("", pieces), 3);
+        assert_eq!(read(&[b"abc\r\nabc\n", b"abc"]), (vec!["abc".to_owned(); 3], 200));
+        assert_eq!(read(&[b"abc\nabcd\n"]), (vec!["abc".to_owned()], 413));
+        assert_eq!(read(&[b"a", b"bcd", b"e"]), (vec![], 413));
+        let endless = vec![b'x'; 200_000];
+        assert_eq!(lines(&mut post("", &endless), 64 * 1024), (vec![], 413));
+    }
+
+    #[test]
+    fn lengths_and_lines_follow_each_other() {
+        let mut request = chunked("", &[b"5\nhel", b"lo2\nab", b"rest", b" of it"]);
+        let mut content = request.content();
+        let mut take = |count| now(content.exactly(count)).unwrap().unwrap();
+        assert_eq!((take(2), take(5), take(0)), ("5\n".into(), "hello".into(), "".into()));
+        assert_eq!(now(content.line()).unwrap().unwrap(), "2");
+        assert_eq!(now(content.exactly(3)).unwrap().unwrap(), "abr");
+        assert_eq!(now(content.chunk()).unwrap().unwrap(), "est");
+        assert_eq!(now(content.exactly(6)).unwrap().unwrap(), " of it");
+        assert_eq!(now(content.exactly(1)).unwrap(), None);
+        let mut request = post("", b"abc");
+        let refused = refusal(now(request.content().exactly(usize::MAX)));
+        assert_eq!(refused.0, 400);
+        assert!(refused.1.starts_with("the body ends after 3 of"), "{}", refused.1);
     }
 }
 
@@ -271,6 +450,14 @@ mod json {
         }
         let nested = refusal(now(post("application/json", deep.as_bytes()).json::<serde_json::Value>()));
         assert_eq!(nested, (400, "JSON: recursion limit exceeded at line 1 column 128".to_owned()));
+        let depth = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        let of_depth = |levels| {
+            let body = depth(levels);
+            refusal(now(post("application/json", body.as_bytes()).json::<serde_json::Value>())).0
+        };
+        assert_eq!((of_depth(127), of_depth(128)), (200, 400));
+        let marked = now(post("application/json", b"\xef\xbb\xbf[1]").json::<Vec<u8>>());
+        assert_eq!(marked.unwrap(), [1], "a byte order mark is left out");
         let not_text = refusal(now(post("application/json", b"\"\xff\"").json::<String>()));
         assert_eq!(not_text.0, 400);
     }

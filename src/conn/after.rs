@@ -1,0 +1,72 @@
+//! Work that begins when its answer has been sent: tasks of the core, which the stop of the server waits for.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use ringhttp_runtime::Core;
+
+use super::background::Background;
+use super::close_reason::CloseReason;
+use super::connection::Connection;
+use super::exchange::{self, Close};
+use super::response::Response;
+use super::server::Cycle;
+
+/// What is to be done behind one answer.
+#[derive(Default)]
+pub(super) struct After(Vec<Pin<Box<dyn Future<Output = ()>>>>);
+
+impl After {
+    pub(super) fn add(&mut self, work: impl Future<Output = ()> + 'static) {
+        self.0.push(Box::pin(work));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for After {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("After").field("count", &self.0.len()).finish()
+    }
+}
+
+/// Sends a response, then starts its work, once the answer is with the kernel or it is certain that it will never be. While
+/// too much work of earlier answers goes on, the answer waits for it.
+pub(super) async fn send(
+    connection: &Rc<Connection>,
+    cycle: &Cycle,
+    response: Response,
+    work: After,
+) -> Result<Close, CloseReason> {
+    let host = &connection.host;
+    let work = StartOnDrop { work, all: Rc::clone(&host.left_behind) };
+    exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;
+    let close = exchange::send_response(connection, cycle, response).await?;
+    exchange::flush(connection, 0).await?;
+    drop(work);
+    Ok(close)
+}
+
+/// Starts the work when the sending is over, in whichever way.
+struct StartOnDrop {
+    work: After,
+    all: Rc<Background>,
+}
+
+impl Drop for StartOnDrop {
+    fn drop(&mut self) {
+        let Some(core) = Core::current() else { return };
+        for work in self.work.0.drain(..) {
+            let running = self.all.begin();
+            drop(core.spawn("after answer", async move {
+                work.await;
+                drop(running);
+            }));
+        }
+    }
+}

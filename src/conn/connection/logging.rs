@@ -1,0 +1,62 @@
+//! What the access log is told about a connection's requests. Without a log each call is one look at an empty cell.
+#![forbid(unsafe_code)]
+
+use http::StatusCode;
+
+use super::Connection;
+use crate::conn::access_log::Entry;
+use crate::conn::close_reason::CloseReason;
+use crate::conn::response::Response;
+use crate::proto::http1::RequestHead;
+
+impl Connection {
+    /// A request's head is here.
+    pub(crate) fn begin_entry(&self, head: &RequestHead) {
+        if let Some(mut entry) = self.new_entry() {
+            entry.note_request(head);
+            *self.entry.borrow_mut() = Some(entry);
+        }
+    }
+
+    /// A head is refused: its lines, or those that have come, are what is known.
+    pub(crate) fn begin_refused_entry(&self, lines: &[u8], unread: &[u8]) {
+        if let Some(mut entry) = self.new_entry() {
+            entry.note_refused(if lines.is_empty() { unread } else { lines });
+            *self.entry.borrow_mut() = Some(entry);
+        }
+    }
+
+    fn new_entry(&self) -> Option<Box<Entry>> {
+        let output = self.host.access_log.as_ref()?;
+        Some(Box::new(Entry::new(output, self.peer.get(), self.host.timers.date())))
+    }
+
+    /// The head of a response leaves.
+    pub(crate) fn note_response(&self, response: &Response) {
+        if let Some(entry) = &mut *self.entry.borrow_mut() {
+            entry.note_response(response);
+        }
+    }
+
+    /// The head of an answer leaves that is no response.
+    pub(crate) fn note_status(&self, status: StatusCode) {
+        if let Some(entry) = &mut *self.entry.borrow_mut() {
+            entry.note_status(status);
+        }
+    }
+
+    /// Bytes of a response's body leave.
+    pub(crate) fn note_sent(&self, bytes: usize) {
+        if let Some(entry) = &mut *self.entry.borrow_mut() {
+            entry.note_sent(bytes as u64);
+        }
+    }
+
+    /// The answer is complete, or there will be none; `close` is why the connection ends with it, if it does.
+    pub(crate) fn end_entry(&self, close: Option<CloseReason>) {
+        let entry = self.entry.borrow_mut().take();
+        if let Some(entry) = entry {
+            entry.end(close);
+        }
+    }
+}

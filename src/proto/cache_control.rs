@@ -1,0 +1,166 @@
+//! What `Cache-Control` says (RFC 9111 §5.2) to a cache that many clients share.
+#![forbid(unsafe_code)]
+
+use http::HeaderMap;
+use http::header::CACHE_CONTROL;
+
+/// The directives of an answer that a shared cache has to know. Those it does not are read over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheControl {
+    /// `no-store`, `private` or `no-cache`, each with or without field names: it may not be given to others without asking.
+    /// (RFC 9111 §5.2.2.4 would let a cache store some of them and ask again each time; field names may be obeyed in full.)
+    pub forbids: bool,
+    /// Seconds that it is fresh: `s-maxage`, or else `max-age`. A value that is no number is none at all, so 0
+    /// (RFC 9111 §4.2.1).
+    pub fresh_seconds: Option<u32>,
+}
+
+impl CacheControl {
+    /// Reads all `Cache-Control` fields of an answer. Nothing can be wrong with them: what is not understood is read over.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut said = Self::default();
+        let (mut shared, mut own) = (None, None);
+        for value in headers.get_all(CACHE_CONTROL) {
+            for (name, argument) in Directives(value.as_bytes()) {
+                let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+                if is("no-store") || is("private") || is("no-cache") {
+                    said.forbids = true;
+                } else if is("s-maxage") {
+                    shorten(&mut shared, seconds(argument));
+                } else if is("max-age") {
+                    shorten(&mut own, seconds(argument));
+                }
+            }
+        }
+        said.fresh_seconds = shared.or(own);
+        said
+    }
+}
+
+/// Of several values of one directive the shortest holds (RFC 9111 §4.2.1).
+fn shorten(least: &mut Option<u32>, seconds: u32) {
+    *least = Some(least.map_or(seconds, |least| least.min(seconds)));
+}
+
+/// Delta-seconds (RFC 9111 §1.2.2): too many are as many as can be told.
+fn seconds(argument: &[u8]) -> u32 {
+    let digits = argument.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(argument);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return 0;
+    }
+    let number = digits
+        .iter()
+        .try_fold(0_u32, |number, digit| number.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
+    number.unwrap_or(u32::MAX)
+}
+
+/// `name`, `name=token` and `name="quoted, string"`, with commas between them.
+struct Directives<'a>(&'a [u8]);
+
+impl<'a> Iterator for Directives<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.0.is_empty() {
+                return None;
+            }
+            let end = end_of_directive(self.0);
+            let (directive, rest) = self.0.split_at(end);
+            self.0 = rest.get(1..).unwrap_or_default();
+            let directive = directive.trim_ascii();
+            if !directive.is_empty() {
+                let equals = directive.iter().position(|&byte| byte == b'=').unwrap_or(directive.len());
+                let (name, argument) = directive.split_at(equals);
+                return Some((name.trim_ascii(), argument.get(1..).unwrap_or_default().trim_ascii()));
+            }
+        }
+    }
+}
+
+/// Where the next comma stands that is in no quoted string (RFC 9110 §5.6.4).
+fn end_of_directive(text: &[u8]) -> usize {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => return at,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn of(values: &[&[u8]]) -> (bool, Option<u32>) {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(CACHE_CONTROL, HeaderValue::from_bytes(value).unwrap());
+        }
+        let said = CacheControl::of(&headers);
+        (said.forbids, said.fresh_seconds)
+    }
+
+    #[test]
+    fn directives_are_read_as_they_are_meant() {
+        type Case<'a> = (&'a [&'a [u8]], bool, Option<u32>);
+        let cases: &[Case<'_>] = &[
+            (&[], false, None),
+            (&[b""], false, None),
+            (&[b"public, max-age=60"], false, Some(60)),
+            (&[b"MAX-AGE=60 , Public"], false, Some(60)),
+            (&[b"max-age=\"60\""], false, Some(60)),
+            (&[b"max-age = 60"], false, Some(60)),
+            (&[b"max-age=60, s-maxage=5"], false, Some(5)),
+            (&[b"s-maxage=50", b"max-age=6"], false, Some(50)),
+            (&[b"max-age=60, max-age=5"], false, Some(5)),
+            (&[b"no-store"], true, None),
+            (&[b"private, max-age=60"], true, Some(60)),
+            (&[b"private=\"set-cookie, x\""], true, None),
+            (&[b"No-Cache"], true, None),
+            (&[b"x=\"no-store\", max-age=1"], false, Some(1)),
+            (&[b"x=\"a, no-store\", max-age=1"], false, Some(1)),
+            (&[b"x=\"a\\\", no-store\", max-age=1"], false, Some(1)),
+            (&[b"not-no-store, private-key"], false, None),
+            (&[b",, ,max-age=1,,"], false, Some(1)),
+        ];
+        for (values, forbids, seconds) in cases {
+            assert_eq!(of(values), (*forbids, *seconds), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_stale_and_what_is_too_large_is_long() {
+        let cases: &[(&[u8], u32)] = &[
+            (b"max-age", 0),
+            (b"max-age=", 0),
+            (b"max-age=\"", 0),
+            (b"max-age=-1", 0),
+            (b"max-age=+1", 0),
+            (b"max-age=1.5", 0),
+            (b"max-age=1 2", 0),
+            (b"max-age=\xff", 0),
+            (b"max-age=4294967295", u32::MAX),
+            (b"max-age=4294967296", u32::MAX),
+            (b"max-age=99999999999999999999999999", u32::MAX),
+        ];
+        for (value, seconds) in cases {
+            assert_eq!(of(&[value]), (false, Some(*seconds)), "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn an_open_quote_hides_the_rest_and_ends() {
+        assert_eq!(of(&[b"max-age=1, x=\"no-store, private"]), (false, Some(1)));
+        assert_eq!(of(&[b"\"\\"]), (false, None));
+    }
+}

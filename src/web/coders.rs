@@ -1,0 +1,92 @@
+//! The codecs of content codings as stages of a body, and the encoders that a thread keeps for the next ones.
+#![forbid(unsafe_code)]
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use crate::conn::{BodyError, DecodeStage, EncodeStage};
+use crate::proto::content_coding::{ContentCoding, DecodeError, Decoder, Encoder, Level};
+
+/// Encoders a thread keeps: each holds some hundred KiB, and takes longer to make than to compress a small answer.
+const SPARE_MAX: usize = 4;
+
+thread_local! {
+    static SPARE: RefCell<Vec<Encoder>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An encoder that goes back to its thread's spare ones.
+pub(super) struct SpareEncoder {
+    /// `None` only while it is being dropped.
+    encoder: Option<Encoder>,
+}
+
+impl SpareEncoder {
+    pub(super) fn take(coding: ContentCoding, level: Level) -> Self {
+        let spare = SPARE.with_borrow_mut(|spare| {
+            let fits = |encoder: &Encoder| encoder.coding() == coding && encoder.level() == level;
+            let at = spare.iter().position(fits)?;
+            Some(spare.swap_remove(at))
+        });
+        Self { encoder: Some(spare.unwrap_or_else(|| Encoder::new(coding, level))) }
+    }
+
+    fn encoder(&mut self) -> &mut Encoder {
+        self.encoder.as_mut().expect("present until dropped")
+    }
+}
+
+impl EncodeStage for SpareEncoder {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        self.encoder().write(piece, out);
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        self.encoder().flush(out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.encoder().finish(out);
+    }
+}
+
+impl Drop for SpareEncoder {
+    fn drop(&mut self) {
+        let Some(mut encoder) = self.encoder.take() else { return };
+        // A thread that ends has no spare ones any more.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_MAX {
+                encoder.reset();
+                spare.push(encoder);
+            }
+        });
+    }
+}
+
+/// Compresses a whole body.
+pub(super) fn compressed(coding: ContentCoding, level: Level, body: &[u8]) -> Vec<u8> {
+    // Text becomes a quarter or less.
+    let mut out = Vec::with_capacity(body.len() / 4 + 64);
+    let mut encoder = SpareEncoder::take(coding, level);
+    encoder.write(body, &mut out);
+    encoder.finish(&mut out);
+    out
+}
+
+impl DecodeStage for Decoder {
+    fn decode(&mut self, input: &mut Bytes) -> Result<Option<Bytes>, BodyError> {
+        Self::decode(self, input).map_err(body_error)
+    }
+
+    fn end(&self) -> Result<(), BodyError> {
+        Self::end(self).map_err(body_error)
+    }
+}
+
+fn body_error(error: DecodeError) -> BodyError {
+    match error {
+        DecodeError::TooDense => BodyError::TooDense,
+        DecodeError::Malformed | DecodeError::Truncated => BodyError::Undecodable,
+    }
+}

@@ -1,0 +1,187 @@
+//! Sessions around a handler: found by a cookie before it, saved behind it.
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, VARY};
+
+use crate::conn::{Request, Response};
+use crate::error::{Error, Result};
+use crate::web::Next;
+use crate::web::session::{CookieKey, Record, Session, SessionConfig, Store, is_id, new_id, unix_now};
+
+/// Sessions that are kept in their cookie, encrypted with `key`: see [`session`](crate::session).
+///
+/// A cookie that was tampered with, that is over or that another key sealed is an empty session, no error. An answer for which
+/// the session was used says `Vary: cookie`; one that sets the cookie says `Cache-Control: private`, if it says nothing else.
+///
+/// # Errors
+/// 500 if the settings cannot work. A session that does not fit into a cookie is answered 500, and is not saved.
+pub fn cookie_sessions<S: 'static>(
+    key: CookieKey,
+    config: SessionConfig,
+) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result> {
+    let sessions = Sessions::new(InCookie(key), config)?;
+    Ok(async move |_: &S, req: Request, next: Next<'_, S>| sessions.around(req, next).await)
+}
+
+/// Sessions that are kept in `store`, by a random id in their cookie: see [`session`](crate::session).
+///
+/// An id that the store does not know is an empty session with a new id. If the store fails, the answer is its error. Headers
+/// are as with [`cookie_sessions`].
+///
+/// # Errors
+/// 500 if the settings cannot work.
+pub fn stored_sessions<S: 'static>(
+    store: impl Store,
+    config: SessionConfig,
+) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result> {
+    let sessions = Sessions::new(InStore(store), config)?;
+    Ok(async move |_: &S, req: Request, next: Next<'_, S>| sessions.around(req, next).await)
+}
+
+struct Sessions<P> {
+    place: P,
+    config: SessionConfig,
+}
+
+impl<P: Place> Sessions<P> {
+    fn new(place: P, config: SessionConfig) -> Result<Self> {
+        config.check()?;
+        Ok(Self { place, config })
+    }
+
+    async fn around<S>(&self, mut req: Request, next: Next<'_, S>) -> Result {
+        let known = self.find(&req).await?;
+        let values = known.as_ref().map(|(_, record)| record.values.clone()).unwrap_or_default();
+        let session = Session::new(values);
+        req.extensions_mut().insert(session.clone());
+        let mut response = next.run(req).await;
+        if session.was_seen() {
+            response.headers_mut().append(VARY, HeaderValue::from_static("cookie"));
+        }
+        self.keep(known, &session, &mut response).await?;
+        Ok(response)
+    }
+
+    /// The session that the request's cookie names, with the cookie.
+    async fn find(&self, req: &Request) -> Result<Option<(String, Record)>> {
+        let Some(cookie) = req.cookie(&self.config.name) else {
+            return Ok(None);
+        };
+        let text = self.place.load(&self.config.name, cookie).await?;
+        let record = text.and_then(|text| Record::read(&text, unix_now()));
+        Ok(record.map(|record| (cookie.to_owned(), record)))
+    }
+
+    async fn keep(
+        &self,
+        known: Option<(String, Record)>,
+        session: &Session,
+        response: &mut Response,
+    ) -> Result<()> {
+        let now = unix_now();
+        let due = known.as_ref().is_some_and(|(_, record)| record.is_due(now, &self.config));
+        if !session.was_changed() && !due {
+            return Ok(());
+        }
+        let values = session.take_values();
+        let (old, created) = known.map(|(cookie, record)| (cookie, record.created)).unzip();
+        if values.is_empty() {
+            let Some(old) = old else { return Ok(()) };
+            self.place.remove(&old).await?;
+            return set(response, &self.config.removal());
+        }
+        let created = created.filter(|_| !session.was_renewed()).unwrap_or(now);
+        let record = Record::new(values, created, now, &self.config);
+        let text = record.write(self.config.bytes_max)?;
+        let age = record.age_left(now);
+        let save = Save { old, renewed: session.was_renewed(), text, age };
+        match self.place.save(&self.config.name, save).await? {
+            Some(value) => set(response, &self.config.cookie(value, age)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn set(response: &mut Response, cookie: &crate::proto::cookie::SetCookie) -> Result<()> {
+    response.append_cookie(cookie)?;
+    // RFC 9111 §7.3: what is set for one client is not for a cache that others share.
+    let fields = response.headers_mut().entry(CACHE_CONTROL);
+    fields.or_insert(HeaderValue::from_static("private"));
+    Ok(())
+}
+
+/// A session to be saved.
+struct Save {
+    /// The cookie by which it was found, if it is not new.
+    old: Option<String>,
+    renewed: bool,
+    text: String,
+    age: std::time::Duration,
+}
+
+/// Where sessions are between requests.
+trait Place {
+    /// The record that a cookie stands for.
+    fn load(&self, name: &str, cookie: &str) -> impl Future<Output = Result<Option<String>>>;
+
+    /// The cookie that stands for the record from now on. `None`: the session has been ended meanwhile.
+    fn save(&self, name: &str, save: Save) -> impl Future<Output = Result<Option<String>>>;
+
+    fn remove(&self, cookie: &str) -> impl Future<Output = Result<()>>;
+}
+
+struct InCookie(CookieKey);
+
+impl Place for InCookie {
+    async fn load(&self, name: &str, cookie: &str) -> Result<Option<String>> {
+        Ok(self.0.open(name, cookie))
+    }
+
+    async fn save(&self, name: &str, save: Save) -> Result<Option<String>> {
+        let value = self.0.seal(name, &save.text);
+        let bytes = name.len() + value.len();
+        if bytes > COOKIE_BYTES_MAX {
+            let text = format!(
+                "the session has {} bytes, {bytes} as a cookie: browsers take {COOKIE_BYTES_MAX}; a longer one needs a store",
+                save.text.len(),
+            );
+            return Err(Error::internal(text));
+        }
+        Ok(Some(value))
+    }
+
+    async fn remove(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Name and value: see `proto::cookie`.
+const COOKIE_BYTES_MAX: usize = 4096;
+
+struct InStore<T>(T);
+
+impl<T: Store> Place for InStore<T> {
+    async fn load(&self, _: &str, cookie: &str) -> Result<Option<String>> {
+        if is_id(cookie) { self.0.load(cookie).await } else { Ok(None) }
+    }
+
+    async fn save(&self, _: &str, save: Save) -> Result<Option<String>> {
+        if let Some(old) = save.old {
+            if !save.renewed {
+                let kept = self.0.replace(&old, save.text, save.age).await?;
+                return Ok(kept.then_some(old));
+            }
+            self.0.remove(&old).await?;
+        }
+        let id = new_id();
+        self.0.insert(&id, save.text, save.age).await?;
+        Ok(Some(id))
+    }
+
+    async fn remove(&self, cookie: &str) -> Result<()> {
+        self.0.remove(cookie).await
+    }
+}
