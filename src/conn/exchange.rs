@@ -31,27 +31,18 @@ use crate::proto::http1::{
 /// Whether the connection goes on after an answer, and why not.
 pub(super) type Close = Option<CloseReason>;
 
-/// Sends a response, and sees to the work behind it if there is any.
+/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
+/// connection, together with those before and behind it. If there is work behind it, sees to that too.
 pub(super) async fn write_response(
     connection: &Rc<Connection>,
     cycle: &Cycle,
     mut response: Response,
 ) -> Result<Close, CloseReason> {
     connection.begin_answer();
-    if response.0.after.is_empty() {
-        return send_response(connection, cycle, response).await;
+    if !response.0.after.is_empty() {
+        let work = std::mem::take(&mut response.0.after);
+        return Box::pin(after::send(connection, cycle, response, work)).await;
     }
-    let work = std::mem::take(&mut response.0.after);
-    Box::pin(after::send(connection, cycle, response, work)).await
-}
-
-/// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
-/// connection, together with those before and behind it.
-pub(super) async fn send_response(
-    connection: &Rc<Connection>,
-    cycle: &Cycle,
-    mut response: Response,
-) -> Result<Close, CloseReason> {
     if response.0.body.incoming().is_some_and(RequestBody::exceeds_limit) {
         response = Error::from(BodyError::TooLarge).into();
     }

@@ -103,7 +103,7 @@ impl Table {
     fn look_up(&self, request: &Request, values: &mut Vec<(u32, u32)>) -> Found<'_> {
         let raw = request.path();
         // Nearly every path: without a percent sign it is in its one spelling.
-        if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+        if !raw.as_bytes().contains(&b'%') {
             return self
                 .at(raw, request.method(), values)
                 .unwrap_or_else(|| self.elsewhere(request, raw, values));
