@@ -1,6 +1,7 @@
 //! How to do things with ringhttp: one page a subject, each with code that is compiled by the tests.
 //!
-//! Begin with [`quickstart`]; [`from_axum`] and [`from_aiohttp`] are for those who come from there.
+//! Begin with [`quickstart`] and [`cores_and_state`]; [`from_axum`] and [`from_aiohttp`] are for those who come from there.
+//! What a request brings is in [`reading`], what goes back in [`answers`], [`streaming`] and [`files`].
 #![forbid(unsafe_code)]
 
 #[doc = include_str!("../docs/guide/quickstart.md")]
@@ -12,33 +13,34 @@ pub mod cores_and_state {}
 #[doc = include_str!("../docs/guide/reading.md")]
 pub mod reading {}
 
+#[doc = include_str!("../docs/guide/answers.md")]
+pub mod answers {}
+
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
 #[cfg(feature = "compression")]
 #[doc = include_str!("../docs/guide/http_semantics.md")]
 pub mod http_semantics {}
-#[doc = include_str!("../docs/guide/answers.md")]
-pub mod answers {}
 
-#[doc = include_str!("../docs/guide/behind_a_proxy.md")]
-pub mod behind_a_proxy {}
+#[doc = include_str!("../docs/guide/files.md")]
+pub mod files {}
 
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 #[doc = include_str!("../docs/guide/cookies_and_auth.md")]
 pub mod cookies_and_auth {}
 
-#[doc = include_str!("../docs/guide/files.md")]
-pub mod files {}
+#[doc = include_str!("../docs/guide/middleware.md")]
+pub mod middleware {}
 
-#[doc = include_str!("../docs/guide/lifecycle.md")]
-pub mod lifecycle {}
+#[doc = include_str!("../docs/guide/behind_a_proxy.md")]
+pub mod behind_a_proxy {}
 
 #[doc = include_str!("../docs/guide/cancellation_and_load.md")]
 pub mod cancellation_and_load {}
 
-#[doc = include_str!("../docs/guide/middleware.md")]
-pub mod middleware {}
+#[doc = include_str!("../docs/guide/lifecycle.md")]
+pub mod lifecycle {}
 
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
@@ -49,8 +51,8 @@ pub mod tuning {}
 #[doc = include_str!("../docs/guide/wire_strictness.md")]
 pub mod wire_strictness {}
 
-#[doc = include_str!("../docs/guide/from_axum.md")]
-pub mod from_axum {}
-
 #[doc = include_str!("../docs/guide/from_aiohttp.md")]
 pub mod from_aiohttp {}
+
+#[doc = include_str!("../docs/guide/from_axum.md")]
+pub mod from_axum {}

@@ -23,7 +23,14 @@
 //! [`ServerConfig`] are the types to know.
 //!
 //! # Features
-//! `json` (on by default): `Request::json`, `Json`, and JSON in `testing`.
+//! | feature | on by default | what it adds |
+//! |---|---|---|
+//! | `json` | yes | `Request::json`, `Json`, `json_lines`, `Problem`, JSON in `testing`, and the guide |
+//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate |
+//! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
+//! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
+//! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |
+//! | `regex` | no | `{name:pattern}` in paths |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringhttp runs on Linux only: it is built on io_uring and epoll");
@@ -55,12 +62,12 @@ pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
 #[cfg(feature = "sessions")]
 pub use crate::web::session;
-pub use crate::web::{App, Html, IntoResponse, Next, Redirect, RouteConfig, RouteInfo, Router};
-pub use crate::web::{Content, FormConfig, Multipart, MultipartConfig, Part, Spooled};
-pub use crate::web::{FileRule, Files, FilesConfig};
+pub use crate::web::{
+    App, Content, FileRule, Files, FilesConfig, FormConfig, Html, IntoResponse, Multipart, MultipartConfig,
+    Next, Part, Redirect, RouteConfig, RouteInfo, Router, Spooled, middleware, sse,
+};
 #[cfg(feature = "json")]
 pub use crate::web::{Json, Problem, json_lines};
-pub use crate::web::{middleware, sse};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

@@ -139,8 +139,8 @@ pub fn unsatisfied_range(length: u64) -> HeaderValue {
     HeaderValue::try_from(format!("bytes */{length}")).expect("digits and separators")
 }
 
-/// What stands between the ranges of a 206 with several of them (`multipart/byteranges`, RFC 9110 §14.6): for each range its
-/// [`head`](Self::head), then its bytes; the [`end`](Self::end) behind the last.
+/// What stands between the ranges of a 206 with several of them (`multipart/byteranges`, RFC 9110 §14.6): [`parts`](Self::parts)
+/// gives the head of each and its range; the [`end`](Self::end) stands behind the last.
 #[derive(Debug)]
 pub struct Multipart {
     boundary: String,
