@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use ringhttp_runtime::deadline::within;
 
-use crate::conn::{Request, Response, count};
+use crate::conn::{Request, count};
 use crate::error::{Error, Result};
 use crate::web::Next;
 
@@ -31,8 +31,8 @@ use crate::web::Next;
 /// let router = Router::new().get("/search", search).with(deadline(Duration::from_secs(2)));
 /// # assert!(router.into_service(()).is_ok());
 /// ```
-pub fn deadline<S: 'static>(limit: Duration) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result {
-    async move |_: &S, mut request: Request, next: Next<'_, S>| -> Result<Response> {
+pub fn deadline<S: 'static>(limit: Duration) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
+    async move |_: &S, mut request: Request, next: Next<'_, S>| -> Result {
         let timers = request.timers().clone();
         let mut at = timers.now() + limit;
         at = request.deadline().map_or(at, |outer| outer.min(at));
