@@ -1,7 +1,6 @@
 //! A deadline for whole requests, which travels to what is done under it.
 #![forbid(unsafe_code)]
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -37,7 +36,7 @@ pub fn deadline<S: 'static>(limit: Duration) -> impl AsyncFn(&S, Request, Next<'
         let mut at = timers.now() + limit;
         at = request.deadline().map_or(at, |outer| outer.min(at));
         request.set_deadline(at);
-        let stats = Rc::clone(request.stats());
+        let stats = request.server_stats();
         let Ok(response) = within(&timers, at, next.run(request)).await else {
             count(&stats.deadlines_passed);
             return Err(Error::new(StatusCode::GATEWAY_TIMEOUT).with_text("the request took too long"));
