@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use ringhttp_runtime::file::FileSlice;
 
 use super::after;
@@ -25,7 +25,7 @@ use super::server::{Cycle, CycleMethod};
 use super::stage::EncodeStage;
 use crate::error::{Error, Result};
 use crate::proto::http1::{
-    ConnectionField, Framing, Implied, ResponseFraming, encode_response_head, response_framing,
+    ConnectionField, Framing, Implied, ResponseFraming, elements, encode_response_head, response_framing,
 };
 
 /// Whether the connection goes on after an answer, and why not.
@@ -127,13 +127,7 @@ fn take_close(response: &mut Response) -> bool {
     else {
         return false;
     };
-    let says_close = |value: &HeaderValue| {
-        value
-            .as_bytes()
-            .split(|&byte| byte == b',')
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(b"close"))
-    };
-    let close = headers.get_all(CONNECTION).iter().any(says_close);
+    let close = elements(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
     headers.remove(CONNECTION);
     close
 }

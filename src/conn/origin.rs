@@ -48,12 +48,13 @@ impl Request {
     #[must_use]
     pub fn host(&self) -> Option<Cow<'_, str>> {
         let said = self.forwarded().and_then(|forwarded| forwarded.host);
-        let authority = || self.target().authority().map(Cow::Borrowed);
-        let field = || {
-            let host = self.header(HOST).and_then(|host| host.to_str().ok());
-            host.filter(|host| !host.is_empty()).map(Cow::Borrowed)
-        };
-        said.or_else(authority).or_else(field)
+        said.or_else(|| self.own_host().map(Cow::Borrowed))
+    }
+
+    /// The host that the request itself is for (RFC 9112 §3.2.2, §3.3), whatever proxies say.
+    pub(crate) fn own_host(&self) -> Option<&str> {
+        let field = || self.header(HOST).and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
+        self.target().authority().or_else(field)
     }
 
     fn forwarded(&self) -> Option<Forwarded<'_>> {

@@ -267,11 +267,6 @@ impl Request {
         &self.body.connection.host.timers
     }
 
-    /// What the server of the connection counts.
-    pub(crate) fn stats(&self) -> &Rc<ServerStats> {
-        &self.body.connection.host.stats
-    }
-
     /// What middleware has put beside the request.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {

@@ -4,6 +4,8 @@
 use http::HeaderMap;
 use http::header::CACHE_CONTROL;
 
+use super::http1::split_unquoted;
+
 /// The directives of an answer that a shared cache has to know. Those it does not are read over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,7 +25,7 @@ impl CacheControl {
         let mut said = Self::default();
         let (mut shared, mut own) = (None, None);
         for value in headers.get_all(CACHE_CONTROL) {
-            for (name, argument) in Directives(value.as_bytes()) {
+            for (name, argument) in directives(value.as_bytes()) {
                 let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
                 if is("no-store") || is("private") || is("no-cache") {
                     said.forbids = true;
@@ -56,43 +58,13 @@ fn seconds(argument: &[u8]) -> u32 {
     number.unwrap_or(u32::MAX)
 }
 
-/// `name`, `name=token` and `name="quoted, string"`, with commas between them.
-struct Directives<'a>(&'a [u8]);
-
-impl<'a> Iterator for Directives<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.0.is_empty() {
-                return None;
-            }
-            let end = end_of_directive(self.0);
-            let (directive, rest) = self.0.split_at(end);
-            self.0 = rest.get(1..).unwrap_or_default();
-            let directive = directive.trim_ascii();
-            if !directive.is_empty() {
-                let equals = directive.iter().position(|&byte| byte == b'=').unwrap_or(directive.len());
-                let (name, argument) = directive.split_at(equals);
-                return Some((name.trim_ascii(), argument.get(1..).unwrap_or_default().trim_ascii()));
-            }
-        }
-    }
-}
-
-/// Where the next comma stands that is in no quoted string (RFC 9110 §5.6.4).
-fn end_of_directive(text: &[u8]) -> usize {
-    let (mut quoted, mut escaped) = (false, false);
-    for (at, &byte) in text.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => return at,
-            _ => {}
-        }
-    }
-    text.len()
+/// Names and arguments: `name`, `name=token` and `name="quoted, string"`, with commas between them.
+fn directives(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    split_unquoted(value, b',').filter(|directive| !directive.is_empty()).map(|directive| {
+        let equals = memchr::memchr(b'=', directive).unwrap_or(directive.len());
+        let (name, argument) = directive.split_at(equals);
+        (name.trim_ascii(), argument.get(1..).unwrap_or_default().trim_ascii())
+    })
 }
 
 #[cfg(test)]

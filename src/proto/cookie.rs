@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 
+use super::escape::NOT_UNRESERVED;
 use super::http1::syntax::{self, TOKEN};
 
 /// The pairs of one `Cookie` field, in order, as views of it. A value in double quotes is given without them; nothing
@@ -98,7 +99,7 @@ impl SetCookie {
     /// [`Request::cookie_decoded`](crate::Request::cookie_decoded).
     #[must_use]
     pub fn encoded(name: impl Into<Cow<'static, str>>, text: &str) -> Self {
-        Self::new(name, percent_encoding::utf8_percent_encode(text, ESCAPED).to_string())
+        Self::new(name, percent_encoding::utf8_percent_encode(text, NOT_UNRESERVED).to_string())
     }
 
     /// What removes the cookie of this name from the path `/`: one without a value that is long over. Set `path` and
@@ -261,10 +262,6 @@ const ATTRIBUTE_BYTES_MAX: usize = 1024;
 
 /// Browsers keep no cookie longer (RFC 6265bis §5.5).
 const MAX_AGE_MAX: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-
-/// What [`SetCookie::encoded`] escapes.
-const ESCAPED: &percent_encoding::AsciiSet =
-    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,14 @@
-//! Text for logs and JSON, made of bytes that a client chose: nothing in them can end a line or a string.
+//! Text for logs, JSON and URLs, made of bytes that somebody else chose: nothing in them can end a line, a string or a
+//! segment.
 #![forbid(unsafe_code)]
 
 use std::fmt::Write;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
+
+/// All but the unreserved characters (RFC 3986 §2.3): what to percent-encode where nothing else may be meant.
+pub(crate) const NOT_UNRESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Writes `bytes` so that they are printable ASCII without quotes and backslashes of their own: others become `\xHH`, `\"`,
 /// `\\`, so that whoever reads a line knows where a value ends.

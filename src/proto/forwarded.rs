@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::http1::is_host;
+use super::http1::{is_host, syntax};
 use super::ip_network::IpNetwork;
 
 /// Which fields the trusted proxies write. Those of the other kind are a client's, and are ignored.
@@ -141,7 +141,7 @@ fn element(text: &str) -> Option<(Option<Element<'_>>, &str)> {
 /// `token "=" ( token / quoted-string )`, and what stands behind it.
 fn pair(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
     let (name, behind) = text.split_once('=')?;
-    if name.is_empty() || !name.bytes().all(is_token) {
+    if name.is_empty() || !syntax::all(name.as_bytes(), syntax::TOKEN) {
         return None;
     }
     if let Some(quoted) = behind.strip_prefix('"') {
@@ -149,7 +149,7 @@ fn pair(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
         return Some((name, value, behind));
     }
     // Colons and brackets must be quoted (RFC 7239 §6), but proxies do forget it, and nothing else can be meant.
-    let is_value = |byte: u8| is_token(byte) || matches!(byte, b':' | b'[' | b']');
+    let is_value = |byte: u8| syntax::is(byte, syntax::TOKEN) || matches!(byte, b':' | b'[' | b']');
     let end = behind.bytes().position(|byte| !is_value(byte)).unwrap_or(behind.len());
     (end > 0).then(|| (name, Cow::Borrowed(&behind[..end]), &behind[end..]))
 }
@@ -170,10 +170,6 @@ fn quoted_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
         }
     }
     None
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// An address as proxies write it (RFC 7239 §6; `unknown` and obfuscated names have none): `192.0.2.7`, `192.0.2.7:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80`; a port

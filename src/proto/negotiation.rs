@@ -5,6 +5,8 @@
 
 use http::HeaderValue;
 
+use super::http1::split_unquoted;
+
 /// Elements of one field that are looked at; browsers send about ten. Each is compared with each offer.
 pub const ELEMENTS_MAX: usize = 64;
 
@@ -133,12 +135,12 @@ fn best<'value, 'offer>(
 fn elements<'value>(
     values: impl IntoIterator<Item = &'value HeaderValue>,
 ) -> impl Iterator<Item = Element<'value>> {
-    let elements = values.into_iter().flat_map(|value| split(value.as_bytes(), b','));
+    let elements = values.into_iter().flat_map(|value| split_unquoted(value.as_bytes(), b','));
     elements.filter(|element| !element.is_empty()).take(ELEMENTS_MAX).filter_map(element)
 }
 
 fn element(bytes: &[u8]) -> Option<Element<'_>> {
-    let mut parts = split(bytes, b';');
+    let mut parts = split_unquoted(bytes, b';');
     let name = parts.next()?;
     let start = (name.len() + 1).min(bytes.len());
     let mut end = start;
@@ -174,22 +176,8 @@ fn parse_quality(weight: &[u8]) -> Option<Quality> {
     }
 }
 
-/// The parts between `separator`s that are not in quotes, trimmed.
-fn split(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    let parts = bytes.split(move |&byte| {
-        if std::mem::take(&mut escaped) {
-            return false;
-        }
-        escaped = quoted && byte == b'\\';
-        quoted ^= byte == b'"';
-        byte == separator && !quoted
-    });
-    parts.map(<[u8]>::trim_ascii)
-}
-
 fn media_specificity(range: &Element<'_>, offer: &str) -> Option<usize> {
-    let mut offered = split(offer.as_bytes(), b';');
+    let mut offered = split_unquoted(offer.as_bytes(), b';');
     let essence = offered.next()?;
     if range.name == b"*/*" || range.name == b"*" {
         return Some(0);
@@ -205,7 +193,7 @@ fn media_specificity(range: &Element<'_>, offer: &str) -> Option<usize> {
     }
     let offered: Vec<&[u8]> = offered.collect();
     let mut specificity = 2;
-    for wanted in split(range.parameters, b';').filter(|wanted| !wanted.is_empty()) {
+    for wanted in split_unquoted(range.parameters, b';').filter(|wanted| !wanted.is_empty()) {
         if !offered.iter().any(|parameter| parameter.eq_ignore_ascii_case(wanted)) {
             return None;
         }

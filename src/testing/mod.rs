@@ -111,8 +111,13 @@ fn run_on(driver: Driver, body: impl AsyncFn(Core) + Send + Sync) {
     }
 }
 
+/// The drivers of [`each_driver`], for tests that run cores of their own.
+///
+/// # Panics
+/// If `RINGHTTP_TEST_DRIVERS` names something else.
+#[must_use]
 #[track_caller]
-fn drivers() -> Vec<Driver> {
+pub fn drivers() -> Vec<Driver> {
     let names = std::env::var("RINGHTTP_TEST_DRIVERS").unwrap_or_else(|_| "io_uring,epoll".to_owned());
     names.split(',').map(|name| name.trim().parse().expect("RINGHTTP_TEST_DRIVERS names drivers")).collect()
 }

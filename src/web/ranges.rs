@@ -101,8 +101,8 @@ fn cut(body: &Bytes, range: &Range<u64>) -> Bytes {
     body.slice(index(range.start)..index(range.end))
 }
 
-/// A number that nobody can have put into a body.
-fn random() -> u128 {
+/// A number that nobody can have put into a body or a file: the standard library's hashers have keys of their own.
+pub(super) fn random() -> u128 {
     let half = || u128::from(RandomState::new().hash_one(0));
     half() << 64 | half()
 }

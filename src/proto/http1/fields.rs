@@ -4,7 +4,7 @@
 //! [`Notes`] are taken while the header map is filled, so no field is looked up again afterwards.
 #![forbid(unsafe_code)]
 
-use http::{HeaderName, header};
+use http::{HeaderMap, HeaderName, header};
 
 use super::syntax;
 use crate::proto::PeerError;
@@ -100,6 +100,25 @@ impl<'head> Notes<'head> {
 /// The elements of a comma-separated list, without the empty ones (RFC 9110 §5.6.1).
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+/// The elements of all fields of a name, in order, where none of them can be a quoted string.
+pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).into_iter().flat_map(|value| list(value.as_bytes()))
+}
+
+/// The parts between `separator`s that stand in no quoted string (RFC 9110 §5.6.4), trimmed; empty ones too.
+pub(in crate::proto) fn split_unquoted(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = bytes.split(move |&byte| {
+        if std::mem::take(&mut escaped) {
+            return false;
+        }
+        escaped = quoted && byte == b'\\';
+        quoted ^= byte == b'"';
+        byte == separator && !quoted
+    });
+    parts.map(<[u8]>::trim_ascii)
 }
 
 /// The error for a second field `name` in a request; `None` if it may be repeated.
@@ -230,6 +249,34 @@ mod tests {
     fn rfc9110_5_6_1_empty_list_elements_are_skipped() {
         assert_eq!(list(b" a ,, b\t,").collect::<Vec<_>>(), [b"a", b"b"]);
         assert_eq!(list(b" , ").count(), 0);
+    }
+
+    #[test]
+    fn rfc9110_5_6_4_separators_in_quotes_separate_nothing() {
+        const CASES: &[(&[u8], &[&[u8]])] = &[
+            (b"", &[b""]),
+            (b" a , b ", &[b"a", b"b"]),
+            (b"a=\"x,y\",b", &[b"a=\"x,y\"", b"b"]),
+            (br#"a="x\",y",b"#, &[br#"a="x\",y""#, b"b"]),
+            (br#"a="x\\",b"#, &[br#"a="x\\""#, b"b"]),
+            (br"a\,b", &[br"a\", b"b"]),
+            (b"a=\"x,b", &[b"a=\"x,b"]),
+            (b",", &[b"", b""]),
+        ];
+        for (value, parts) in CASES {
+            let found: Vec<&[u8]> = split_unquoted(value, b',').collect();
+            assert_eq!(found, *parts, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn elements_of_all_fields_of_a_name_are_one_list() {
+        let mut headers = HeaderMap::new();
+        for value in ["a, b", "", "c"] {
+            headers.append(header::VARY, value.parse().unwrap());
+        }
+        assert_eq!(elements(&headers, header::VARY).collect::<Vec<_>>(), [b"a", b"b", b"c"]);
+        assert_eq!(elements(&headers, header::ACCEPT).count(), 0);
     }
 
     #[test]

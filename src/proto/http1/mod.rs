@@ -45,7 +45,8 @@ pub use encode::{
     BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, Implied, encode_request_head,
     encode_response_head,
 };
-pub(crate) use fields::list;
+pub(in crate::proto) use fields::split_unquoted;
+pub(crate) use fields::{elements, list};
 pub use framing::{Framing, ResponseFraming, response_framing};
 pub use head::{RequestHead, ResponseHead};
 pub use path::{canonical_path, push_encoded, raw_offset};

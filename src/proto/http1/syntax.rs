@@ -20,7 +20,7 @@ pub(super) const HEX: u8 = 32;
 
 /// Whether `byte` is in `class`.
 #[inline]
-pub(super) const fn is(byte: u8, class: u8) -> bool {
+pub(in crate::proto) const fn is(byte: u8, class: u8) -> bool {
     CLASSES[byte as usize] & class != 0
 }
 

@@ -1,7 +1,6 @@
 //! From a file to an answer: its fields, the conditions of the request (RFC 9110 §13) and its ranges (§14).
 #![forbid(unsafe_code)]
 
-use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 use std::path::Path;
 
@@ -21,6 +20,7 @@ use crate::error::Error;
 use crate::proto::Etag;
 use crate::proto::conditional::{Validators, Verdict, evaluate, last_modified, range_applies};
 use crate::proto::range::{Multipart, Ranges, content_range, unsatisfied_range};
+use crate::web::ranges::random;
 
 /// What an answer says about a file.
 pub(super) struct Representation {
@@ -191,12 +191,6 @@ fn guess(path: &Path) -> HeaderValue {
         }
         Some(other) => HeaderValue::from_static(other),
     }
-}
-
-/// A number that nobody can put into a file beforehand: the standard library's hashers have keys of their own.
-fn random() -> u128 {
-    let half = || u128::from(RandomState::new().hash_one(0));
-    half() << 64 | half()
 }
 
 static BYTES: HeaderValue = HeaderValue::from_static("bytes");

@@ -17,6 +17,7 @@ use super::path::{CleanPath, is_hidden, with_suffix};
 use super::{listing, not_found};
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
+use crate::proto::http1::elements;
 use crate::proto::negotiation::Encodings;
 use crate::web::into_response::IntoResponse;
 use crate::web::redirect::Redirect;
@@ -206,11 +207,8 @@ fn accepted(headers: &HeaderMap) -> Vec<Coding> {
 }
 
 fn wants_page(headers: &HeaderMap) -> bool {
-    let names_html = |value: &http::HeaderValue| {
-        let mut items = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        items.any(|item| item.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"text/html")))
-    };
-    headers.get_all(ACCEPT).iter().any(names_html)
+    let is_html = |range: &[u8]| range.get(..9).is_some_and(|name| name.eq_ignore_ascii_case(b"text/html"));
+    elements(headers, ACCEPT).any(is_html)
 }
 
 /// What is kept in memory differs by path and by the codings that were looked for.

@@ -5,13 +5,14 @@ use std::fmt::Write;
 
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use ringhttp_runtime::file::{Directory, Entry};
 
 use super::config::FilesConfig;
 use super::find;
 use crate::conn::Response;
 use crate::error::Result;
+use crate::proto::escape::NOT_UNRESERVED;
 use crate::web::into_response::{Html, IntoResponse};
 
 /// Reads a directory and makes its page. `path` is relative to the root, and empty for that.
@@ -37,7 +38,7 @@ fn render(path: &str, entries: &[Entry], is_complete: bool) -> String {
     for entry in entries {
         let name = entry.name.to_string_lossy();
         let slash = if entry.is_directory { "/" } else { "" };
-        let link = utf8_percent_encode(&name, ENCODED);
+        let link = utf8_percent_encode(&name, NOT_UNRESERVED);
         let _ = write!(page, "<li><a href=\"./{link}{slash}\">{}{slash}</a>", escaped(&name));
         if !entry.is_directory {
             let _ = write!(page, " {} bytes", entry.length);
@@ -65,6 +66,3 @@ fn escaped(text: &str) -> String {
     }
     escaped
 }
-
-/// All but the unreserved characters (RFC 3986 §2.3).
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');

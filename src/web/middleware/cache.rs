@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    AGE, AUTHORIZATION, CONNECTION, CONTENT_RANGE, COOKIE, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    AGE, AUTHORIZATION, CONNECTION, CONTENT_RANGE, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE, TRAILER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -17,6 +17,7 @@ use ringhttp_runtime::time::{Instant, Timers};
 
 use crate::conn::{Request, Response};
 use crate::proto::cache_control::CacheControl;
+use crate::proto::http1::elements;
 use crate::web::Next;
 
 /// What a [`ResponseCache`] keeps, on one core.
@@ -83,7 +84,7 @@ impl Default for ResponseCacheConfig {
 /// ```
 pub fn cache<S: 'static>(
     answers: impl Into<ResponseCache>,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Response {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Response + 'static {
     let answers = answers.into();
     async move |_: &S, request: Request, next: Next<'_, S>| answers.answer(request, next).await
 }
@@ -221,7 +222,7 @@ impl ResponseCache {
 
     async fn answer<S>(&self, request: Request, next: Next<'_, S>) -> Response {
         let kept = self.kept(request.timers());
-        let key = key_of(host_of(&request), request.path(), request.query_string());
+        let key = key_of(request.own_host().unwrap_or_default(), request.path(), request.query_string());
         let timers = request.timers().clone();
         match self.way_of(&request) {
             Way::Through => next.run(request).await,
@@ -374,12 +375,6 @@ fn look_up(kept: &Kept, key: &Key, request: &Request) -> Option<Rc<Answer>> {
     }
 }
 
-/// The host that a request is for: of its target, if that names one (RFC 9112 §3.2.2).
-fn host_of(request: &Request) -> &str {
-    let field = || request.header(HOST).and_then(|host| host.to_str().ok());
-    request.target().authority().or_else(field).unwrap_or_default()
-}
-
 /// A line break separates the parts: none of them can have one.
 fn key_of(host: &str, path: &str, query: Option<&str>) -> Key {
     let (mark, query) = query.map_or(("", ""), |query| ("?", query));
@@ -389,13 +384,9 @@ fn key_of(host: &str, path: &str, query: Option<&str>) -> Key {
 /// The fields that an answer depends on, in order; `None` if on everything (RFC 9110 §12.5.5).
 fn varying_fields(headers: &HeaderMap) -> Option<Box<[HeaderName]>> {
     let mut fields = Vec::new();
-    for value in headers.get_all(VARY) {
-        for name in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            if !name.is_empty() {
-                // `*` is a token, and so would be a name.
-                fields.push(HeaderName::from_bytes(name).ok().filter(|_| name != b"*")?);
-            }
-        }
+    for name in elements(headers, VARY) {
+        // `*` is a token, and so would be a name.
+        fields.push(HeaderName::from_bytes(name).ok().filter(|_| name != b"*")?);
     }
     fields.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     fields.dedup();

@@ -19,7 +19,7 @@ use crate::web::Next;
 /// ```
 pub fn cancel_on_disconnect<S: 'static>(
     what: CancelOnDisconnect,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Response {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Response + 'static {
     async move |_: &S, request: Request, next: Next<'_, S>| {
         request.cancel_on_disconnect(what);
         next.run(request).await

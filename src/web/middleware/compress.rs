@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use ringhttp_runtime::Core;
 
 use crate::conn::{Body, Request, Response};
-use crate::error::Result;
 use crate::proto::Etag;
 use crate::proto::content_coding::{ContentCoding, Level};
+use crate::proto::http1::elements;
 use crate::proto::negotiation::Encodings;
 use crate::web::Next;
 use crate::web::coders::{SpareEncoder, compressed};
@@ -76,7 +76,7 @@ impl Default for CompressConfig {
 /// ```
 pub fn compress<S: 'static>(
     config: CompressConfig,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result<Response> + 'static {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Response + 'static {
     async move |_: &S, request: Request, next: Next<'_, S>| {
         let accepted = Encodings::new(request.headers().get_all(ACCEPT_ENCODING));
         let coding = accepted.best(&config.codings, ContentCoding::name);
@@ -85,16 +85,16 @@ pub fn compress<S: 'static>(
         drop(accepted);
         let response = next.run(request).await;
         if response.status() == StatusCode::NOT_MODIFIED {
-            return Ok(not_modified(response, coding));
+            return not_modified(response, coding);
         }
         if !may_be_compressed(&response, &config) {
-            return Ok(response);
+            return response;
         }
         let response = varying(response);
         let is_short = response.body().length().is_some_and(|length| length < config.bytes_min);
         match coding {
             Some(coding) if !is_short || identity_refused => encode(response, coding, &config).await,
-            _ => Ok(response),
+            _ => response,
         }
     }
 }
@@ -154,24 +154,22 @@ fn may_be_compressed(response: &Response, config: &CompressConfig) -> bool {
 
 /// RFC 9111 §5.2.2.6.
 fn is_no_transform(headers: &HeaderMap) -> bool {
-    let directives =
-        headers.get_all(CACHE_CONTROL).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    directives.map(<[u8]>::trim_ascii).any(|directive| directive.eq_ignore_ascii_case(b"no-transform"))
+    elements(headers, CACHE_CONTROL).any(|directive| directive.eq_ignore_ascii_case(b"no-transform"))
 }
 
-async fn encode(mut response: Response, coding: ContentCoding, config: &CompressConfig) -> Result<Response> {
+async fn encode(mut response: Response, coding: ContentCoding, config: &CompressConfig) -> Response {
     let body = response.take_body();
     let level = config.level;
     let body = match body.as_bytes() {
         Some(bytes) if bytes.len() < config.blocking_bytes_min => compressed(coding, level, bytes).into(),
         Some(_) => match compressed_elsewhere(body, coding, level).await {
             Ok(body) => body,
-            Err(body) => return Ok(response.with_body(body)),
+            Err(body) => return response.with_body(body),
         },
         None => {
             let encoded = body.encoded(|| Box::new(SpareEncoder::take(coding, level)));
             if !encoded.is_encoded() {
-                return Ok(response.with_body(encoded));
+                return response.with_body(encoded);
             }
             encoded
         }
@@ -181,7 +179,7 @@ async fn encode(mut response: Response, coding: ContentCoding, config: &Compress
     headers.remove(CONTENT_LENGTH);
     headers.remove(ACCEPT_RANGES);
     weaken_etag(headers);
-    Ok(response.with_body(body))
+    response.with_body(body)
 }
 
 /// Compresses a body on a thread of the blocking pool. If there is none, gives it back.
@@ -213,12 +211,9 @@ fn weaken_etag(headers: &mut HeaderMap) {
 
 /// Says that another `Accept-Encoding` might have another answer (RFC 9110 §12.5.5).
 fn varying(mut response: Response) -> Response {
-    let names = |value: &HeaderValue| {
-        let mut names = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        names.any(|name| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding"))
-    };
+    let is_named = |name: &[u8]| name == b"*" || name.eq_ignore_ascii_case(b"accept-encoding");
     let headers = response.headers_mut();
-    if !headers.get_all(VARY).iter().any(names) {
+    if !elements(headers, VARY).any(is_named) {
         headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     }
     response

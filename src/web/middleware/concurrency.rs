@@ -69,9 +69,9 @@ impl Default for ConcurrencyConfig {
 /// ```
 pub fn concurrency<S: 'static>(
     gate: impl Into<ConcurrencyGate>,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
     let gate = gate.into();
-    async move |_: &S, request: Request, next: Next<'_, S>| -> Result<Response> {
+    async move |_: &S, request: Request, next: Next<'_, S>| -> Result {
         let Some(permit) = gate.enter(request.timers()).await else {
             count(&gate.0.shed);
             return Ok(gate.refusal());

@@ -46,7 +46,7 @@ impl Default for ConditionalConfig {
 /// ```
 pub fn conditional<S: 'static>(
     config: ConditionalConfig,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result<Response> + 'static {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
     async move |_: &S, request: Request, next: Next<'_, S>| {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Ok(next.run(request).await);

@@ -3,8 +3,8 @@
 
 use std::collections::HashSet;
 
-use http::header::{HOST, ORIGIN};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::header::ORIGIN;
+use http::{HeaderName, Method, StatusCode, Uri};
 
 use crate::conn::Request;
 use crate::error::{Error, Result};
@@ -37,7 +37,9 @@ use crate::web::Next;
 ///
 /// # Errors
 /// 500 if a trusted origin is none.
-pub fn csrf<S: 'static>(config: CsrfConfig) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result> {
+pub fn csrf<S: 'static>(
+    config: CsrfConfig,
+) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static> {
     let guard = Guard::new(config)?;
     Ok(async move |_: &S, req: Request, next: Next<'_, S>| {
         if !guard.passes(&req) {
@@ -80,7 +82,7 @@ impl Guard {
     }
 
     fn is_excepted(&self, req: &Request) -> bool {
-        let origin = text(req.header(ORIGIN));
+        let origin = req.header(ORIGIN).and_then(|origin| origin.to_str().ok());
         let trusted = origin.is_some_and(|origin| self.trusted.contains(&origin.to_ascii_lowercase()));
         trusted || (!self.excepted.is_empty() && self.excepted.contains(req.route()))
     }
@@ -92,13 +94,8 @@ fn is_own(req: &Request) -> bool {
     if sites.peek().is_some() {
         return sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
     }
-    req.header(ORIGIN)
-        .is_none_or(|origin| text(Some(origin)).is_some_and(|origin| is_of_host(origin, host(req))))
-}
-
-/// The host that was asked for (RFC 9112 §3.3).
-fn host(req: &Request) -> &str {
-    req.target().authority().or_else(|| text(req.header(HOST))).unwrap_or_default()
+    let host = req.own_host().unwrap_or_default();
+    req.header(ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(|origin| is_of_host(origin, host)))
 }
 
 fn is_of_host(origin: &str, host: &str) -> bool {
@@ -116,10 +113,6 @@ fn authority(origin: &str) -> Option<(&str, &str)> {
     // Nothing but the two: no user, no path, no query.
     let whole = uri.authority().is_some_and(|found| found.as_str() == authority);
     (whole && !authority.contains('@') && !uri.host()?.is_empty()).then_some((scheme, authority))
-}
-
-fn text(field: Option<&HeaderValue>) -> Option<&str> {
-    field.and_then(|value| value.to_str().ok())
 }
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -1,13 +1,12 @@
 //! A deadline for whole requests, which travels to what is done under it.
 #![forbid(unsafe_code)]
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use http::StatusCode;
 use ringhttp_runtime::deadline::within;
 
-use crate::conn::{Request, Response, count};
+use crate::conn::{Request, count};
 use crate::error::{Error, Result};
 use crate::web::Next;
 
@@ -31,13 +30,13 @@ use crate::web::Next;
 /// let router = Router::new().get("/search", search).with(deadline(Duration::from_secs(2)));
 /// # assert!(router.into_service(()).is_ok());
 /// ```
-pub fn deadline<S: 'static>(limit: Duration) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result {
-    async move |_: &S, mut request: Request, next: Next<'_, S>| -> Result<Response> {
+pub fn deadline<S: 'static>(limit: Duration) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
+    async move |_: &S, mut request: Request, next: Next<'_, S>| -> Result {
         let timers = request.timers().clone();
         let mut at = timers.now() + limit;
         at = request.deadline().map_or(at, |outer| outer.min(at));
         request.set_deadline(at);
-        let stats = Rc::clone(request.stats());
+        let stats = request.server_stats();
         let Ok(response) = within(&timers, at, next.run(request)).await else {
             count(&stats.deadlines_passed);
             return Err(Error::new(StatusCode::GATEWAY_TIMEOUT).with_text("the request took too long"));

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
 use crate::proto::content_coding::{ContentCoding, DecodeLimits, Decoder};
+use crate::proto::http1::elements;
 use crate::web::Next;
 
 /// What [`decompress`] takes.
@@ -46,7 +47,7 @@ impl Default for DecompressConfig {
 /// ```
 pub fn decompress<S: 'static>(
     config: DecompressConfig,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result<Response> + 'static {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static {
     async move |_: &S, mut request: Request, next: Next<'_, S>| {
         match coding(request.headers(), &config) {
             Ok(None) => {}
@@ -68,20 +69,18 @@ struct Unknown;
 /// The coding of the body; `None` if it has none. `identity` says nothing.
 fn coding(headers: &HeaderMap, config: &DecompressConfig) -> Result<Option<ContentCoding>, Unknown> {
     let mut found = None;
-    for value in headers.get_all(CONTENT_ENCODING) {
-        let names = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
-        for name in names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity")) {
-            let coding = ContentCoding::of_name(name).filter(|coding| config.codings.contains(coding));
-            // Codings upon codings multiply what a bomb becomes, and nobody uses them.
-            if found.replace(coding.ok_or(Unknown)?).is_some() {
-                return Err(Unknown);
-            }
+    let names = elements(headers, CONTENT_ENCODING).filter(|name| !name.eq_ignore_ascii_case(b"identity"));
+    for name in names {
+        let coding = ContentCoding::of_name(name).filter(|coding| config.codings.contains(coding));
+        // Codings upon codings multiply what a bomb becomes, and nobody uses them.
+        if found.replace(coding.ok_or(Unknown)?).is_some() {
+            return Err(Unknown);
         }
     }
     Ok(found)
 }
 
-fn unsupported(config: &DecompressConfig) -> Result<Response> {
+fn unsupported(config: &DecompressConfig) -> Result {
     let names: Vec<&str> = config.codings.iter().map(|coding| coding.name()).collect();
     let error = Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE)
         .with_text("the content coding of the body is not supported");

@@ -5,7 +5,8 @@ use http::header::ACCEPT;
 use http::{HeaderValue, Method, StatusCode};
 
 use crate::conn::{Request, Response};
-use crate::proto::http1::Target;
+use crate::proto::ContentType;
+use crate::proto::http1::{Target, list};
 use crate::web::{IntoResponse, Next};
 
 /// A failure that a page is wanted for.
@@ -33,10 +34,7 @@ impl Failure {
     #[must_use]
     pub fn wants_html(&self) -> bool {
         let accept = self.accept.as_ref().map_or(&b""[..], |accept| accept.as_bytes());
-        accept.split(|&byte| byte == b',').any(|item| {
-            let name = item.split(|&byte| byte == b';').next().unwrap_or_default();
-            name.trim_ascii().eq_ignore_ascii_case(b"text/html")
-        })
+        list(accept).filter_map(ContentType::parse).any(|range| range.is("text/html"))
     }
 }
 

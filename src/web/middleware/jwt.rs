@@ -45,7 +45,7 @@ use crate::web::Next;
 ///
 /// # Errors
 /// 500 if the settings cannot work.
-pub fn jwt_auth<S, C>(config: JwtConfig) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result>
+pub fn jwt_auth<S, C>(config: JwtConfig) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static>
 where
     S: 'static,
     C: DeserializeOwned + 'static,

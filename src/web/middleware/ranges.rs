@@ -6,7 +6,6 @@ use http::header::{IF_RANGE, RANGE};
 
 use super::conditional::copied;
 use crate::conn::{Request, Response};
-use crate::error::Result;
 use crate::proto::range::RANGES_MAX;
 use crate::web::Next;
 use crate::web::ranges::with_ranges;
@@ -37,11 +36,11 @@ impl Default for RangesConfig {
 /// ```
 pub fn ranges<S: 'static>(
     config: RangesConfig,
-) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Result<Response> + 'static {
+) -> impl AsyncFn(&S, Request, Next<'_, S>) -> Response + 'static {
     async move |_: &S, request: Request, next: Next<'_, S>| {
         let (method, asked) = (request.method().clone(), copied(request.headers(), &FIELDS));
         let response = next.run(request).await;
-        Ok(with_ranges(response, &method, &asked, config.ranges_max))
+        with_ranges(response, &method, &asked, config.ranges_max)
     }
 }
 

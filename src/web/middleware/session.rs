@@ -21,7 +21,7 @@ use crate::web::session::{CookieKey, Record, Session, SessionConfig, Store, is_i
 pub fn cookie_sessions<S: 'static>(
     key: CookieKey,
     config: SessionConfig,
-) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result> {
+) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static> {
     let sessions = Sessions::new(InCookie(key), config)?;
     Ok(async move |_: &S, req: Request, next: Next<'_, S>| sessions.around(req, next).await)
 }
@@ -36,7 +36,7 @@ pub fn cookie_sessions<S: 'static>(
 pub fn stored_sessions<S: 'static>(
     store: impl Store,
     config: SessionConfig,
-) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result> {
+) -> Result<impl AsyncFn(&S, Request, Next<'_, S>) -> Result + 'static> {
     let sessions = Sessions::new(InStore(store), config)?;
     Ok(async move |_: &S, req: Request, next: Next<'_, S>| sessions.around(req, next).await)
 }

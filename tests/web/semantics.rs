@@ -1,8 +1,5 @@
 //! Conditional requests, ranges, negotiation and content codings over real sockets, on both drivers.
-#![cfg(feature = "compression")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::Read;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,39 +17,8 @@ use ringhttp::runtime::sync::Notify;
 use ringhttp::testing::{RawConnection, TestClient, TestResponse, each_driver, serve_on};
 use ringhttp::{BodySender, Core, Request, Response, Result, Router, ServerConfig, header, time};
 
-/// Counts the bytes that a thread holds.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // A thread that ends has no counter any more, and nothing to count.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
-    });
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use crate::common::ask;
+use crate::counting::Growth;
 
 const DIGITS: &str = "0123456789";
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -194,25 +160,19 @@ fn dense_routes() -> Router<State> {
 
 /// Reads a body piece by piece; says how long it is, how long its largest piece is, and how much memory was held for it.
 async fn held(_: &State, mut req: Request) -> Result<String> {
-    let before = HELD.get();
-    MOST.set(before);
+    let growth = Growth::begin();
     let (mut length, mut largest) = (0, 0);
     while let Some(piece) = req.chunk().await? {
         length += piece.len();
         largest = largest.max(piece.len());
     }
-    Ok(format!("{length} {largest} {}", MOST.get() - before))
+    Ok(format!("{length} {largest} {}", growth.most_bytes()))
 }
 
 fn with_server(router: fn() -> Router<State>, body: impl AsyncFn(TestClient) + Send + Sync) {
     each_driver(async |core: Core| {
         serve_on(&core, ServerConfig::default(), router(), State::default(), &body).await;
     });
-}
-
-async fn ask(client: &TestClient, method: &str, path: &str, fields: &[(&str, &str)]) -> TestResponse {
-    let request = client.request(method.parse().expect("a method"), path);
-    fields.iter().fold(request, |request, (name, value)| request.header(name, value)).send().await
 }
 
 /// Compresses with our encoder.

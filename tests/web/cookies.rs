@@ -13,6 +13,8 @@ use ringhttp::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::common::ask;
+
 /// Runs `body` against routes on both drivers.
 fn with(routes: impl Fn() -> Result<Router<()>> + Send + Sync, body: impl AsyncFn(TestClient) + Send + Sync) {
     testing::each_driver(async |core: Core| {
@@ -22,8 +24,7 @@ fn with(routes: impl Fn() -> Result<Router<()>> + Send + Sync, body: impl AsyncF
 }
 
 async fn get(client: &TestClient, path: &str, fields: &[(&str, &str)]) -> TestResponse {
-    let request = client.request(Method::GET, path);
-    fields.iter().fold(request, |request, (name, value)| request.header(name, value)).send().await
+    ask(client, "GET", path, fields).await
 }
 
 /// What a browser would send back of the last cookie that was set.

@@ -16,6 +16,8 @@ use ringhttp::{
     ServerStats, StatusCode, header, json_lines, time,
 };
 
+use crate::common::until;
+
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LAST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -46,17 +48,6 @@ async fn serve_counted<S: 'static>(
     body(TestClient::new(core, address), stats).await;
     core.shutdown();
     served.await.expect("the server does not panic").expect("the server does not fail");
-}
-
-/// Waits for something that another task or the kernel brings about.
-async fn until(mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1000 {
-        if is_so() {
-            return;
-        }
-        time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("it does not come about");
 }
 
 /// Reads until `text` has come.
@@ -217,7 +208,7 @@ fn an_endless_stream_ends_when_its_client_is_gone() {
             let mut connection = client.raw(GET).await;
             receive_through(&mut connection, "data:first\n\n").await;
             drop(connection);
-            until(|| dropped.get()).await;
+            until("the stream is dropped", || dropped.get()).await;
         })
         .await;
     });
@@ -676,7 +667,7 @@ fn work_begins_when_the_answer_is_sent_and_the_stop_waits_for_it() {
             let mut connection = client.raw([GET, GET].concat()).await;
             assert_eq!(connection.response(&Method::GET).await.text(), "answer");
             assert_eq!(connection.response(&Method::GET).await.text(), "answer", "nobody waits for the work");
-            until(|| work.begun.get() == 2).await;
+            until("both works begin", || work.begun.get() == 2).await;
             assert_eq!(work.done.get(), 0);
             let here = Rc::clone(&work);
             let stopping = core.stopping();
@@ -701,9 +692,9 @@ fn work_is_done_when_the_client_does_not_take_the_answer() {
             connection.receive().await;
             assert_eq!(work.begun.get(), 0, "the answer has no end yet");
             drop(connection);
-            until(|| work.begun.get() == 1).await;
+            until("the work begins", || work.begun.get() == 1).await;
             work.go.notify_one();
-            until(|| work.done.get() == 1).await;
+            until("the work is done", || work.done.get() == 1).await;
         })
         .await;
     });
@@ -718,13 +709,13 @@ fn answers_wait_while_too_much_work_goes_on() {
         testing::serve_on(&core, config, with_work_at_both(), Rc::clone(&work), async |client| {
             let mut first = client.raw(GET).await;
             assert_eq!(first.response(&Method::GET).await.text(), "answer");
-            until(|| work.begun.get() == 1).await;
+            until("the work begins", || work.begun.get() == 1).await;
             let mut second = client.raw(GET).await;
             time::sleep(Duration::from_millis(50)).await;
             assert_eq!(work.begun.get(), 1);
             work.go.notify_one();
             assert_eq!(second.response(&Method::GET).await.text(), "answer");
-            until(|| work.begun.get() == 2).await;
+            until("both works begin", || work.begun.get() == 2).await;
             work.go.notify_one();
         })
         .await;
@@ -874,15 +865,15 @@ fn connections_without_a_valid_proxy_header_are_closed_unanswered() {
                 let answer = client.raw(*bytes).await.receive_all().await;
                 assert_eq!(answer, b"", "{}", bytes[..bytes.len().min(40)].escape_ascii());
                 let refused = index as u64 + 1;
-                until(|| stats.closed.get(CloseReason::ProxyHeaderRefused) == refused).await;
+                until("it is closed", || stats.closed.get(CloseReason::ProxyHeaderRefused) == refused).await;
             }
             let unfinished = client.raw("PROXY TCP4 1.1.").await.receive_all().await;
             assert_eq!(unfinished, b"");
-            until(|| stats.closed.get(CloseReason::HeadTimeout) == 1).await;
+            until("the head is late", || stats.closed.get(CloseReason::HeadTimeout) == 1).await;
             let mut ended = client.raw("PROXY").await;
             ended.end();
             assert_eq!(ended.receive_all().await, b"");
-            until(|| stats.closed.get(CloseReason::PeerClosedEarly) == 1).await;
+            until("the end is seen", || stats.closed.get(CloseReason::PeerClosedEarly) == 1).await;
             let fine = ["PROXY TCP4 192.0.2.7 10.0.0.1 5000 80\r\n", LAST].concat();
             assert_eq!(client.raw(fine).await.response(&Method::GET).await.text(), "192.0.2.7:5000 80");
             assert_eq!(stats.requests.get(), 1);
@@ -902,7 +893,7 @@ fn a_proxy_header_from_elsewhere_is_not_read() {
             async |client, stats| {
                 let message = ["PROXY TCP4 192.0.2.7 10.0.0.1 5000 80\r\n", LAST].concat();
                 assert_eq!(client.raw(message).await.receive_all().await, b"");
-                until(|| stats.closed.get(CloseReason::ProxyHeaderRefused) == 1).await;
+                until("it is closed", || stats.closed.get(CloseReason::ProxyHeaderRefused) == 1).await;
                 assert_eq!(stats.requests.get(), 0);
             },
         )
@@ -927,7 +918,7 @@ fn a_connection_that_sends_no_proxy_header_does_not_hold_up_the_stop() {
         let mut silent = None;
         serve_counted(&core, proxied(&[]), Router::new().get("/", peer), (), async |client, counted| {
             silent = Some(client.raw("").await);
-            until(|| counted.active.get() == 1).await;
+            until("it is accepted", || counted.active.get() == 1).await;
             stats = Some(counted);
         })
         .await;

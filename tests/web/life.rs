@@ -23,6 +23,8 @@ use ringhttp::{
     Router, Server, ServerConfig, ServerStats, header, time,
 };
 
+use crate::common::until;
+
 /// What handlers tell the test, and what the test tells them.
 #[derive(Default)]
 struct Life {
@@ -91,17 +93,6 @@ fn each(
         served.await.expect("no panic").expect("no error");
         assert_eq!(stats.active.get(), 0);
     });
-}
-
-/// Waits until something has happened.
-async fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    for _ in 0..5000 {
-        if happened() {
-            return;
-        }
-        time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("never: {what}");
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

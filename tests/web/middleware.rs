@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ringhttp::middleware::{self, CorsConfig, CorsHeaders, Health, Origins, RateLimit, SecurityHeaders};
-use ringhttp::testing::{TestClient, TestResponse, each_driver, serve_on};
+use ringhttp::testing::{TestClient, TestResponse, drivers, each_driver, serve_on};
 use ringhttp::{
     AccessLog, Core, Cores, Driver, Error, Request, Response, Result, Router, RuntimeConfig, Server,
     ServerConfig,
@@ -477,12 +477,6 @@ fn ask_all(address: SocketAddr, name: &str, connections: u16, tally: &Tally) {
             }
         }
     }
-}
-
-/// The drivers this machine has, as `each_driver` finds them.
-fn drivers() -> Vec<Driver> {
-    let names = std::env::var("RINGHTTP_TEST_DRIVERS").unwrap_or_else(|_| "io_uring,epoll".to_owned());
-    names.split(',').map(|name| name.trim().parse().expect("drivers")).collect()
 }
 
 #[test]

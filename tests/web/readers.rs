@@ -1,7 +1,6 @@
 //! What handlers read of requests, over real sockets on both drivers: forms, multipart bodies, lines; and what becomes of
 //! hostile ones.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,39 +12,7 @@ use ringhttp::proto::multipart::Writer;
 use ringhttp::testing::{self, TestClient, TestResponse};
 use ringhttp::{Core, MultipartConfig, Request, Result, Router, ServerConfig, time};
 
-/// An allocator that counts what each thread holds: the core's thread is the one that reads requests.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(bytes: isize) {
-    // A thread that ends has no counter any more, and nothing to count.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
-    });
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size().cast_signed());
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-layout.size().cast_signed());
-        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use crate::counting::Growth;
 
 /// A directory of one test, removed at its end.
 struct Directory(PathBuf);
@@ -104,10 +71,9 @@ fn routes() -> Routes {
         .post("/skip", skip)
         .nest("/large", Router::new().post("/save", save).post("/spool", spool).body_limit(64 << 20))
         .with(async |app: &App, req: Request, next: ringhttp::Next<'_, App>| {
-            let before = HELD.get();
-            PEAK.set(before);
+            let growth = Growth::begin();
             let response = next.run(req).await;
-            app.grown.set(PEAK.get() - before);
+            app.grown.set(growth.most_bytes());
             response
         })
 }

@@ -1,0 +1,19 @@
+//! The web layer over real sockets, on both drivers: one binary, because linking one takes longer than running its tests.
+//! `web_files` is another: it counts what its process has open.
+
+mod common;
+mod counting;
+
+#[cfg(feature = "json")]
+mod answers;
+#[cfg(feature = "json")]
+mod app;
+#[cfg(all(feature = "jwt", feature = "sessions"))]
+mod cookies;
+#[cfg(feature = "json")]
+mod life;
+mod middleware;
+mod readers;
+mod routing;
+#[cfg(feature = "compression")]
+mod semantics;
