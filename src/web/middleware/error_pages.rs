@@ -1,8 +1,11 @@
 //! Failures shown in a form of the application's own.
 #![forbid(unsafe_code)]
 
-use http::header::ACCEPT;
-use http::{HeaderValue, Method, StatusCode};
+use http::header::{
+    ACCEPT, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::conn::{Request, Response};
 use crate::proto::http1::Target;
@@ -95,9 +98,7 @@ pub(super) fn replace(mut response: Response, mut shown: Response) -> Response {
     if shown.status() != StatusCode::OK {
         *response.status_mut() = shown.status();
     }
-    let about_content: Vec<_> =
-        response.headers().keys().filter(|name| name.as_str().starts_with("content-")).cloned().collect();
-    for name in about_content {
+    for name in &OF_THE_BODY {
         response.headers_mut().remove(name);
     }
     for name in shown.headers().keys() {
@@ -108,3 +109,16 @@ pub(super) fn replace(mut response: Response, mut shown: Response) -> Response {
     }
     response.with_body(shown.take_body())
 }
+
+/// What a content says of itself. Not all that begins with `content-` does: `Content-Security-Policy` is about its page, and
+/// `Content-Range` of a 416 about the file.
+const OF_THE_BODY: [HeaderName; 8] = [
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_LOCATION,
+    CONTENT_TYPE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];
