@@ -542,6 +542,7 @@ fn failures_are_shown_by_a_page_of_the_application() {
                 html.headers.get_all("content-type").iter().collect::<Vec<_>>(),
                 ["text/html; charset=utf-8"]
             );
+            assert_eq!(html.header("vary"), Some("accept"), "who asked otherwise got another");
             let refused = ask(Method::PUT, "/secret", "text/html").await;
             assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
             let secret = ask(Method::GET, "/secret", "text/html").await;
@@ -559,7 +560,9 @@ fn failures_are_shown_by_a_page_of_the_application() {
                 [Some("bytes */10"), Some("default-src 'none'"), None],
                 "what is not of the content"
             );
+            assert_eq!(client.get("/no").await.header("vary"), Some("accept"));
             let gone = client.get("/conflict").await;
+            assert_eq!(gone.header("vary"), None);
             assert_eq!((gone.status.as_u16(), gone.text()), (410, "gone, really"));
         },
     );

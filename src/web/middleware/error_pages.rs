@@ -1,9 +1,11 @@
 //! Failures shown in a form of the application's own.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
+
 use http::header::{
     ACCEPT, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE,
+    CONTENT_TYPE, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -23,6 +25,8 @@ pub struct Failure {
     pub method: Method,
     target: Target,
     accept: Option<HeaderValue>,
+    /// Whether it was asked what the client wants.
+    asked: Cell<bool>,
 }
 
 impl Failure {
@@ -35,6 +39,7 @@ impl Failure {
     /// Whether the client names `text/html` among what it accepts, as browsers do.
     #[must_use]
     pub fn wants_html(&self) -> bool {
+        self.asked.set(true);
         let accept = self.accept.as_ref().map_or(&b""[..], |accept| accept.as_bytes());
         accept.split(|&byte| byte == b',').any(|item| {
             let name = item.split(|&byte| byte == b';').next().unwrap_or_default();
@@ -72,11 +77,16 @@ pub fn error_pages<S: 'static, R: IntoResponse + 'static>(
         let Some(text) = failure_text(&response) else {
             return response;
         };
-        let failure = Failure { status: response.status(), text, method, target, accept };
-        match page(state, &failure).await {
+        let failure =
+            Failure { status: response.status(), text, method, target, accept, asked: Cell::default() };
+        let mut response = match page(state, &failure).await {
             Some(shown) => replace(response, shown.into_response()),
             None => response,
+        };
+        if failure.asked.get() {
+            response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         }
+        response
     }
 }
 
