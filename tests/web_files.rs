@@ -323,7 +323,8 @@ fn conditions_are_answered() {
                 let answer = get(&client, path, fields).await;
                 assert_eq!(answer.status.as_u16(), *status, "{path} {fields:?}");
                 assert_eq!(answer.header("etag"), Some(&*etag), "{path} {fields:?}");
-                assert_eq!(answer.header("cache-control"), Some("max-age=60"), "{path} {fields:?}");
+                let kept = (*status != 412).then_some("max-age=60");
+                assert_eq!(answer.header("cache-control"), kept, "{path} {fields:?}");
                 if *status == 304 {
                     assert!(answer.body.is_empty() && answer.header("content-type").is_none());
                     assert_eq!(answer.header("content-length"), None);
@@ -403,6 +404,9 @@ fn the_fallback_answers_for_pages_only() {
         }
         let answer = client.get("/f/users/7").await;
         assert_eq!(answer.headers[CONTENT_TYPE], "text/html; charset=utf-8");
+        assert_eq!(answer.header("vary"), Some("accept-encoding"));
+        let asked_for = get(&client, "/f/none.js", &[("accept", "text/html")]).await;
+        assert_eq!((asked_for.text(), asked_for.header("vary")), ("app", Some("accept, accept-encoding")));
     });
 }
 
@@ -492,6 +496,12 @@ fn fields_are_set_by_rules() {
         ];
         for (path, expected) in cases {
             assert_eq!(client.get(path).await.header("cache-control"), expected, "{path}");
+        }
+        // Whoever asks for what there is not must not make it the answer for all who share a cache.
+        for (name, value, status) in [("range", "bytes=5-", 416), ("if-match", "\"other\"", 412)] {
+            let refused = get(&client, "/f/assets/a.js", &[(name, value)]).await;
+            assert_eq!((refused.status.as_u16(), refused.header("cache-control")), (status, None));
+            assert!(refused.header("etag").is_some());
         }
         let special = client.get("/f/b.special").await;
         assert_eq!(special.headers[CONTENT_TYPE], "application/x-special");

@@ -20,7 +20,8 @@ use super::ip_network::IpNetwork;
 pub enum ProxyFields {
     /// `Forwarded` (RFC 7239).
     Forwarded,
-    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, as most proxies write them.
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, as most proxies write them. The outermost proxy has to
+    /// replace or remove the last two: what it passes on of a client's is taken for its own.
     #[default]
     XForwarded,
 }

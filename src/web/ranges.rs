@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::conditional::validators;
@@ -55,7 +55,12 @@ pub(super) fn with_ranges(
         return response;
     }
     let length = body.len() as u64;
-    match Ranges::parse(range.as_bytes(), length, ranges_max) {
+    let ranges = Ranges::parse(range.as_bytes(), length, ranges_max);
+    if ranges != Ranges::Whole {
+        // What a handler said of the whole.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    match ranges {
         Ranges::Whole => response,
         Ranges::One(range) => partial(response, content_range(&range, length), cut(&body, &range)),
         Ranges::Several(ranges) => several(response, &body, ranges),

@@ -511,6 +511,12 @@ fn failures_are_shown_by_a_page_of_the_application() {
     let router = || {
         Router::new()
             .get("/conflict", async |_: &Site, _| StatusCode::CONFLICT)
+            .get("/none-of-it", async |_: &Site, _| {
+                let refused = Response::from(Error::new(StatusCode::RANGE_NOT_SATISFIABLE));
+                let refused = refused.with_header("content-range", HeaderValue::from_static("bytes */10"));
+                let refused = refused.with_header("content-language", HeaderValue::from_static("en"));
+                refused.with_header("content-security-policy", HeaderValue::from_static("default-src 'none'"))
+            })
             .get("/secret", async |_: &Site, req| secret(&(), req).await)
             .with(error_pages(page))
     };
@@ -527,6 +533,7 @@ fn failures_are_shown_by_a_page_of_the_application() {
                 html.headers.get_all("content-type").iter().collect::<Vec<_>>(),
                 ["text/html; charset=utf-8"]
             );
+            assert_eq!(html.header("vary"), Some("accept"), "who asked otherwise got another");
             let refused = ask(Method::PUT, "/secret", "text/html").await;
             assert_eq!((refused.status.as_u16(), refused.header("allow")), (405, Some("GET, HEAD, OPTIONS")));
             let secret = ask(Method::GET, "/secret", "text/html").await;
@@ -536,7 +543,17 @@ fn failures_are_shown_by_a_page_of_the_application() {
             );
             assert_eq!(ask(Method::GET, "/no", "text/plain, text/htmlx").await.text(), "Not Found\n");
             assert_eq!(client.get("/no").await.text(), "Not Found\n");
+            let none = ask(Method::GET, "/none-of-it", "text/html").await;
+            let kept = ["content-range", "content-security-policy", "content-language"]
+                .map(|name| none.header(name));
+            assert_eq!(
+                kept,
+                [Some("bytes */10"), Some("default-src 'none'"), None],
+                "what is not of the content"
+            );
+            assert_eq!(client.get("/no").await.header("vary"), Some("accept"));
             let gone = client.get("/conflict").await;
+            assert_eq!(gone.header("vary"), None);
             assert_eq!((gone.status.as_u16(), gone.text()), (410, "gone, really"));
         },
     );

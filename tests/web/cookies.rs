@@ -8,8 +8,8 @@ use ringhttp::middleware::{self, CsrfConfig, JwtConfig, JwtKey};
 use ringhttp::session::{CookieKey, MemoryConfig, MemoryStore, SessionConfig, SpreadStore, Store};
 use ringhttp::testing::{self, TestClient, TestResponse};
 use ringhttp::{
-    Core, Cores, Request, Response, Result, Router, RuntimeConfig, SameSite, ServerConfig, SetCookie,
-    StatusCode,
+    Core, Cores, HeaderValue, Request, Response, Result, Router, RuntimeConfig, SameSite, ServerConfig,
+    SetCookie, StatusCode,
 };
 use serde::{Deserialize, Serialize};
 
@@ -180,8 +180,16 @@ fn signing_in() -> Router<()> {
     async fn plain(_: &(), _: Request) -> &'static str {
         "plain"
     }
-    let routes =
-        Router::new().get("/visit", visit).get("/login", login).get("/who", who).get("/plain", plain);
+    async fn for_all(_: &(), _: Request) -> Response {
+        let value = HeaderValue::from_static("public, max-age=31536000");
+        Response::text("logo").with_header("cache-control", value)
+    }
+    let routes = Router::new()
+        .get("/for-all", for_all)
+        .get("/visit", visit)
+        .get("/login", login)
+        .get("/who", who)
+        .get("/plain", plain);
     routes.get("/logout", logout).get("/fill/{bytes}", fill)
 }
 
@@ -397,6 +405,17 @@ fn a_session_is_over_when_it_was_not_used_and_prolonged_when_it_was() {
             (-9000, -4000, "nobody", None),
         ];
         let key = CookieKey::from_bytes(&KEY).unwrap();
+        // A cookie that is sent again with something for all must not become everybody's in a cache that they share.
+        let record = format!(r#"[{},{},{{"user":"ada"}}]"#, now - 600, now + 400);
+        let cookie = format!("session={}", key.seal("session", &record));
+        for (fields, is_set, cache_control, vary) in [
+            (&[("cookie", cookie.as_str())][..], true, "private", Some("cookie")),
+            (&[], false, "public, max-age=31536000", None),
+        ] {
+            let seen = get(&client, "/for-all", fields).await;
+            let found = (cookie_of(&seen).is_some(), seen.header("cache-control"), seen.header("vary"));
+            assert_eq!(found, (is_set, Some(cache_control), vary));
+        }
         for (began, ends, who, prolonged) in cases {
             let at = |offset| now.saturating_add_signed(offset);
             let record = format!(r#"[{},{},{{"user":"ada"}}]"#, at(began), at(ends));

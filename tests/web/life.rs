@@ -456,7 +456,7 @@ fn answers() -> ResponseCache {
     ANSWERS.with_borrow(|answers| answers.clone().expect("made with the routes"))
 }
 
-/// An answer that tells how many were made, with the fields that the query names.
+/// An answer that tells how many were made, with the fields that the query names (`_` for a space).
 async fn numbered(life: &State, request: Request) -> Response {
     life.begun.set(life.begun.get() + 1);
     let language = request.header("accept-language").and_then(|value| value.to_str().ok()).unwrap_or("none");
@@ -464,7 +464,9 @@ async fn numbered(life: &State, request: Request) -> Response {
     for field in request.query_string().unwrap_or_default().split('&').filter(|field| !field.is_empty()) {
         let (name, value) = field.split_once('=').expect("a field");
         let name: header::HeaderName = name.parse().expect("a name");
-        response.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+        response
+            .headers_mut()
+            .append(name, HeaderValue::from_str(&value.replace('_', " ")).expect("a value"));
     }
     response
 }
@@ -494,6 +496,10 @@ fn answers_that_may_be_shared_are_kept_and_others_are_not() {
         ("/", "", true),
         ("/?x-kind=a", "", true),
         ("/?cache-control=max-age=60", "", true),
+        ("/?expires=Fri,_31_Dec_9999_23:59:59_GMT", "", true),
+        ("/?cache-control=max-age=60&expires=0", "", true),
+        ("/?expires=0", "", false),
+        ("/?expires=Thu,_01_Jan_1970_00:00:00_GMT", "", false),
         ("/?cache-control=max-age=0,s-maxage=60", "", true),
         ("/?vary=x-other", "", true),
         ("/?x-ask=1", "cache-control: no-cache", true),
@@ -573,6 +579,32 @@ fn answers_are_found_by_host_target_and_the_fields_they_vary_by_and_taken_out() 
         assert!(answers.is_empty() && answers.bytes() == 0);
         assert_eq!(ask("b", "/", "en").await, "10 en");
         assert_eq!(life.begun.get(), 10);
+    });
+}
+
+#[test]
+fn answers_are_kept_for_the_host_and_scheme_that_trusted_proxies_name() {
+    let whole =
+        async |_: &State, req: Request| format!("{}://{}", req.scheme(), req.host().unwrap_or_default());
+    let routes = || kept(|_| (), Router::new().get("/", whole).post("/", async |_: &State, _: Request| ()));
+    let mut config = ServerConfig::default();
+    config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+    each(&config, routes, async |_, client, _, _| {
+        let ask = async |method: Method, host: &str, scheme: &str| {
+            let request = client.request(method, "/").header("x-forwarded-for", "192.0.2.1");
+            request.header("x-forwarded-host", host).header("x-forwarded-proto", scheme).send().await
+        };
+        for host in ["one.example", "two.example", "one.example"] {
+            for scheme in ["https", "http"] {
+                let answer = ask(Method::GET, host, scheme).await;
+                assert_eq!(answer.text(), format!("{scheme}://{host}"));
+            }
+        }
+        assert_eq!(answers().len(), 4);
+        answers().remove("One.example", "/");
+        assert_eq!(answers().len(), 2, "of both schemes");
+        assert_eq!(ask(Method::POST, "two.example", "https").await.status, 204);
+        assert!(answers().is_empty());
     });
 }
 

@@ -70,6 +70,9 @@ fn cut_routes() -> Router<State> {
         .get("/own", async |_: &State, req: Request| {
             cached(&State::default(), req).await.with_body(text(5000))
         })
+        .get("/counted", async |_: &State, _| {
+            Response::text(DIGITS).with_header("content-length", HeaderValue::from_static("10"))
+        })
         .get("/by-hand", async |_: &State, req: Request| Response::text(DIGITS).with_ranges(&req))
         .with(ranges(RangesConfig::default()))
         .with(conditional(ConditionalConfig::default()))
@@ -275,6 +278,9 @@ fn a_part_of_a_body_is_given_to_who_asks_for_it() {
             ("/cached", &[("range", "bytes=0-0"), ("if-none-match", "\"v1\"")], 304, None, ""),
             ("/empty", &[("range", "bytes=0-")], 200, None, ""),
             ("/stream", &[("range", "bytes=0-0")], 200, None, DIGITS),
+            ("/counted", &[("range", "bytes=2-4")], 206, Some("bytes 2-4/10"), "234"),
+            ("/counted", &[("range", "bytes=10-")], 416, all, "Range Not Satisfiable\n"),
+            ("/counted", &[], 200, None, DIGITS),
             ("/by-hand", &[("range", "bytes=1-1")], 206, Some("bytes 1-1/10"), "1"),
         ];
         for (path, fields, status, content_range, body) in cases {

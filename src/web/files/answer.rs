@@ -6,8 +6,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
 use mime_guess::MimeGuess;
@@ -31,7 +31,9 @@ pub(super) struct Representation {
     cache_control: Option<HeaderValue>,
     coding: Option<Coding>,
     /// Whether another client might get another coding.
-    varies: bool,
+    varies_by_coding: bool,
+    /// Whether it was chosen because the client asked for a page.
+    varies_by_type: bool,
 }
 
 /// Where the bytes of a file are.
@@ -51,17 +53,20 @@ impl Representation {
             last_modified: last_modified(file.modified()),
             cache_control: FileRule::find(&config.cache_control, path).cloned(),
             coding,
-            varies: false,
+            varies_by_coding: false,
+            varies_by_type: false,
         }
     }
 
-    pub(super) fn with_varying(mut self, varies: bool) -> Self {
-        self.varies = varies;
+    pub(super) fn with_varying(mut self, by_coding: bool, by_type: bool) -> Self {
+        self.varies_by_coding = by_coding;
+        self.varies_by_type = by_type;
         self
     }
 
-    /// Sets the fields that every answer about the file has (RFC 9110 §15.4.5).
-    fn describe(&self, response: Response) -> Response {
+    /// Sets the fields that tell the file's version. An answer that refuses has no more than these: how long the file may be
+    /// kept does not hold for it, and whoever made it with a field of the request would make it for all.
+    fn name_version(&self, response: Response) -> Response {
         let mut response = response;
         let headers = response.headers_mut();
         if let Some(etag) = &self.validators.etag {
@@ -70,13 +75,28 @@ impl Representation {
         if let Some(last_modified) = &self.last_modified {
             headers.insert(LAST_MODIFIED, last_modified.clone());
         }
-        if let Some(cache_control) = &self.cache_control {
-            headers.insert(CACHE_CONTROL, cache_control.clone());
-        }
-        if self.varies {
-            headers.insert(VARY, ACCEPT_ENCODING.into());
+        if let Some(varies) = self.varies() {
+            headers.insert(VARY, varies);
         }
         response
+    }
+
+    /// Sets the fields that an answer without the file has as well, if it stands for it (RFC 9110 §15.4.5).
+    fn describe(&self, response: Response) -> Response {
+        let mut response = self.name_version(response);
+        if let Some(cache_control) = &self.cache_control {
+            response.headers_mut().insert(CACHE_CONTROL, cache_control.clone());
+        }
+        response
+    }
+
+    fn varies(&self) -> Option<HeaderValue> {
+        match (self.varies_by_coding, self.varies_by_type) {
+            (true, true) => Some(HeaderValue::from_static("accept, accept-encoding")),
+            (true, false) => Some(ACCEPT_ENCODING.into()),
+            (false, true) => Some(ACCEPT.into()),
+            (false, false) => None,
+        }
     }
 
     /// Sets the fields of an answer that has the file, or parts of it.
@@ -104,7 +124,7 @@ pub(super) fn respond(
         Verdict::Proceed => {}
         Verdict::NotModified => return representation.describe(Response::empty(StatusCode::NOT_MODIFIED)),
         Verdict::PreconditionFailed => {
-            return representation.describe(Error::new(StatusCode::PRECONDITION_FAILED).into());
+            return representation.name_version(Error::new(StatusCode::PRECONDITION_FAILED).into());
         }
     }
     let length = representation.length;
@@ -119,7 +139,7 @@ pub(super) fn respond(
         Ranges::Unsatisfiable => {
             let response = Response::from(Error::new(StatusCode::RANGE_NOT_SATISFIABLE));
             let response = response.with_header(CONTENT_RANGE, unsatisfied_range(length));
-            representation.describe(response.with_header(ACCEPT_RANGES, BYTES.clone()))
+            representation.name_version(response.with_header(ACCEPT_RANGES, BYTES.clone()))
         }
     }
 }

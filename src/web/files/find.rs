@@ -87,8 +87,10 @@ impl Finder {
             let content = Content::Bytes(hot.bytes.clone());
             return Ok(respond(request, &hot.representation, content, self.config.ranges_max));
         }
+        let mut by_type = false;
         let place = match self.find(&path, &codings).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                by_type = !path.is_bare();
                 self.find_fallback(request, &path, &codings).await
             }
             found => found,
@@ -106,8 +108,8 @@ impl Finder {
             let content = Content::Bytes(hot.bytes.clone());
             return Ok(respond(request, &hot.representation, content, self.config.ranges_max));
         }
-        let representation =
-            Representation::new(&file, &name, coding, &self.config).with_varying(self.config.precompressed);
+        let representation = Representation::new(&file, &name, coding, &self.config)
+            .with_varying(self.config.precompressed, by_type);
         let length = usize::try_from(file.length()).unwrap_or(usize::MAX);
         if length == 0 || length > self.config.hot_file_bytes_max || !self.is_at(&name, &path) {
             return Ok(respond(request, &representation, Content::File(file), self.config.ranges_max));

@@ -4,12 +4,12 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
-    AGE, AUTHORIZATION, CONNECTION, CONTENT_RANGE, COOKIE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE, TRAILER, VARY,
+    AGE, AUTHORIZATION, CONNECTION, CONTENT_RANGE, COOKIE, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE, TRAILER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ringhttp_runtime::cache::{Cache, CacheConfig, CacheStats};
@@ -17,6 +17,7 @@ use ringhttp_runtime::time::{Instant, Timers};
 
 use crate::conn::{Request, Response};
 use crate::proto::cache_control::CacheControl;
+use crate::proto::conditional::date;
 use crate::proto::http1::elements;
 use crate::web::Next;
 
@@ -31,8 +32,8 @@ pub struct ResponseCacheConfig {
     pub bytes_max: usize,
     /// Bytes of the body of an answer that is kept. Default 1 MiB. A longer one is not kept.
     pub body_bytes_max: usize,
-    /// How long an answer is given that does not say so itself by `Cache-Control`. Default 300 s. Zero keeps only those that
-    /// do.
+    /// How long an answer is given that does not say so itself by `Cache-Control` or `Expires`. Default 300 s. Zero keeps
+    /// only those that do.
     pub ttl: Duration,
     /// How long it is remembered that an answer may not be kept: until then, those who ask at the same time do not wait for
     /// each other. Default 1 s.
@@ -57,12 +58,12 @@ impl Default for ResponseCacheConfig {
 
 /// Keeps the answers of the handlers behind it, as a shared cache (RFC 9111) of one core.
 ///
-/// Kept are answers of 200 to GET whose body is in memory, by host, path and query, and by the request fields that
-/// their `Vary` names. They are given to GET and HEAD, with an `Age`. Several who miss the same answer wait for one
+/// Kept are answers of 200 to GET whose body is in memory, by scheme and host ([`Request::scheme`], [`Request::host`]), path
+/// and query, and by the request fields that their `Vary` names. They are given to GET and HEAD, with an `Age`. Several who miss the same answer wait for one
 /// handler; when that one goes away, the next in line takes its place.
 ///
-/// `Cache-Control` of the answer is obeyed (`no-store`, `private`, `no-cache`, `s-maxage`, `max-age`), that of the request
-/// is not: clients cannot make the server work. Never kept are answers with `Set-Cookie` or `Vary: *`. Requests with
+/// `Cache-Control` of the answer is obeyed (`no-store`, `private`, `no-cache`, `s-maxage`, `max-age`), or else its `Expires`;
+/// `Cache-Control` of the request is not: clients cannot make the server work. Never kept are answers with `Set-Cookie` or `Vary: *`. Requests with
 /// `Authorization`, a range, or a body pass by, those with cookies unless the configuration says otherwise; conditional
 /// ones are given what is kept in full, and otherwise pass: put what answers 304 outside. A stale answer is never given.
 /// A successful request of an unsafe method takes out what is kept of its target (RFC 9111 §4.4).
@@ -105,7 +106,7 @@ struct Inner {
 
 type Kept = Cache<Key, Entry, CannotKeep>;
 
-/// Host, path and query; for one of several variants the number of their note and the values of its fields as well.
+/// Scheme, host, path and query; for one of several variants the number of their note and the values of its fields as well.
 type Key = Rc<[u8]>;
 
 #[derive(Clone)]
@@ -165,14 +166,14 @@ impl ResponseCache {
         Self(Rc::new(Inner { config, kept: OnceCell::new(), next_note: Cell::new(0) }))
     }
 
-    /// Takes out what is kept of a host's path and query, in all variants. Both are as clients send them, so `host` with a
-    /// port if there is one: `"localhost:8080"`, `"/users?page=2"`.
+    /// Takes out what is kept of a host's path and query, in all variants and for both schemes. Both are as clients send them,
+    /// so `host` with a port if there is one: `"localhost:8080"`, `"/users?page=2"`.
     /// What a handler is making right now is not kept either.
     pub fn remove(&self, host: &str, target: &str) {
         if let Some(kept) = self.0.kept.get() {
             let (path, query) =
                 target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-            kept.remove(&key_of(host, path, query)[..]);
+            take_out(kept, host, path, query);
         }
     }
 
@@ -222,14 +223,17 @@ impl ResponseCache {
 
     async fn answer<S>(&self, request: Request, next: Next<'_, S>) -> Response {
         let kept = self.kept(request.timers());
-        let key = key_of(request.own_host().unwrap_or_default(), request.path(), request.query_string());
         let timers = request.timers().clone();
-        match self.way_of(&request) {
+        let way = self.way_of(&request);
+        let host = request.host().unwrap_or_default();
+        let key = key_of(request.scheme(), &host, request.path(), request.query_string());
+        match way {
             Way::Through => next.run(request).await,
             Way::Invalidating => {
+                let (host, target) = (host.into_owned(), request.target().clone());
                 let response = next.run(request).await;
                 if response.status().is_success() || response.status().is_redirection() {
-                    kept.remove(&key[..]);
+                    take_out(kept, &host, target.path(), target.query());
                 }
                 response
             }
@@ -324,8 +328,12 @@ impl ResponseCache {
         if !is_whole || is_theirs || !fits || is_of_connection {
             return None;
         }
-        let fresh =
-            said.fresh_seconds.map_or(self.0.config.ttl, |seconds| Duration::from_secs(seconds.into()));
+        let fresh = match (said.fresh_seconds, headers.get(EXPIRES)) {
+            (Some(seconds), _) => Duration::from_secs(seconds.into()),
+            // RFC 9111 §5.3: what is no date has passed.
+            (None, Some(expires)) => date(expires).map_or(Duration::ZERO, from_now),
+            (None, None) => self.0.config.ttl,
+        };
         let left = fresh.saturating_sub(Duration::from_secs(age_of(headers)));
         (!left.is_zero()).then_some(left)
     }
@@ -375,10 +383,22 @@ fn look_up(kept: &Kept, key: &Key, request: &Request) -> Option<Rc<Answer>> {
     }
 }
 
-/// A line break separates the parts: none of them can have one.
-fn key_of(host: &str, path: &str, query: Option<&str>) -> Key {
+/// A line break separates the parts: none of them can have one. Host and scheme are those that handlers see and make links
+/// of, so that what a proxy says in place of a client never gets into another host's answers.
+fn key_of(scheme: &str, host: &str, path: &str, query: Option<&str>) -> Key {
     let (mark, query) = query.map_or(("", ""), |query| ("?", query));
-    [&host.to_ascii_lowercase(), "\n", path, mark, query].concat().into_bytes().into()
+    [scheme, "\n", &host.to_ascii_lowercase(), "\n", path, mark, query].concat().into_bytes().into()
+}
+
+fn take_out(kept: &Kept, host: &str, path: &str, query: Option<&str>) {
+    for scheme in ["http", "https"] {
+        kept.remove(&key_of(scheme, host, path, query)[..]);
+    }
+}
+
+/// How long it is until a time; zero if it has passed.
+fn from_now(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
 /// The fields that an answer depends on, in order; `None` if on everything (RFC 9110 §12.5.5).

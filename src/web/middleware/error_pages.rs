@@ -1,8 +1,13 @@
 //! Failures shown in a form of the application's own.
 #![forbid(unsafe_code)]
 
-use http::header::ACCEPT;
-use http::{HeaderValue, Method, StatusCode};
+use std::cell::Cell;
+
+use http::header::{
+    ACCEPT, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
+    CONTENT_TYPE, VARY,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::conn::{Request, Response};
 use crate::proto::ContentType;
@@ -21,6 +26,8 @@ pub struct Failure {
     pub method: Method,
     target: Target,
     accept: Option<HeaderValue>,
+    /// Whether it was asked what the client wants.
+    asked: Cell<bool>,
 }
 
 impl Failure {
@@ -33,6 +40,7 @@ impl Failure {
     /// Whether the client names `text/html` among what it accepts, as browsers do.
     #[must_use]
     pub fn wants_html(&self) -> bool {
+        self.asked.set(true);
         let accept = self.accept.as_ref().map_or(&b""[..], |accept| accept.as_bytes());
         list(accept).filter_map(ContentType::parse).any(|range| range.is("text/html"))
     }
@@ -67,11 +75,16 @@ pub fn error_pages<S: 'static, R: IntoResponse + 'static>(
         let Some(text) = failure_text(&response) else {
             return response;
         };
-        let failure = Failure { status: response.status(), text, method, target, accept };
-        match page(state, &failure).await {
+        let failure =
+            Failure { status: response.status(), text, method, target, accept, asked: Cell::default() };
+        let mut response = match page(state, &failure).await {
             Some(shown) => replace(response, shown.into_response()),
             None => response,
+        };
+        if failure.asked.get() {
+            response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         }
+        response
     }
 }
 
@@ -93,9 +106,7 @@ pub(super) fn replace(mut response: Response, mut shown: Response) -> Response {
     if shown.status() != StatusCode::OK {
         *response.status_mut() = shown.status();
     }
-    let about_content: Vec<_> =
-        response.headers().keys().filter(|name| name.as_str().starts_with("content-")).cloned().collect();
-    for name in about_content {
+    for name in &OF_THE_BODY {
         response.headers_mut().remove(name);
     }
     for name in shown.headers().keys() {
@@ -106,3 +117,16 @@ pub(super) fn replace(mut response: Response, mut shown: Response) -> Response {
     }
     response.with_body(shown.take_body())
 }
+
+/// What a content says of itself. Not all that begins with `content-` does: `Content-Security-Policy` is about its page, and
+/// `Content-Range` of a 416 about the file.
+const OF_THE_BODY: [HeaderName; 8] = [
+    CONTENT_DISPOSITION,
+    CONTENT_ENCODING,
+    CONTENT_LANGUAGE,
+    CONTENT_LENGTH,
+    CONTENT_LOCATION,
+    CONTENT_TYPE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+];

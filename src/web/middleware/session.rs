@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, VARY};
 
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
+use crate::proto::cache_control::CacheControl;
 use crate::web::Next;
 use crate::web::session::{CookieKey, Record, Session, SessionConfig, Store, is_id, new_id, unix_now};
 
@@ -58,10 +59,11 @@ impl<P: Place> Sessions<P> {
         let session = Session::new(values);
         req.extensions_mut().insert(session.clone());
         let mut response = next.run(req).await;
-        if session.was_seen() {
+        let is_set = self.keep(known, &session, &mut response).await?;
+        // A session that is only prolonged makes the answer one for its client too.
+        if session.was_seen() || is_set {
             response.headers_mut().append(VARY, HeaderValue::from_static("cookie"));
         }
-        self.keep(known, &session, &mut response).await?;
         Ok(response)
     }
 
@@ -80,18 +82,18 @@ impl<P: Place> Sessions<P> {
         known: Option<(String, Record)>,
         session: &Session,
         response: &mut Response,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let now = unix_now();
         let due = known.as_ref().is_some_and(|(_, record)| record.is_due(now, &self.config));
         if !session.was_changed() && !due {
-            return Ok(());
+            return Ok(false);
         }
         let values = session.take_values();
         let (old, created) = known.map(|(cookie, record)| (cookie, record.created)).unzip();
         if values.is_empty() {
-            let Some(old) = old else { return Ok(()) };
+            let Some(old) = old else { return Ok(false) };
             self.place.remove(&old).await?;
-            return set(response, &self.config.removal());
+            return set(response, &self.config.removal()).map(|()| true);
         }
         let created = created.filter(|_| !session.was_renewed()).unwrap_or(now);
         let record = Record::new(values, created, now, &self.config);
@@ -99,17 +101,20 @@ impl<P: Place> Sessions<P> {
         let age = record.age_left(now);
         let save = Save { old, renewed: session.was_renewed(), text, age };
         match self.place.save(&self.config.name, save).await? {
-            Some(value) => set(response, &self.config.cookie(value, age)),
-            None => Ok(()),
+            Some(value) => set(response, &self.config.cookie(value, age)).map(|()| true),
+            None => Ok(false),
         }
     }
 }
 
 fn set(response: &mut Response, cookie: &crate::proto::cookie::SetCookie) -> Result<()> {
     response.append_cookie(cookie)?;
-    // RFC 9111 §7.3: what is set for one client is not for a cache that others share.
-    let fields = response.headers_mut().entry(CACHE_CONTROL);
-    fields.or_insert(HeaderValue::from_static("private"));
+    // RFC 9111 §7.3: what is set for one client is not for a cache that others share, whatever the handler says of its answer
+    // without the cookie.
+    let headers = response.headers_mut();
+    if !CacheControl::of(headers).forbids {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
     Ok(())
 }
 
