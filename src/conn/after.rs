@@ -48,6 +48,8 @@ pub(super) async fn send(
     exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;
     let close = exchange::write_response(connection, cycle, response).await?;
     exchange::flush(connection, 0).await?;
+    // Others who waited beside this answer may have been faster.
+    exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;
     drop(work);
     Ok(close)
 }

@@ -233,6 +233,11 @@ impl Connection {
         self.with_output(|output| output.queued()).unwrap_or(0)
     }
 
+    /// Bytes that the kernel has taken.
+    pub(crate) fn written(&self) -> u64 {
+        self.io.borrow().wire.as_ref().map_or(0, Wire::written)
+    }
+
     /// Counts an answer that was queued; whether it is time to let the queue shrink before the next request.
     pub(crate) fn count_answer(&self, answers_max: usize, bytes_max: usize) -> bool {
         self.unflushed.set(self.unflushed.get() + 1);

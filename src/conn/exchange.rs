@@ -170,7 +170,7 @@ fn queue_body(connection: &Connection, kind: Kind) {
     if let Kind::Bytes(bytes) = kind
         && !bytes.is_empty()
     {
-        connection.note_sent(bytes.len());
+        connection.note_sent(bytes.len() as u64);
         connection.with_output(|output| output.push(bytes));
     }
 }
@@ -241,19 +241,24 @@ async fn send_incoming(
 /// Sends a body that is in files, at least in part.
 async fn send_parts(connection: &Rc<Connection>, parts: Vec<Part>) -> Result<(), CloseReason> {
     for part in parts {
-        let unsent = match part {
-            Part::Bytes(bytes) => {
-                connection.with_output(|output| output.push(bytes));
-                continue;
-            }
-            Part::File(slice) => connection.queue_file(slice),
-        };
-        match unsent {
-            None => flush(connection, 0).await?,
-            Some(slice) => copy_file(connection, slice).await?,
+        match part {
+            Part::Bytes(bytes) => queue_body(connection, Kind::Bytes(bytes)),
+            Part::File(slice) => send_file(connection, slice).await?,
         }
     }
     Ok(())
+}
+
+/// Sends a part of a file. What the access log is told of one that fails is what the peer got.
+async fn send_file(connection: &Rc<Connection>, slice: FileSlice) -> Result<(), CloseReason> {
+    let length = slice.length;
+    let ahead = connection.written() + connection.queued() as u64;
+    if let Some(slice) = connection.queue_file(slice) {
+        return copy_file(connection, slice).await;
+    }
+    let flushed = flush(connection, 0).await;
+    connection.note_sent(connection.written().saturating_sub(ahead).min(length));
+    flushed
 }
 
 /// Sends a part of a file through this process' memory, for transports that the kernel cannot send files to.
@@ -271,7 +276,7 @@ async fn copy_file(connection: &Rc<Connection>, mut slice: FileSlice) -> Result<
                 return Err(fail_response(connection).await);
             }
         };
-        connection.with_output(|output| output.push(bytes));
+        queue_body(connection, Kind::Bytes(bytes));
         slice.offset += piece as u64;
         slice.length -= piece as u64;
         flush(connection, connection.host.config.write_buffer_bytes_max).await?;

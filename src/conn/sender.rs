@@ -161,7 +161,7 @@ impl BodyOutput {
     /// Queues one piece in the framing of its message.
     fn frame(&mut self, connection: &Connection, piece: Bytes) -> Result<()> {
         let (head, tail) = self.writer.data(piece.len()).map_err(Error::internal)?;
-        connection.note_sent(piece.len());
+        connection.note_sent(piece.len() as u64);
         with_output(connection, |output| {
             if !head.is_empty() {
                 output.buffer().extend_from_slice(&head);

@@ -655,7 +655,10 @@ struct Work {
 
 async fn with_work(work: &Rc<Work>, req: Request) -> Response {
     let work = Rc::clone(work);
-    let response = if req.path() == "/large" {
+    let response = if req.path() == "/long" {
+        // More than the buffers of two sockets.
+        Response::bytes(vec![0; 16 << 20])
+    } else if req.path() == "/large" {
         Response::stream(async |mut out| {
             loop {
                 out.write(vec![0; 1 << 16]).await?;
@@ -672,7 +675,7 @@ async fn with_work(work: &Rc<Work>, req: Request) -> Response {
 }
 
 fn with_work_at_both() -> Router<Rc<Work>> {
-    Router::new().get("/", with_work).get("/large", with_work)
+    Router::new().get("/", with_work).get("/large", with_work).get("/long", with_work)
 }
 
 #[test]
@@ -734,6 +737,33 @@ fn answers_wait_while_too_much_work_goes_on() {
             assert_eq!(second.response(&Method::GET).await.text(), "answer");
             until("both works begin", || work.begun.get() == 2).await;
             work.go.notify_one();
+        })
+        .await;
+    });
+}
+
+#[test]
+fn answers_that_leave_together_keep_to_the_limit_of_work_too() {
+    testing::each_driver(async |core: Core| {
+        let work = Rc::new(Work::default());
+        let mut config = ServerConfig::default();
+        config.after_answer_max = 1;
+        serve_counted(&core, config, with_work_at_both(), Rc::clone(&work), async |client, stats| {
+            // All of them are on their way before the work of the first begins.
+            let mut clients = Vec::new();
+            for _ in 0..3 {
+                clients.push(client.raw("GET /long HTTP/1.1\r\nHost: a\r\n\r\n").await);
+            }
+            until(|| stats.requests.get() == 3).await;
+            for connection in &mut clients {
+                connection.response(&Method::GET).await;
+            }
+            for begun in 1..=3 {
+                until(|| work.begun.get() == begun).await;
+                time::sleep(Duration::from_millis(20)).await;
+                assert_eq!((work.begun.get(), work.done.get()), (begun, begun - 1));
+                work.go.notify_one();
+            }
         })
         .await;
     });

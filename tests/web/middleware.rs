@@ -533,6 +533,7 @@ fn logged_routes() -> Router<()> {
                 Err(Error::internal("no more"))
             })
         })
+        .get("/file", async |(): &(), req: Request| Response::file(&req, "Cargo.lock").await)
         .post("/echo", async |(): &(), req: Request| Response::new(req.into_body()))
         .get("/switch", async |(): &(), req: Request| -> Result {
             drop(req.upgrade("chat", &HeaderMap::new())?);
@@ -558,7 +559,11 @@ fn every_answer_and_every_refused_head_has_its_line() {
             let fields = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "a".repeat(2000));
             let bomb = format!("\r\nGET{} HTTP/1.1\r\n\r\n", "\x1b[2J\"\\".repeat(1000));
             let long_line = format!("\"{}\" 414 13 refused -", long.lines().next().unwrap());
+            let file_bytes = std::fs::metadata("Cargo.lock").expect("it is there").len();
+            let file_line = format!("\"GET /file HTTP/1.1\" 200 {file_bytes} - -");
             let cases: &[(&str, &str)] = &[
+                ("GET /file HTTP/1.1\r\nhost: a\r\n\r\n", &file_line),
+                ("GET /file HTTP/1.1\r\nhost: a\r\nrange: bytes=1-9\r\n\r\n", "\"GET /file HTTP/1.1\" 206 9 - -"),
                 (
                     "GET /hello?a=\"b\" HTTP/1.1\r\nhost: a\r\nreferer: http://x/\"\\\r\n\r\n",
                     "\"GET /hello?a=\\\"b\\\" HTTP/1.1\" 400 12 refused -",

@@ -46,9 +46,9 @@ impl Connection {
     }
 
     /// Bytes of a response's body leave.
-    pub(crate) fn note_sent(&self, bytes: usize) {
+    pub(crate) fn note_sent(&self, bytes: u64) {
         if let Some(entry) = &mut *self.entry.borrow_mut() {
-            entry.note_sent(bytes as u64);
+            entry.note_sent(bytes);
         }
     }
 
