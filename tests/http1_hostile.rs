@@ -2,8 +2,11 @@
 //! comes to its end.
 
 use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::pin::pin;
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use ringhttp::testing::{TestClient, each_driver, serve_on};
@@ -138,7 +141,7 @@ fn serving_that_is_dropped_closes_its_listeners_and_connections() {
         assert_eq!(busy.receive_all().await, b"");
         time::sleep(Duration::from_millis(50)).await;
         assert_eq!(stats.active.get(), 0);
-        assert!(std::net::TcpStream::connect(address).is_err(), "nobody listens");
+        assert!(TcpStream::connect(address).is_err(), "nobody listens");
     });
 }
 
@@ -241,5 +244,47 @@ fn a_body_that_is_collected_again_after_a_dropped_read_goes_on_behind_what_was_l
             assert_eq!(connection.response(&Method::POST).await.text(), "false ");
         })
         .await;
+    });
+}
+
+/// Sends `count` requests at once, and reads while they leave; gives how many were answered.
+fn flood(address: SocketAddr, count: usize) -> usize {
+    let mut reader = TcpStream::connect(address).expect("the server listens");
+    let mut writer = reader.try_clone().expect("an open socket");
+    let sending = thread::spawn(move || {
+        writer.write_all(GET.repeat(count).as_bytes()).expect("the server reads");
+        writer.shutdown(Shutdown::Write).expect("an open socket");
+    });
+    let mut answers = Vec::new();
+    reader.read_to_end(&mut answers).expect("the server ends the connection");
+    sending.join().expect("all was sent");
+    statuses(&answers).iter().filter(|status| *status == "200").count()
+}
+
+#[test]
+fn a_client_that_pipelines_does_not_have_the_core_to_itself() {
+    const REQUESTS: usize = 20_000;
+    each_driver(async |core| {
+        let here = core.clone();
+        let config = ServerConfig::default();
+        // What is left of each of the reads that a connection makes in a row, and what makes it give way.
+        let in_a_row_max = 17 * u64::try_from(config.pipelined_requests_max).expect("a small number");
+        let server = Server::bind("127.0.0.1:0", config).expect("a free port");
+        let (stats, address) = (server.stats(), server.local_addrs()[0].as_socket().expect("TCP"));
+        let served = core.spawn("server", async move { server.serve(&here, routes(), ()).await });
+        let mut flooding = pin!(core.spawn_blocking(move || flood(address, REQUESTS)));
+        let mut most = 0;
+        let answered = loop {
+            let before = stats.requests.get();
+            core.yield_now().await;
+            most = most.max(stats.requests.get() - before);
+            if let Poll::Ready(answered) = poll_fn(|cx| Poll::Ready(flooding.as_mut().poll(cx))).await {
+                break answered.expect("no panic");
+            }
+        };
+        assert_eq!(answered, REQUESTS);
+        assert!(most <= in_a_row_max, "{most} requests before anybody else had a turn");
+        core.shutdown();
+        served.await.expect("no panic").expect("no error");
     });
 }

@@ -63,7 +63,7 @@ pub struct ServerConfig {
     /// reader, closed.
     pub body_bytes_max: u64,
     /// Answers that are gathered for one write while pipelined requests wait in the buffer. Default 32.
-    /// Then: they are written before the next request is handled.
+    /// Then: they are written, and other connections have their turn, before the next request is handled.
     pub pipelined_requests_max: usize,
     /// Bytes of answers that wait for the kernel before a writer has to wait too. Default 64 KiB.
     pub write_buffer_bytes_max: usize,

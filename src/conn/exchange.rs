@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use http::header::CONNECTION;
 use http::{Method, StatusCode, Version};
+use ringhttp_runtime::Core;
 use ringhttp_runtime::file::FileSlice;
 
 use super::after;
@@ -76,9 +77,19 @@ pub(super) async fn write_response(
     }
     let config = &connection.host.config;
     if connection.count_answer(config.pipelined_requests_max, config.write_buffer_bytes_max) {
-        Box::pin(flush(connection, config.write_buffer_bytes_max / 2)).await?;
+        Box::pin(give_way(connection, config.write_buffer_bytes_max / 2)).await?;
     }
     Ok(close)
+}
+
+/// Lets the queue shrink, and the other connections of the core have their turn: what one read brings is enough for
+/// thousands of requests, and a peer that takes all answers at once would have the core to itself.
+async fn give_way(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
+    flush(connection, queued_max).await?;
+    match Core::current() {
+        Some(core) => wait_for(connection, core.yield_now()).await,
+        None => Ok(()),
+    }
 }
 
 fn framing(cycle: &Cycle, response: &Response) -> ResponseFraming {

@@ -157,7 +157,8 @@ impl Response {
     /// server does, as long as `RuntimeConfig::shutdown_timeout` allows. It is not begun if this response is never sent,
     /// because a middleware answers something else, say.
     ///
-    /// No more than `ServerConfig::after_answer_max` pieces go on at a time: then the answer waits.
+    /// No more than `ServerConfig::after_answer_max` pieces go on at a time: then the answer waits, or the
+    /// connection behind it.
     ///
     /// ```
     /// use ringhttp::{Request, Response};

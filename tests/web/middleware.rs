@@ -563,7 +563,10 @@ fn every_answer_and_every_refused_head_has_its_line() {
             let file_line = format!("\"GET /file HTTP/1.1\" 200 {file_bytes} - -");
             let cases: &[(&str, &str)] = &[
                 ("GET /file HTTP/1.1\r\nhost: a\r\n\r\n", &file_line),
-                ("GET /file HTTP/1.1\r\nhost: a\r\nrange: bytes=1-9\r\n\r\n", "\"GET /file HTTP/1.1\" 206 9 - -"),
+                (
+                    "GET /file HTTP/1.1\r\nhost: a\r\nrange: bytes=1-9\r\n\r\n",
+                    "\"GET /file HTTP/1.1\" 206 9 - -",
+                ),
                 (
                     "GET /hello?a=\"b\" HTTP/1.1\r\nhost: a\r\nreferer: http://x/\"\\\r\n\r\n",
                     "\"GET /hello?a=\\\"b\\\" HTTP/1.1\" 400 12 refused -",
