@@ -134,6 +134,11 @@ impl<S: 'static> Router<S> {
             }
             config.name = config.name.take().map(|name| in_namespace(self.namespace.as_deref(), name));
             route.slashes = route.slashes.or(self.slashes);
+            // Taken out: the routers around this one must not wrap it again.
+            if let Some(limit) = config.deadline.take() {
+                let limit = handler::middleware(deadline(limit));
+                route.endpoint = handler::wrap(&limit, Rc::clone(&route.endpoint));
+            }
         }
         let refusal = Rc::new(Refusal::default());
         let parts = Parts {
