@@ -1,5 +1,7 @@
 //! Cookies: those that came, and some to be set and removed.
 
+use std::collections::HashSet;
+
 use ringhttp::{Error, IntoResponse, Redirect, Request, Response, Result, Router, SetCookie};
 use serde_json::{Map, json};
 
@@ -25,9 +27,13 @@ async fn show(_: &Httpbin, req: Request) -> Response {
 
 async fn set(_: &Httpbin, req: Request) -> Result {
     let mut response = back(&req)?;
+    let mut seen = HashSet::new();
     for pair in req.query_pairs() {
         let (name, value) = pair?;
-        response = with_cookie(response, &cookie(&name, &value, &req))?;
+        // RFC 6265 §4.1.1: an answer sets a cookie once.
+        if seen.insert(name.to_string()) {
+            response = with_cookie(response, &cookie(&name, &value, &req))?;
+        }
     }
     Ok(response)
 }

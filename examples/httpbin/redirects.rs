@@ -1,6 +1,6 @@
 //! Answers that send their clients elsewhere, once or often.
 
-use ringhttp::{Error, IntoResponse, Redirect, Request, Result, Router, StatusCode};
+use ringhttp::{Error, HeaderValue, IntoResponse, Redirect, Request, Result, Router, StatusCode};
 
 use super::{Httpbin, args, on_all_methods};
 
@@ -39,6 +39,7 @@ fn next(req: &Request, name: &str) -> Result<String> {
 
 async fn redirect_to(_: &Httpbin, req: Request) -> Result {
     let url = args::find(&req, "url")?.ok_or_else(|| Error::bad_request("query: `url` is missing"))?;
+    HeaderValue::try_from(&*url).map_err(|error| Error::bad_request(format!("query: `url`: {error}")))?;
     let asked: Option<u16> = args::parsed(&req, "status_code")?;
     let status = asked.and_then(|code| StatusCode::from_u16(code).ok()).filter(StatusCode::is_redirection);
     Ok(Redirect::found(url).into_response().with_status(status.unwrap_or(StatusCode::FOUND)))

@@ -25,6 +25,8 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+# No caches in the source tree.
+sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 # Fields whose values are compared.
@@ -122,16 +124,19 @@ def look_at_fields(request, fields, body, seen):
             for value in values:
                 pair, *attributes = value.split("; ")
                 cookie, _, content = pair.partition("=")
-                seen[f"{path}.{cookie}"] = "; ".join([content, *sorted(attribute.lower() for attribute in attributes)])
+                shown = "; ".join([content, *sorted(attribute.lower() for attribute in attributes)])
+                # A cookie that is set twice shows twice.
+                seen[f"{path}.{cookie}"] = " | ".join(filter(None, [seen.get(f"{path}.{cookie}"), shown]))
         elif name == "www-authenticate":
-            scheme, parameters = challenge(values[0])
+            scheme, parameters = challenge(" | ".join(values))
             seen[path] = scheme
             seen |= {f"{path}.{key}": value for key, value in parameters.items()}
         elif name == "last-modified":
             seen[path] = "DATE" if re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", values[0]) else values[0]
         else:
             seen[path] = " | ".join(values)
-    seen["framing"] = "chunked" if ("transfer-encoding", "chunked") in fields else "length"
+    # Once each, and never both.
+    seen["framing"] = " | ".join(name for name, _ in fields if name in ("content-length", "transfer-encoding"))
 
 
 def look_at_body(request, fields, body, seen):
@@ -140,7 +145,10 @@ def look_at_body(request, fields, body, seen):
     if request.look == "own" or not body:
         return
     if request.look == "json":
-        flatten("json", json.loads(body), seen)
+        try:
+            flatten("json", json.loads(body), seen)
+        except ValueError:
+            seen["json"] = "NOT JSON"
     elif request.look == "lines":
         flatten("json", [json.loads(line) for line in body.splitlines()], seen)
     elif request.look == "links":
@@ -221,16 +229,30 @@ def compare(driver, theirs, ours, listed):
     for name in theirs:
         for path, their, our in differences(theirs[name], ours[name]):
             rules = [index for index, rule in enumerate(listed) if covers(rule, name, path, their, our)]
-            used |= {(index, name) for index in rules}
+            used |= {(index, name, glob) for index in rules for glob in listed[index]["what"]
+                     if fnmatch.fnmatchcase(path, glob)}
             if not rules:
                 wrong += 1
                 print(f"{driver}: {name}: {path}: httpbin {their!r}, ours {our!r}")
     for index, rule in enumerate(listed):
         names = [name for name in theirs if any(fnmatch.fnmatchcase(name, glob) for glob in rule["requests"])]
-        gone = [name for name in names if (index, name) not in used]
-        if gone or not names:
+        idle = [glob for glob in rule["requests"] if not any(fnmatch.fnmatchcase(name, glob) for name in theirs)]
+        gone = [f"{name}: {glob}" for name in names for glob in rule["what"] if (index, name, glob) not in used]
+        for what in idle + gone:
             wrong += 1
-            print(f"{driver}: listed, but not there: {rule['what']} of {gone or rule['requests']}")
+            print(f"{driver}: listed, but not there: {what}")
+    return wrong
+
+
+def check_refusals(server, refused):
+    """Sends what the original cannot answer to ours, and says how often the answer is not the one that is written down."""
+    from requests_to_compare import Request
+    wrong = 0
+    for target, expected in refused:
+        status, fields, _ = server.send(Request(target, target))
+        if status != expected or any(name == "b" for name, _ in fields):
+            wrong += 1
+            print(f"{server.name}: {target}: {status}, not {expected}")
     return wrong
 
 
@@ -247,7 +269,7 @@ def main():
     parser.add_argument("--venv", type=Path, default=ROOT / "target/httpbin-venv")
     options = parser.parse_args()
     in_venv(options.venv)
-    from requests_to_compare import REQUESTS
+    from requests_to_compare import REFUSED, REQUESTS
     listed = tomllib.loads((HERE / "differences.toml").read_text())["difference"]
     assert len({request.name for request in REQUESTS}) == len(REQUESTS), "two requests have one name"
     assert all(rule["why"] for rule in listed)
@@ -261,14 +283,15 @@ def main():
             servers.append(Server(driver, [options.binary, "--port", "0", "--driver", driver, "--cores", "0"]))
         with ThreadPoolExecutor(3) as pool:
             theirs, *ours = pool.map(lambda server: observe_all(server, REQUESTS), servers)
+        wrong = sum(check_refusals(server, REFUSED) for server in servers[1:])
     finally:
         for server in servers:
             server.stop()
-    wrong = sum(compare(server.name, theirs, answers, listed) for server, answers in zip(servers[1:], ours, strict=True))
+    wrong += sum(compare(server.name, theirs, answers, listed) for server, answers in zip(servers[1:], ours, strict=True))
     values = sum(len(seen) for seen in theirs.values())
     different = sum(1 for name in theirs for _ in differences(theirs[name], ours[0][name]))
     print(f"{len(REQUESTS)} requests on 2 drivers, {values} values each: {different} differ by {len(listed)} listed "
-          f"differences, {wrong} mistakes, {time.monotonic() - start:.1f} s")
+          f"differences; {len(REFUSED)} refused; {wrong} mistakes, {time.monotonic() - start:.1f} s")
     sys.exit(1 if wrong else 0)
 
 
