@@ -1,12 +1,18 @@
 //! Authentication fields: what `Authorization` says (RFC 9110 §11.6.2, RFC 7617, RFC 6750), and the challenges that ask for it.
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
+
+use super::http1::syntax;
+
+/// Parameters of one field. Digest, which has most, knows eleven.
+const PARAMETERS_MAX: usize = 32;
 
 /// A name and a password, as HTTP Basic sends them (RFC 7617).
 #[derive(Clone, PartialEq, Eq)]
@@ -64,6 +70,76 @@ pub fn bearer(field: Option<&[u8]>) -> Result<&str, CredentialsError> {
         return Err(CredentialsError::Malformed);
     }
     Ok(token)
+}
+
+/// Reads `<scheme> name=value, name="value"` (RFC 9110 §11.4), as Digest (RFC 7616 §3.4) and others send them. Names come as they
+/// were written, and are to be compared without regard to case; values are unquoted. Elements that are empty are
+/// skipped.
+///
+/// ```
+/// use ringhttp::proto::auth;
+///
+/// let field = br#"Digest username="Mufasa", qop=auth, nc=00000001"#;
+/// let parameters = auth::parameters(Some(field), "Digest").expect("it is well-formed");
+/// assert_eq!(parameters[0], ("username", "Mufasa".into()));
+/// assert_eq!(parameters.len(), 3);
+/// ```
+///
+/// # Errors
+/// [`CredentialsError::Missing`] if there is no field, or it is of another scheme; [`CredentialsError::Malformed`] if it is no such
+/// list, if it is not UTF-8, if a name comes twice, or if there are more than 32.
+pub fn parameters<'a>(
+    field: Option<&'a [u8]>,
+    scheme: &str,
+) -> Result<Vec<(&'a str, Cow<'a, str>)>, CredentialsError> {
+    let mut rest = credentials(field, scheme)?;
+    let mut parameters: Vec<(&str, Cow<'_, str>)> = Vec::new();
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return Ok(parameters);
+        }
+        let (name, value, behind) = parameter(rest).ok_or(CredentialsError::Malformed)?;
+        let is_new = !parameters.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+        if !is_new || parameters.len() >= PARAMETERS_MAX {
+            return Err(CredentialsError::Malformed);
+        }
+        parameters.push((name, value));
+        rest = behind;
+    }
+}
+
+/// One parameter, and what stands behind it: nothing, or a comma and more.
+fn parameter(text: &str) -> Option<(&str, Cow<'_, str>, &str)> {
+    let (name, rest) = text.split_at(syntax::run(text.as_bytes(), syntax::TOKEN));
+    // RFC 9110 §11.2: bad whitespace around the equals sign is to be read.
+    let rest = rest.trim_start_matches([' ', '\t']).strip_prefix('=')?.trim_start_matches([' ', '\t']);
+    let (value, rest) = match rest.strip_prefix('"') {
+        Some(quoted) => unquote(quoted)?,
+        None => {
+            let (value, rest) = rest.split_at(syntax::run(rest.as_bytes(), syntax::TOKEN));
+            (!value.is_empty()).then_some((Cow::Borrowed(value), rest))?
+        }
+    };
+    let rest = rest.trim_start_matches([' ', '\t']);
+    (!name.is_empty() && (rest.is_empty() || rest.starts_with(','))).then_some((name, value, rest))
+}
+
+/// The value of a quoted string (RFC 9110 §5.6.4) whose first quote is behind us, and what stands behind its last.
+fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let special = text.find(['"', '\\'])?;
+    if text[special..].starts_with('"') {
+        return Some((Cow::Borrowed(&text[..special]), &text[special + 1..]));
+    }
+    let mut value = String::new();
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some((Cow::Owned(value), characters.as_str())),
+            '\\' => value.push(characters.next()?),
+            character => value.push(character),
+        }
+    }
 }
 
 /// What stands behind the scheme.
@@ -163,6 +239,47 @@ mod tests {
             let found = found.as_ref().map(|basic| (basic.user(), basic.password())).map_err(|error| *error);
             assert_eq!(found, *expected, "b\"{}\"", field.unwrap_or_default().escape_ascii());
         }
+    }
+
+    #[test]
+    fn rfc9110_11_4_parameters_are_read_or_refused() {
+        use CredentialsError::{Malformed, Missing};
+        type Case = (&'static str, Result<&'static [(&'static str, &'static str)], CredentialsError>);
+        let cases: &[Case] = &[
+            ("Digest a=b", Ok(&[("a", "b")])),
+            ("digest  a=b,c=\"d e\" ,\tF=\"\"", Ok(&[("a", "b"), ("c", "d e"), ("F", "")])),
+            ("Digest a = b , , c= \"d\",", Ok(&[("a", "b"), ("c", "d")])),
+            (r#"Digest a="b\"c\\d,e""#, Ok(&[("a", r#"b"c\d,e"#)])),
+            ("Digest a=\"ä\"", Ok(&[("a", "ä")])),
+            ("Digest", Ok(&[])),
+            ("Basic a=b", Err(Missing)),
+            ("", Err(Missing)),
+            ("Digest a", Err(Malformed)),
+            ("Digest a=", Err(Malformed)),
+            ("Digest =b", Err(Malformed)),
+            ("Digest a=b c=d", Err(Malformed)),
+            ("Digest a=\"b\"c", Err(Malformed)),
+            ("Digest a=\"b", Err(Malformed)),
+            ("Digest a=\"b\\", Err(Malformed)),
+            ("Digest a=ä", Err(Malformed)),
+            ("Digest a=b,A=c", Err(Malformed)),
+            ("Digest a=b;c=d", Err(Malformed)),
+        ];
+        for (field, expected) in cases {
+            let found = parameters(Some(field.as_bytes()), "Digest");
+            let found: Result<Vec<(&str, &str)>, _> = found
+                .as_ref()
+                .map(|all| all.iter().map(|(name, value)| (*name, &**value)).collect())
+                .map_err(|error| *error);
+            assert_eq!(found, expected.map(<[_]>::to_vec), "{field:?}");
+        }
+        assert_eq!(parameters(None, "Digest"), Err(Missing));
+        assert_eq!(parameters(Some(b"Digest a=\"\xff\""), "Digest"), Err(Malformed));
+        let many = |count: usize| {
+            let names: Vec<_> = (0..count).map(|index| format!("p{index}=1")).collect();
+            parameters(Some(format!("Digest {}", names.join(",")).as_bytes()), "Digest").is_ok()
+        };
+        assert!(many(PARAMETERS_MAX) && !many(PARAMETERS_MAX + 1));
     }
 
     #[test]

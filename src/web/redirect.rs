@@ -3,12 +3,15 @@
 
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
+use percent_encoding::{AsciiSet, utf8_percent_encode};
 
 use super::into_response::IntoResponse;
 use crate::conn::Response;
 use crate::error::{Error, Result};
 
 /// An answer that sends the client elsewhere (RFC 9110 §15.4).
+///
+/// The location is a URI reference, or an IRI: what is not ASCII, and spaces, are percent-encoded when it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
     status: StatusCode,
@@ -77,16 +80,33 @@ impl Redirect {
 /// A location that is no field value (it contains a line break, say) is answered with 500.
 impl IntoResponse for Redirect {
     fn into_response(self) -> Response {
-        match HeaderValue::try_from(self.location) {
+        // RFC 9110 §10.2.2 and RFC 3986 §2: URIs consist of ASCII. What is percent-encoded already stays as it is.
+        let location = utf8_percent_encode(&self.location, NOT_IN_URI).to_string();
+        match HeaderValue::try_from(location) {
             Ok(location) => Response::empty(self.status).with_header(LOCATION, location),
             Err(error) => Error::internal(error).into(),
         }
     }
 }
 
+/// Beside what is not ASCII. Control characters are not among them: they are a mistake, and refused.
+const NOT_IN_URI: &AsciiSet = &AsciiSet::EMPTY.add(b' ');
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc9110_10_2_2_a_location_is_ascii() {
+        let cases = [
+            ("/a?b=%C3%A9&c=d#e", "/a?b=%C3%A9&c=d#e"),
+            ("/é", "/%C3%A9"),
+            ("http://a.example/b c", "http://a.example/b%20c"),
+        ];
+        for (location, sent) in cases {
+            assert_eq!(Redirect::found(location).into_response().headers()[LOCATION], sent);
+        }
+    }
 
     #[test]
     fn a_redirect_cannot_smuggle_a_field() {
