@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example files -- --directory docs`, then `curl http://127.0.0.1:8080/guide/quickstart.md`.
 
-#[expect(dead_code, reason = "this example takes its own option out of the command line first")]
+#[expect(dead_code, reason = "this example has an option of its own")]
 mod common;
 
 use std::path::PathBuf;
@@ -32,20 +32,12 @@ fn routes(directory: &PathBuf) -> Router<Site> {
 }
 
 fn main() -> Result<()> {
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let directory = take_option(&mut args, "--directory").unwrap_or_else(|| ".".to_owned());
-    let options = common::Options::from_list(args.into_iter());
+    let mut directory = ".".to_owned();
+    let options = common::Options::from_args_and(&mut [("--directory", &mut directory)]);
     ringhttp::run(options.runtime.clone(), async |core| {
         let site = Site { directory: PathBuf::from(&directory) };
         let server = Server::bind(&options.address, ServerConfig::default())?;
         common::announce(&core, &server, "curl URL/");
         server.serve(&core, routes(&site.directory), site).await
     })
-}
-
-/// Takes an option and its value out of the arguments.
-fn take_option(args: &mut Vec<String>, name: &str) -> Option<String> {
-    let at = args.iter().position(|arg| arg == name)?;
-    args.remove(at);
-    (at < args.len()).then(|| args.remove(at))
 }

@@ -25,25 +25,32 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the command line; ends the process if it cannot be understood.
     pub(crate) fn from_args() -> Self {
-        Self::from_list(std::env::args().skip(1))
+        Self::from_args_and(&mut [])
     }
 
-    /// As [`from_args`](Self::from_args), for an example that has taken its own arguments out.
-    pub(crate) fn from_list(args: impl Iterator<Item = String>) -> Self {
-        Self::parse(args).unwrap_or_else(|mistake| {
-            eprintln!("{mistake}\n{USAGE}");
+    /// As [`from_args`](Self::from_args), with options of the example's own: their names, and where their values go.
+    pub(crate) fn from_args_and(own: &mut [(&str, &mut String)]) -> Self {
+        Self::parse(std::env::args().skip(1), own).unwrap_or_else(|mistake| {
+            eprintln!("{mistake}\n{}", usage(own));
             exit(2)
         })
     }
 
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+    fn parse(
+        mut args: impl Iterator<Item = String>,
+        own: &mut [(&str, &mut String)],
+    ) -> Result<Self, String> {
         let mut options = Self { address: "127.0.0.1:8080".to_owned(), runtime: RuntimeConfig::default() };
         while let Some(name) = args.next() {
             if name == "--help" || name == "-h" {
-                println!("{USAGE}");
+                println!("{}", usage(own));
                 exit(0);
             }
             let value = args.next().ok_or_else(|| format!("`{name}` needs a value"))?;
+            if let Some((_, place)) = own.iter_mut().find(|(own, _)| *own == name) {
+                **place = value;
+                continue;
+            }
             match name.as_str() {
                 "--port" => {
                     let port: u16 = value.parse().map_err(|_| format!("`{value}` is no port"))?;
@@ -71,6 +78,10 @@ pub(crate) fn announce(core: &Core, server: &Server, try_this: &str) {
         println!("try      {}", try_this.replace("URL", &format!("http://{address}")));
     }
     println!("stop     Ctrl-C");
+}
+
+fn usage(own: &[(&str, &mut String)]) -> String {
+    own.iter().fold(USAGE.to_owned(), |usage, (name, _)| format!("{usage}\n  {name} VALUE"))
 }
 
 fn parse_cores(list: &str) -> Result<Vec<usize>, String> {

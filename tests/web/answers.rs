@@ -754,12 +754,12 @@ fn answers_that_leave_together_keep_to_the_limit_of_work_too() {
             for _ in 0..3 {
                 clients.push(client.raw("GET /long HTTP/1.1\r\nHost: a\r\n\r\n").await);
             }
-            until(|| stats.requests.get() == 3).await;
+            until("the third request has come", || stats.requests.get() == 3).await;
             for connection in &mut clients {
                 connection.response(&Method::GET).await;
             }
             for begun in 1..=3 {
-                until(|| work.begun.get() == begun).await;
+                until("work begins", || work.begun.get() == begun).await;
                 time::sleep(Duration::from_millis(20)).await;
                 assert_eq!((work.begun.get(), work.done.get()), (begun, begun - 1));
                 work.go.notify_one();
