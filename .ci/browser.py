@@ -31,16 +31,20 @@ class Server:
     def __init__(self, name, driver, *args, port=0):
         command = [EXAMPLES / name, "--port", str(port), "--driver", driver, *args]
         self.name = name
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
         os.set_blocking(self.process.stdout.fileno(), False)
         self.output = ""
-        self.url = wait_for(self.announced, f"{name} says where it listens")
+        try:
+            self.url = wait_for(self.announced, f"{name} says where it listens")
+        except BaseException:
+            self.kill()
+            raise
         self.port = int(self.url.rstrip("/").rsplit(":", 1)[1])
         assert driver in self.output, f"{name} does not run on {driver}:\n{self.output}"
 
     def announced(self):
         assert self.process.poll() is None, f"{self.name} has ended: {self.output}"
-        self.output += self.process.stdout.read() or ""
+        self.output += (self.process.stdout.read() or b"").decode()
         lines = self.output.splitlines()
         return next((line.split()[1] for line in lines if line.startswith("url ")), None)
 
