@@ -176,7 +176,7 @@ fn a_router_that_contradicts_itself_is_not_served() {
         let router = Router::new().get("/{a}", nothing).get("/{b}", nothing);
         let server = ringhttp::Server::bind("127.0.0.1:0", ServerConfig::default()).unwrap();
         let error = server.serve(&core, router, ()).await.unwrap_err();
-        assert!(format!("{error:?}").contains("GET /{b} (tests/web.rs:"), "{error:?}");
+        assert!(format!("{error:?}").contains("GET /{b} (tests/web/app.rs:"), "{error:?}");
     });
 }
 
