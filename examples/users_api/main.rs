@@ -40,8 +40,8 @@ fn here() -> Option<Rc<Api>> {
 fn routes() -> Result<Router<Rc<Api>>> {
     let limit = RateLimit::new("users", 50, Duration::from_secs(60));
     let users = Router::new()
-        .get("", users::list)
-        .post("", users::create)
+        .get("/", users::list)
+        .post("/", users::create)
         .get("/{id:int}", users::show)
         .delete("/{id:int}", users::remove)
         .with(middleware::rate_limit(limit)?);

@@ -17,7 +17,6 @@ mod into_response;
 #[cfg(feature = "json")]
 pub mod json_lines;
 #[cfg(feature = "json")]
-mod json_path;
 mod limit;
 pub mod middleware;
 mod multipart;

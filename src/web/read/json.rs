@@ -7,7 +7,6 @@ use serde::de::DeserializeOwned;
 use crate::conn::Request;
 use crate::error::{Error, Result};
 use crate::proto::charset::BYTE_ORDER_MARK;
-use crate::web::json_path;
 
 impl Request {
     /// The whole body, read from JSON: UTF-8, whatever `charset` says (RFC 8259 §8.1), nested at most 127 levels deep. A byte
@@ -33,19 +32,40 @@ impl Request {
 pub(in crate::web) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     // RFC 8259 §8.1: a parser may ignore the mark.
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    serde_json::from_slice(text).map_err(|error| not_readable(&error, text))
+    serde_json::from_slice(text).map_err(|error| not_readable::<T>(&error, text))
 }
 
-fn not_readable(error: &serde_json::Error, body: &[u8]) -> Error {
+fn not_readable<T: DeserializeOwned>(error: &serde_json::Error, text: &[u8]) -> Error {
     use serde_json::error::Category;
 
     match error.classify() {
         Category::Data => {
-            let place = json_path::path_at(body, error.line(), error.column());
-            let text =
-                if place.is_empty() { format!("JSON: {error}") } else { format!("JSON: `{place}`: {error}") };
+            let text = match path_of_refused::<T>(text) {
+                Some(path) => format!("JSON: `{path}`: {error}"),
+                None => format!("JSON: {error}"),
+            };
             Error::new(StatusCode::UNPROCESSABLE_ENTITY).with_text(text)
         }
         Category::Syntax | Category::Eof | Category::Io => Error::bad_request(format!("JSON: {error}")),
     }
 }
+
+/// The path of the value that was refused, as `items[2].price`; `None` for the outermost. Keeping it costs, so the text is
+/// read again for it.
+fn path_of_refused<T: DeserializeOwned>(text: &[u8]) -> Option<String> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let error = serde_path_to_error::deserialize::<_, T>(&mut reader).err()?;
+    if error.path().iter().next().is_none() {
+        return None;
+    }
+    let mut path = error.path().to_string();
+    if path.len() > PATH_BYTES_MAX {
+        let end = (0..=PATH_BYTES_MAX).rev().find(|&end| path.is_char_boundary(end)).unwrap_or(0);
+        path.truncate(end);
+        path.push('…');
+    }
+    Some(path)
+}
+
+/// Bytes of a path: beyond, a peer would only read back what it sent.
+const PATH_BYTES_MAX: usize = 200;

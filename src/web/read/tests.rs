@@ -368,12 +368,33 @@ mod content {
 
 #[cfg(feature = "json")]
 mod json {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[derive(Debug, Deserialize, PartialEq)]
     struct Order {
         name: String,
         items: Vec<Item>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its refusal matters")]
+    struct Two {
+        even: Even,
+    }
+
+    /// Refused by our own code, which knows no position.
+    #[derive(Debug, Deserialize)]
+    #[serde(try_from = "u8")]
+    struct Even;
+
+    impl TryFrom<u8> for Even {
+        type Error = &'static str;
+
+        fn try_from(number: u8) -> std::result::Result<Self, &'static str> {
+            if number.is_multiple_of(2) { Ok(Self) } else { Err("odd") }
+        }
     }
 
     #[derive(Debug, Deserialize, PartialEq)]
@@ -448,6 +469,18 @@ mod json {
             let found = refusal(now(post("application/json", text.as_bytes()).json::<Order>()));
             assert_eq!(found, (*status, (*message).to_owned()), "{:?}", &text[..text.len().min(80)]);
         }
+        let key = "ä".repeat(500);
+        let long = format!("{{\"{key}\": true}}");
+        let (_, message) =
+            refusal(now(post("application/json", long.as_bytes()).json::<BTreeMap<String, u8>>()));
+        assert!(message.starts_with(&format!("JSON: `{}…`: invalid type", "ä".repeat(100))), "{message}");
+        let ours =
+            refusal(now(post("application/json", br#"[{"even": 2}, {"even": 3}]"#).json::<Vec<Two>>()));
+        assert_eq!(
+            ours,
+            (422, "JSON: `[1].even`: odd at line 1 column 25".to_owned()),
+            "the last field of all"
+        );
         let nested = refusal(now(post("application/json", deep.as_bytes()).json::<serde_json::Value>()));
         assert_eq!(nested, (400, "JSON: recursion limit exceeded at line 1 column 128".to_owned()));
         let depth = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
