@@ -55,9 +55,7 @@ fn not_readable<T: DeserializeOwned>(error: &serde_json::Error, text: &[u8]) -> 
 fn path_of_refused<T: DeserializeOwned>(text: &[u8]) -> Option<String> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let error = serde_path_to_error::deserialize::<_, T>(&mut reader).err()?;
-    if error.path().iter().next().is_none() {
-        return None;
-    }
+    error.path().iter().next()?;
     let mut path = error.path().to_string();
     if path.len() > PATH_BYTES_MAX {
         let end = (0..=PATH_BYTES_MAX).rev().find(|&end| path.is_char_boundary(end)).unwrap_or(0);
