@@ -4,8 +4,8 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, Version};
@@ -22,15 +22,21 @@ pub struct Upgraded {
     wire: Wire,
     /// What was queued last is bounded by this before a writer waits.
     queued_max: usize,
-    connection: Rc<Connection>,
+    write_timeout: Duration,
     /// Until when the peer has to take more than `stalled_at` bytes.
     deadline: Deadline,
     stalled_at: Option<u64>,
 }
 
 impl Upgraded {
+    /// A session on what was a connection: its limits stay those that it had.
+    pub(super) fn new(wire: Wire, queued_max: usize, write_timeout: Duration, deadline: Deadline) -> Self {
+        Self { wire, queued_max, write_timeout, deadline, stalled_at: None }
+    }
+
+    /// Takes a connection from its server, and queues the answer that says so.
     pub(super) fn take(
-        connection: &Rc<Connection>,
+        connection: &Connection,
         tunnel: bool,
         protocol: &str,
         headers: &HeaderMap,
@@ -46,9 +52,9 @@ impl Upgraded {
             connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
         wire.output().buffer().extend_from_slice(&head);
         connection.note_status(switching_status(tunnel));
-        let queued_max = connection.host.config.write_buffer_bytes_max;
-        let deadline = connection.host.timers.deadline();
-        Ok(Self { wire, queued_max, connection: Rc::clone(connection), deadline, stalled_at: None })
+        let host = &connection.host;
+        let config = &host.config;
+        Ok(Self::new(wire, config.write_buffer_bytes_max, config.write_timeout, host.timers.deadline()))
     }
 
     /// Sends what is queued, while the peer takes some of it within every `write_timeout`.
@@ -59,7 +65,7 @@ impl Upgraded {
         }
         let written = self.wire.written();
         if self.stalled_at.replace(written) != Some(written) {
-            self.deadline.set(self.connection.host.config.write_timeout);
+            self.deadline.set(self.write_timeout);
         }
         ready!(self.deadline.poll_expired(cx));
         // A deadline expires once: whoever tries again has a new one.

@@ -265,7 +265,7 @@ def covers(rule, name, path, their, our):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", type=Path, default=ROOT / "target/release/examples/httpbin")
+    parser.add_argument("--binary", type=Path, default=ROOT / "target/ci/examples/httpbin")
     parser.add_argument("--venv", type=Path, default=ROOT / "target/httpbin-venv")
     options = parser.parse_args()
     in_venv(options.venv)
