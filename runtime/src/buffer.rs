@@ -301,7 +301,7 @@ mod tests {
         let (chunks, all) = twin(&[3; IOVEC_COUNT_MAX + 5]);
         let mut chunks = Chunks::new(chunks);
         chunks.describe();
-        assert_eq!(chunks.read_iovec_len(), IOVEC_COUNT_MAX);
+        assert_eq!(chunks.iovecs.len(), IOVEC_COUNT_MAX);
         chunks.advance(3 * IOVEC_COUNT_MAX);
         chunks.describe();
         assert_eq!(described(&chunks), all[3 * IOVEC_COUNT_MAX..]);
