@@ -108,6 +108,8 @@ pub enum Misuse {
     BodyUnexpected,
     /// The next message was started before the body of this one was read to its end.
     BodyUnread,
+    /// A close code that may not be sent, or a reason of more than 123 bytes.
+    CloseInvalid,
     /// The id or the type of a server-sent event with a line end, or an id with a NUL.
     EventFieldInvalid,
     /// The header map has a `Content-Length` or `Transfer-Encoding` that contradicts the framing, or this status or
@@ -134,6 +136,7 @@ impl fmt::Display for Misuse {
             Self::BodyTooShort => "body is shorter than its announced length",
             Self::BodyUnexpected => "body bytes on a message without a body",
             Self::BodyUnread => "body of the present message was not read to its end",
+            Self::CloseInvalid => "close code may not be sent, or its reason is too long",
             Self::EventFieldInvalid => "id or type of an event has a byte that is not allowed",
             Self::FramingConflict => "framing contradicts the header fields, the status or the version",
             Self::HostMissing => "request does not have exactly one host field",
