@@ -86,7 +86,8 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Err(reason) => return reason,
         };
         if connection.was_taken() {
-            return CloseReason::Upgraded;
+            // What the handler returned is for nobody. Its session may go on elsewhere.
+            return poll_fn(|cx| connection.poll_session_end(cx)).await;
         }
         // 3. The response: queued if it is small, sent bit by bit if it is a stream.
         let close = match exchange::write_response(connection, &cycle, response).await {
