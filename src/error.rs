@@ -12,6 +12,7 @@ use ringhttp_runtime::sync::Closed;
 use ringhttp_runtime::time::Elapsed;
 use ringhttp_runtime::{BlockingError, InvokeError, JoinError, RunError};
 
+use crate::conn::websocket::WebSocketError;
 use crate::conn::{BodyError, CloseReason};
 
 /// A result whose error is an [`Error`]; by default of a [`Response`](crate::Response), as middleware returns it.
@@ -251,6 +252,13 @@ internal! {
     Closed,
     #[cfg(feature = "json")]
     serde_json::Error,
+}
+
+impl From<WebSocketError> for Error {
+    fn from(error: WebSocketError) -> Self {
+        // It is sent to nobody: the connection is none of HTTP any more.
+        Self::internal(error)
+    }
 }
 
 impl From<BodyError> for Error {

@@ -44,6 +44,7 @@ pub mod proto;
 mod server;
 pub mod testing;
 mod web;
+pub mod websocket;
 
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -68,6 +69,7 @@ pub use crate::web::{
 };
 #[cfg(feature = "json")]
 pub use crate::web::{Json, Problem, json_lines};
+pub use crate::websocket::{WebSocket, WebSocketConfig};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

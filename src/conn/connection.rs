@@ -172,6 +172,9 @@ impl Connection {
 
     /// The connection is a session from now on. Its task looks after it, wherever it was handed over.
     pub(super) fn hand_over(&self, session: Session) {
+        if let (Session::WebSocket(session), Some(task)) = (&session, &*self.task.borrow()) {
+            session.driven_by(task);
+        }
         *self.session.borrow_mut() = Some(session);
         self.wake();
     }
@@ -185,6 +188,9 @@ impl Connection {
         if self.host.is_cut() {
             session.cut();
             return Poll::Ready(CloseReason::Cut);
+        }
+        if self.host.is_stopping() {
+            session.stop();
         }
         session.poll_end(cx).map(|()| CloseReason::Upgraded)
     }

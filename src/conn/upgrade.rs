@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode, Version};
 use ringhttp_runtime::time::Deadline;
 
 use super::connection::Connection;
+use super::websocket;
 use crate::error::{Error, Result};
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
@@ -230,6 +231,8 @@ impl Lease {
 pub(super) enum Session {
     /// A stream of bytes.
     Stream(Rc<Lease>),
+    /// A WebSocket.
+    WebSocket(Rc<websocket::Session>),
 }
 
 impl Session {
@@ -237,6 +240,7 @@ impl Session {
     pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Stream(lease) => lease.poll_end(cx),
+            Self::WebSocket(session) => session.poll_drive(cx),
         }
     }
 
@@ -244,6 +248,16 @@ impl Session {
     pub(super) fn cut(&self) {
         match self {
             Self::Stream(lease) => lease.end(),
+            Self::WebSocket(session) => session.cut(),
+        }
+    }
+
+    /// Tells it that the server stops.
+    pub(super) fn stop(&self) {
+        match self {
+            // What its bytes mean is not known here.
+            Self::Stream(_) => {}
+            Self::WebSocket(session) => session.stop(),
         }
     }
 }

@@ -110,6 +110,8 @@ pub enum Misuse {
     BodyUnread,
     /// A close code that may not be sent, or a reason of more than 123 bytes.
     CloseInvalid,
+    /// A WebSocket's Ping or Pong with more than 125 bytes.
+    ControlTooLong,
     /// The id or the type of a server-sent event with a line end, or an id with a NUL.
     EventFieldInvalid,
     /// The header map has a `Content-Length` or `Transfer-Encoding` that contradicts the framing, or this status or
@@ -137,6 +139,7 @@ impl fmt::Display for Misuse {
             Self::BodyUnexpected => "body bytes on a message without a body",
             Self::BodyUnread => "body of the present message was not read to its end",
             Self::CloseInvalid => "close code may not be sent, or its reason is too long",
+            Self::ControlTooLong => "ping or pong has more than 125 bytes",
             Self::EventFieldInvalid => "id or type of an event has a byte that is not allowed",
             Self::FramingConflict => "framing contradicts the header fields, the status or the version",
             Self::HostMissing => "request does not have exactly one host field",

@@ -1,0 +1,213 @@
+//! What comes: messages for the application, and the control frames that are answered on the way.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ringhttp_runtime::Core;
+
+use super::codec::with_inflaters;
+use super::error::WebSocketError;
+use super::message::Message;
+use super::session::{Inner, Session};
+use super::stats::add;
+use crate::io::read_buffer::Purpose;
+use crate::io::wire::Wire;
+use crate::proto::websocket::{Event, Fault, Inflaters, Reader};
+
+/// Messages that came before they were asked for.
+#[derive(Default)]
+pub(super) struct Inbox {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// What the reader said last: bytes that the message at the front of the buffer lacks, `None` if it has more to say.
+    missing: Option<usize>,
+}
+
+/// What a message in the inbox counts beside its bytes, so that empty ones are not free.
+const MESSAGE_BYTES: usize = 64;
+
+impl Inbox {
+    fn push(&mut self, message: Message) {
+        self.bytes += message.len() + MESSAGE_BYTES;
+        self.messages.push_back(message);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.len() + MESSAGE_BYTES;
+        if self.messages.is_empty() {
+            self.messages = VecDeque::new();
+        }
+        Some(message)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.messages = VecDeque::new();
+        self.bytes = 0;
+    }
+}
+
+impl Session {
+    /// Waits for the next message; `None` if there will be no more. An error is given once.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub(crate) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, WebSocketError>> {
+        let mut inner = self.inner.borrow_mut();
+        let was_full = self.is_full(&inner);
+        if let Some(message) = inner.inbox.pop() {
+            if was_full {
+                // Reading goes on.
+                self.wake_driver();
+            }
+            return Poll::Ready(Ok(Some(message)));
+        }
+        let by_driver = self.is_polled_by_driver(cx);
+        if by_driver {
+            self.enter_turn();
+            if let Poll::Ready(Some(message)) = self.poll_message(&mut inner, cx) {
+                return Poll::Ready(Ok(Some(message)));
+            }
+        }
+        if !inner.state.may_receive() {
+            return Poll::Ready(inner.closing.error.take().map_or(Ok(None), Err));
+        }
+        self.remember_receiver(cx);
+        if by_driver && self.poll_clock(&mut inner, cx).is_pending() && inner.state.may_receive() {
+            self.end_turn();
+        }
+        Poll::Pending
+    }
+
+    /// Reads messages before they are asked for, as many as the inbox takes, and sends what is queued in any case.
+    pub(super) fn read_ahead(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        while !self.is_full(inner) {
+            match self.poll_message(inner, cx) {
+                Poll::Ready(Some(_)) if inner.closing.discards => {}
+                Poll::Ready(Some(message)) => {
+                    inner.inbox.push(message);
+                    self.wake_receiver();
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => return,
+            }
+        }
+        self.flush(inner, cx);
+    }
+
+    /// Whether no more is read until the application asks.
+    pub(super) fn is_full(&self, inner: &Inner) -> bool {
+        inner.inbox.bytes >= self.config.read_ahead_bytes_max
+    }
+
+    /// The next message off the wire, in the driving task; `None` if no more can come. Control frames are seen to on the way,
+    /// and what is queued leaves together with the next read.
+    pub(super) fn poll_message(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            if !inner.state.may_receive() {
+                return Poll::Ready(None);
+            }
+            let Inner { wire: Some(wire), reader, inbox, pause, packer, .. } = &mut *inner else {
+                return Poll::Ready(None);
+            };
+            if let Some(turn) = pause {
+                if Pin::new(&mut **turn).poll(cx).is_pending() {
+                    self.flush(inner, cx);
+                    return Poll::Pending;
+                }
+                *pause = None;
+            }
+            if inbox.missing.is_none() && !wire.is_filling() {
+                match next_event(reader, wire, packer.is_some()) {
+                    Ok(Event::NeedMore { missing }) => inbox.missing = Some(missing),
+                    Ok(event) => {
+                        if let Some(message) = self.take_event(inner, event) {
+                            return Poll::Ready(Some(message));
+                        }
+                        continue;
+                    }
+                    Err(fault) => {
+                        self.fail(inner, fault);
+                        continue;
+                    }
+                }
+            }
+            if self.poll_fill(inner, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads from the transport, and sends what is queued if there is nothing to be read.
+    fn poll_fill(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
+        // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next message.
+        let is_filling = inner.wire.as_ref().is_some_and(Wire::is_filling);
+        if !is_filling || self.poll_read(inner, cx).is_pending() {
+            self.flush(inner, cx);
+            if self.poll_read(inner, cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_read(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(wire) = &mut inner.wire else {
+            return Poll::Ready(());
+        };
+        let purpose = match inner.inbox.missing {
+            Some(missing @ 1..) => Purpose::Rest(missing),
+            _ if inner.reader.is_within_message() => Purpose::More,
+            _ => Purpose::NextHead,
+        };
+        match wire.poll_fill(cx, purpose) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(1..)) => {
+                inner.inbox.missing = None;
+                self.heard(inner);
+            }
+            // The connection is gone without a Close frame.
+            Poll::Ready(_) => self.end(inner, None),
+        }
+        Poll::Ready(())
+    }
+
+    /// Sees to what has come; a message for the application is given back.
+    fn take_event(&self, inner: &mut Inner, event: Event) -> Option<Message> {
+        let message = match event {
+            Event::Text(text) => Message::Text(text),
+            Event::Binary(bytes) => Message::Binary(bytes),
+            Event::Piece(piece) => Message::Piece(piece),
+            Event::Ping(payload) if self.config.autoping => {
+                self.answer_ping(inner, payload);
+                return None;
+            }
+            Event::Pong(_) if self.config.autoping => return None,
+            Event::Ping(payload) => return Some(Message::Ping(payload)),
+            Event::Pong(payload) => return Some(Message::Pong(payload)),
+            Event::Close(frame) => {
+                self.take_close(inner, frame);
+                return None;
+            }
+            Event::Working => {
+                inner.pause = Core::current().map(|core| Box::new(core.yield_now()));
+                return None;
+            }
+            Event::NeedMore { .. } => return None,
+        };
+        add(&self.stats.messages_in, 1);
+        add(&self.stats.bytes_in, message.len() as u64);
+        Some(message)
+    }
+}
+
+fn next_event(reader: &mut Reader, wire: &mut Wire, is_compressed: bool) -> Result<Event, Fault> {
+    if is_compressed {
+        with_inflaters(|inflaters| reader.next(wire.input(), inflaters))
+    } else {
+        reader.next(wire.input(), &mut Inflaters::default())
+    }
+}

@@ -1,0 +1,482 @@
+//! What leaves: the queue of messages, its budget, and what happens when the peer does not take them.
+//!
+//! A message goes right into the write queue of the wire while little waits there, so that several leave in one write. Beyond
+//! that it waits in the outbox, whole: only there messages can be dropped, and only from there on they are compressed.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use ringhttp_runtime::{Blocking, Core};
+
+use super::codec::pack_with;
+use super::config::SlowReader;
+use super::encoded::{Encoded, SHARED_WINDOW_BITS};
+use super::error::WebSocketError;
+use super::message::{Compression, Message};
+use super::session::{Inner, Session};
+use super::stats::add;
+use crate::io::wire::Wire;
+use crate::proto::Misuse;
+use crate::proto::websocket::{
+    CONTROL_BYTES_MAX, CloseCode, CloseFrame, Deflater, FrameHead, Opcode, Role, Sequence, Step, after, mask,
+    sequence,
+};
+
+/// Something to be sent.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Message(Message, Compression),
+    Encoded(Encoded),
+}
+
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message, _) => message.len(),
+            Self::Encoded(encoded) => encoded.len(),
+        }
+    }
+
+    fn is_control(&self) -> bool {
+        match self {
+            Self::Message(message, _) => matches!(message, Message::Ping(_) | Message::Pong(_)),
+            Self::Encoded(encoded) => encoded.opcode().is_control(),
+        }
+    }
+
+    fn is_piece(&self) -> bool {
+        matches!(self, Self::Message(Message::Piece(_), _))
+    }
+}
+
+/// Messages that wait for room in the wire's queue.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Entry>,
+    bytes: usize,
+    /// The last Ping that could not be answered at once. RFC 6455 §5.5.3: one Pong answers those before it, too.
+    pong: Option<Bytes>,
+    /// The message that is being compressed elsewhere; those behind it wait.
+    job: Option<Box<Job>>,
+    /// Where the pieces of messages stand.
+    sequence: Sequence,
+}
+
+enum Entry {
+    Data(Outgoing),
+    Close(CloseFrame),
+}
+
+/// A message on the blocking pool.
+struct Job {
+    packing: Blocking<(Box<Deflater>, Vec<u8>)>,
+    opcode: Opcode,
+    payload: Bytes,
+}
+
+/// Bytes in the wire's queue beyond which messages wait in the outbox: enough for one write.
+const WIRE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes in the wire's queue beyond which Pings are not answered one by one.
+const PONG_BYTES_MAX: usize = 16 * 1024;
+
+/// What a message in the outbox counts beside its bytes, so that empty ones are not free.
+const ENTRY_BYTES: usize = 64;
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.job.is_none() && self.pong.is_none()
+    }
+
+    /// Forgets the messages that have not begun to leave.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.bytes += outgoing.len() + ENTRY_BYTES;
+        self.waiting.push_back(Entry::Data(outgoing));
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.waiting.pop_front()?;
+        if let Entry::Data(outgoing) = &entry {
+            self.bytes -= outgoing.len() + ENTRY_BYTES;
+        }
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        Some(entry)
+    }
+
+    /// Drops the oldest message that may be dropped; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let is_message = |entry: &Entry| match entry {
+            Entry::Data(outgoing) => !outgoing.is_control() && !outgoing.is_piece(),
+            Entry::Close(_) => false,
+        };
+        let Some(at) = self.waiting.iter().position(is_message) else { return false };
+        if let Some(Entry::Data(dropped)) = self.waiting.remove(at) {
+            self.bytes -= dropped.len() + ENTRY_BYTES;
+        }
+        true
+    }
+}
+
+impl Inner {
+    /// Bytes that are held for the peer.
+    fn held_bytes(&self) -> usize {
+        let job = self.outbox.job.as_ref().map_or(0, |job| job.payload.len());
+        self.wire.as_ref().map_or(0, Wire::unsent) + self.outbox.bytes + job
+    }
+}
+
+impl Session {
+    /// Queues a message, as far as `slow_reader` allows; one that has to wait is left where it is.
+    ///
+    /// # Cancellation
+    /// The message is queued, or it is not sent.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        outgoing: &mut Option<Outgoing>,
+    ) -> Poll<Result<(), WebSocketError>> {
+        match self.queue(outgoing) {
+            Err(WebSocketError::Full) => {
+                self.remember_other(cx);
+                Poll::Pending
+            }
+            queued => Poll::Ready(queued),
+        }
+    }
+
+    /// Queues a message now, or says why not.
+    pub(crate) fn queue(&self, outgoing: &mut Option<Outgoing>) -> Result<(), WebSocketError> {
+        let mut inner = self.inner.borrow_mut();
+        let Some(item) = outgoing.as_ref() else { return Ok(()) };
+        if !inner.state.may_send() {
+            return Err(WebSocketError::Closed);
+        }
+        check(item, inner.outbox.sequence)?;
+        if !self.make_room(&mut inner, item)? {
+            add(&self.stats.messages_dropped, 1);
+            *outgoing = None;
+            return Ok(());
+        }
+        let Some(item) = outgoing.take() else { return Ok(()) };
+        if let Outgoing::Message(Message::Piece(piece), _) = &item {
+            let next = sequence(inner.outbox.sequence, !piece.is_first, piece.is_last);
+            inner.outbox.sequence = next.expect("checked above");
+        }
+        if !item.is_control() {
+            add(&self.stats.messages_out, 1);
+        }
+        self.put(&mut inner, item);
+        self.touch(&mut inner);
+        self.wake_driver();
+        Ok(())
+    }
+
+    /// Waits until all that was queued is with the kernel.
+    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
+        let inner = self.inner.borrow_mut();
+        let Some(wire) = &inner.wire else { return Poll::Ready(Err(WebSocketError::Closed)) };
+        if inner.outbox.is_empty() && !wire.is_flushing() {
+            return Poll::Ready(Ok(()));
+        }
+        self.remember_other(cx);
+        self.wake_driver();
+        Poll::Pending
+    }
+
+    /// Starts sending what is queued from another task than the driving one, without waking that one if it can be done
+    /// without: for who sends to many sockets.
+    pub(crate) fn flush_from_outside(&self) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { wire: Some(wire), outbox, clock, .. } = &mut *inner else { return };
+        // A write that the driving task waits for must not be polled by anybody else.
+        let may_poll = wire.is_flush_due() || clock.is_quiet();
+        if outbox.is_empty() && may_poll && wire.flush_quietly() {
+            clock.set_quiet(true);
+            return;
+        }
+        drop(inner);
+        self.wake_driver();
+    }
+
+    /// Whether the message may be queued now; false if it is dropped.
+    fn make_room(&self, inner: &mut Inner, item: &Outgoing) -> Result<bool, WebSocketError> {
+        let fits = |held: usize| held == 0 || held + item.len() <= self.config.send_queue_bytes_max;
+        if fits(inner.held_bytes()) {
+            return Ok(true);
+        }
+        match self.config.slow_reader {
+            // A piece that is missing would break the message.
+            _ if item.is_piece() || item.is_control() => Err(WebSocketError::Full),
+            SlowReader::Wait => Err(WebSocketError::Full),
+            SlowReader::DropNewest => Ok(false),
+            SlowReader::DropOldest => {
+                while !fits(inner.held_bytes()) && inner.outbox.drop_oldest() {
+                    add(&self.stats.messages_dropped, 1);
+                    self.stats.messages_out.set(self.stats.messages_out.get() - 1);
+                }
+                // What has begun to leave cannot be dropped: beside it, the newest waits.
+                Ok(true)
+            }
+            SlowReader::Close => {
+                self.close_slow_reader(inner);
+                Err(WebSocketError::Closed)
+            }
+        }
+    }
+
+    /// Gives up on a peer that does not take what is sent.
+    pub(super) fn close_slow_reader(&self, inner: &mut Inner) {
+        inner.outbox.clear();
+        self.begin_close(inner, close_frame(CloseCode::POLICY, "reads too slowly"));
+        self.wake_driver();
+    }
+
+    /// Puts a message into the wire's queue if it is its turn, and into the outbox otherwise.
+    fn put(&self, inner: &mut Inner, item: Outgoing) {
+        let has_room = inner.wire.as_ref().is_some_and(|wire| wire.unsent() < WIRE_BYTES_MAX);
+        if has_room && inner.outbox.is_empty() && !self.is_long_work(inner, &item) {
+            self.write(inner, item);
+        } else {
+            inner.outbox.push(item);
+        }
+    }
+
+    /// Queues the Close frame behind the messages. The caller has taken the step.
+    pub(super) fn put_close(&self, inner: &mut Inner, frame: CloseFrame) {
+        if inner.outbox.is_empty() {
+            self.write_close(inner, &frame);
+        } else {
+            inner.outbox.waiting.push_back(Entry::Close(frame));
+        }
+        self.touch(inner);
+    }
+
+    /// Answers a Ping: at once if the peer takes what is sent, and otherwise only the last one.
+    pub(super) fn answer_ping(&self, inner: &mut Inner, payload: Bytes) {
+        if after(inner.state, Step::Send).is_none() {
+            return;
+        }
+        if inner.wire.as_ref().is_some_and(|wire| wire.unsent() < PONG_BYTES_MAX) {
+            self.write_control(inner, Message::Pong(payload));
+        } else {
+            inner.outbox.pong = Some(payload);
+        }
+    }
+
+    pub(super) fn write_control(&self, inner: &mut Inner, message: Message) {
+        self.write(inner, Outgoing::Message(message, Compression::Off));
+    }
+
+    /// Sends what is queued, in the driving task.
+    pub(super) fn flush(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        if inner.wire.is_none() {
+            return;
+        }
+        self.refill(inner, cx);
+        let Inner { wire: Some(wire), outbox, clock, .. } = &mut *inner else { return };
+        if outbox.is_empty() && wire.flush_quietly() {
+            clock.set_quiet(true);
+            return;
+        }
+        clock.set_quiet(false);
+        while let Some(wire) = &mut inner.wire {
+            match wire.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.refill(inner, cx);
+                    if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
+                        inner.clock.forget_stall();
+                        break;
+                    }
+                }
+                Poll::Ready(Err(_)) => return self.end(inner, None),
+                Poll::Pending => {
+                    let written = wire.written();
+                    self.note_stall(inner, written);
+                    break;
+                }
+            }
+        }
+        if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
+            self.wake_others();
+        }
+    }
+
+    /// Moves messages from the outbox to the wire's queue, as far as there is room.
+    fn refill(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        loop {
+            if let Some(job) = &mut inner.outbox.job {
+                let Poll::Ready(packed) = Pin::new(&mut job.packing).poll(cx) else { return };
+                self.end_job(inner, packed.ok());
+            }
+            if inner.wire.as_ref().is_none_or(|wire| wire.unsent() >= WIRE_BYTES_MAX) {
+                return;
+            }
+            if let Some(payload) = inner.outbox.pong.take() {
+                self.write_control(inner, Message::Pong(payload));
+            }
+            match inner.outbox.pop() {
+                None => return,
+                Some(Entry::Close(frame)) => self.write_close(inner, &frame),
+                Some(Entry::Data(item)) if self.is_long_work(inner, &item) => self.begin_job(inner, item),
+                Some(Entry::Data(item)) => self.write(inner, item),
+            }
+        }
+    }
+
+    /// The level that a message is compressed with, if it is.
+    fn level(&self, inner: &Inner, message: &Message, compression: Compression) -> Option<u8> {
+        let config = self.config.compression.as_ref().filter(|_| inner.packer.is_some())?;
+        let by_itself = match message {
+            Message::Text(_) => true,
+            Message::Binary(_) => config.binary,
+            _ => return None,
+        };
+        match compression {
+            Compression::Off => None,
+            Compression::Level(level) => Some(level.clamp(1, 9)),
+            Compression::Auto => {
+                (by_itself && message.len() >= config.threshold_bytes).then_some(config.level)
+            }
+        }
+    }
+
+    /// Whether compressing it would hold the core for too long.
+    fn is_long_work(&self, inner: &Inner, item: &Outgoing) -> bool {
+        let Outgoing::Message(message, compression) = item else { return false };
+        let Some(config) = &self.config.compression else { return false };
+        message.len() >= config.blocking_bytes_min
+            && self.level(inner, message, *compression).is_some()
+            && Core::current().is_some()
+    }
+
+    /// Compresses a message on the blocking pool. If that has no room, it is sent as it is.
+    fn begin_job(&self, inner: &mut Inner, item: Outgoing) {
+        let Outgoing::Message(message, compression) = item else { return };
+        let level = self.level(inner, &message, compression);
+        let (Some(core), Some(level), Some(packer)) = (Core::current(), level, &mut inner.packer) else {
+            return self.write(inner, Outgoing::Message(message, Compression::Off));
+        };
+        let opcode = if matches!(message, Message::Text(_)) { Opcode::Text } else { Opcode::Binary };
+        let payload = message.into_bytes();
+        let (mut deflater, bytes) = (packer.take(), payload.clone());
+        let packing = core.spawn_blocking(move || {
+            let packed = pack_with(&mut deflater, &bytes, level);
+            (deflater, packed)
+        });
+        inner.outbox.job = Some(Box::new(Job { packing, opcode, payload }));
+    }
+
+    fn end_job(&self, inner: &mut Inner, packed: Option<(Box<Deflater>, Vec<u8>)>) {
+        let Some(job) = inner.outbox.job.take() else { return };
+        let (mut head, mut payload) = (FrameHead::whole(job.opcode, job.payload.len()), job.payload);
+        if let (Some((deflater, packed)), Some(packer)) = (packed, &mut inner.packer) {
+            packer.give(deflater);
+            (head.is_compressed, head.length) = (true, packed.len() as u64);
+            payload = packed.into();
+        }
+        self.write_frame(inner, head, payload);
+    }
+
+    /// Puts a message into the wire's queue.
+    fn write(&self, inner: &mut Inner, item: Outgoing) {
+        let (message, compression) = match item {
+            Outgoing::Message(message, compression) => (message, compression),
+            Outgoing::Encoded(encoded) => return self.write_encoded(inner, &encoded),
+        };
+        let level = self.level(inner, &message, compression);
+        let mut head = FrameHead::whole(Opcode::Binary, message.len());
+        match &message {
+            Message::Text(_) => head.opcode = Opcode::Text,
+            Message::Binary(_) => {}
+            Message::Ping(_) => head.opcode = Opcode::Ping,
+            Message::Pong(_) => head.opcode = Opcode::Pong,
+            Message::Piece(piece) => {
+                head.is_final = piece.is_last;
+                head.opcode = match (piece.is_first, piece.is_text) {
+                    (false, _) => Opcode::Continuation,
+                    (true, true) => Opcode::Text,
+                    (true, false) => Opcode::Binary,
+                };
+            }
+        }
+        let mut payload = message.into_bytes();
+        if let (Some(level), Some(packer)) = (level, &mut inner.packer) {
+            payload = packer.pack(&payload, level).into();
+            (head.is_compressed, head.length) = (true, payload.len() as u64);
+        }
+        self.write_frame(inner, head, payload);
+    }
+
+    fn write_encoded(&self, inner: &mut Inner, encoded: &Encoded) {
+        if self.role == Role::Client {
+            let head = FrameHead::whole(encoded.opcode(), encoded.len());
+            return self.write_frame(inner, head, encoded.payload().clone());
+        }
+        let packer = inner.packer.as_mut().filter(|_| encoded.packed().is_some());
+        let may_pack = packer.is_some_and(|packer| packer.passes_foreign(SHARED_WINDOW_BITS));
+        let packed = encoded.packed().filter(|_| may_pack);
+        let frame = packed.unwrap_or_else(|| encoded.plain()).clone();
+        let Some(wire) = &mut inner.wire else { return };
+        add(&self.stats.bytes_out, frame.len() as u64);
+        wire.output().push(frame);
+    }
+
+    fn write_close(&self, inner: &mut Inner, frame: &CloseFrame) {
+        let mut payload = BytesMut::with_capacity(CONTROL_BYTES_MAX);
+        frame.encode(&mut payload);
+        self.write_frame(inner, FrameHead::whole(Opcode::Close, payload.len()), payload.freeze());
+    }
+
+    fn write_frame(&self, inner: &mut Inner, mut head: FrameHead, payload: Bytes) {
+        let Some(wire) = &mut inner.wire else { return };
+        let before = wire.output().queued();
+        if self.role == Role::Client {
+            let key = masking_key();
+            head.mask = Some(key);
+            head.encode(wire.output().buffer());
+            wire.output().push(masked(payload, key));
+        } else {
+            head.encode(wire.output().buffer());
+            wire.output().push(payload);
+        }
+        add(&self.stats.bytes_out, (wire.output().queued() - before) as u64);
+    }
+}
+
+/// What the protocol does not allow to be sent.
+fn check(item: &Outgoing, before: Sequence) -> Result<(), Misuse> {
+    if item.is_control() {
+        return if item.len() > CONTROL_BYTES_MAX { Err(Misuse::ControlTooLong) } else { Ok(()) };
+    }
+    let (is_continuation, is_final) = match item {
+        Outgoing::Message(Message::Piece(piece), _) => (!piece.is_first, piece.is_last),
+        _ => (false, true),
+    };
+    sequence(before, is_continuation, is_final).map(drop).ok_or(Misuse::WrongState)
+}
+
+pub(super) fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
+    CloseFrame { code, reason: reason.to_owned() }
+}
+
+/// The payload as a client sends it: masked in place if nobody else has it, in a copy otherwise.
+fn masked(payload: Bytes, key: [u8; 4]) -> Bytes {
+    let mut payload = payload.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    mask::apply(key, 0, &mut payload);
+    payload.freeze()
+}
+
+/// RFC 6455 §5.3: a key that nobody can foresee.
+fn masking_key() -> [u8; 4] {
+    ringhttp_runtime::random::bytes()
+}

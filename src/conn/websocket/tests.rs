@@ -1,0 +1,1 @@
+//! WebSockets on a wire in memory with a paused clock.
