@@ -10,7 +10,7 @@ use ringhttp::{Request, Result, Router, Server, ServerConfig, WebSocketConfig};
 /// Messages of up to 16 MiB, in up to 100,000 fragments: more than a service needs, less than a test asks for.
 fn config() -> WebSocketConfig {
     let mut compression = CompressionConfig::default();
-    compression.threshold_bytes = 256;
+    compression.threshold_bytes = 0;
     compression.binary = true;
     compression.context_takeover = true;
     let mut config = WebSocketConfig::default();

@@ -20,8 +20,6 @@ mod message;
 mod outbound;
 mod session;
 mod stats;
-#[cfg(test)]
-mod tests;
 
 pub use config::{AllowedOrigins, CompressionConfig, SlowReader, WebSocketConfig};
 pub use encoded::Encoded;

@@ -1,1 +1,0 @@
-//! WebSockets on a wire in memory with a paused clock.
