@@ -179,6 +179,13 @@ impl Connection {
         self.wake();
     }
 
+    /// The handler is polled now, in the connection's task.
+    pub(crate) fn begin_turn(&self) {
+        if let Some(Session::WebSocket(session)) = &*self.session.borrow() {
+            session.begin_turn();
+        }
+    }
+
     /// Looks after the session; ready when it has ended, or is ended by the cut.
     pub(crate) fn poll_session_end(&self, cx: &mut Context<'_>) -> Poll<CloseReason> {
         let session = self.session.borrow();

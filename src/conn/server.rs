@@ -151,6 +151,7 @@ async fn run_handler(
     let mut handler = pin!(handler);
     let mut wait: Option<Meanwhile> = None;
     poll_fn(|cx| {
+        connection.begin_turn();
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
             Ok(Poll::Pending) => {}

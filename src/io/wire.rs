@@ -165,6 +165,11 @@ impl Wire {
         self.output.queued() + self.in_flight
     }
 
+    /// Whether a write is under way.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.transport.is_writing()
+    }
+
     /// Whether something waits for a write that nobody has started.
     pub(crate) fn is_flush_due(&self) -> bool {
         !self.transport.is_writing() && !self.output.is_empty()

@@ -14,14 +14,16 @@
 //! ```
 //!
 //! The handler is the session. Pings are answered, queued messages leave, heartbeats and deadlines hold wherever it is waiting,
-//! and no future of a socket loses anything when it is dropped. See the [guide](crate::guide::websocket).
+//! and no future of a socket loses anything when it is dropped. See the guide's page on WebSockets.
 
 mod closed;
+mod hub;
 mod sender;
 mod server;
 mod socket;
 
 pub use closed::Closed;
+pub use hub::{Hub, HubConfig, HubEvent, Member, Membership, OnEvent};
 pub use sender::Sender;
 pub use socket::WebSocket;
 

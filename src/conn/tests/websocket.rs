@@ -89,11 +89,16 @@ where
     });
     bench.far.send(&[OPENING, behind].concat());
     bench.run();
-    let answer = bench.far.received();
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
-    assert!(answer.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"), "{}", answer.escape_ascii());
-    bench.left = answer[head..].to_vec();
+    let (head, left) = split_head(&bench.far.received());
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    bench.left = left;
     bench
+}
+
+/// The head of an answer, and what is behind it.
+fn split_head(answer: &[u8]) -> (String, Vec<u8>) {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
+    (String::from_utf8(answer[..end].to_vec()).expect("text"), answer[end..].to_vec())
 }
 
 async fn echo(mut socket: WebSocket) {
@@ -120,10 +125,44 @@ impl Bench {
     }
 
     fn later(&mut self, by: Duration) -> Vec<Event> {
-        self.host.timers.advance(by);
-        self.run();
+        self.advance_only(by);
         self.answers()
     }
+
+    /// Lets time pass without looking at what has come.
+    fn advance_only(&mut self, by: Duration) {
+        self.host.timers.advance(by);
+        self.run();
+    }
+
+    /// Polls the connection's task so many times, whether it was woken or not.
+    fn run_some(&mut self, polls: usize) {
+        let waker = Waker::from(Arc::clone(&self.flag));
+        for _ in 0..polls {
+            let Some(task) = &mut self.task else { return };
+            if let Poll::Ready(reason) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
+                self.ended = Some(reason);
+                self.task = None;
+            }
+        }
+    }
+}
+
+/// As [`open`], with a peer that takes nothing behind the handshake.
+fn open_closed<H>(config: WebSocketConfig, handler: H) -> Bench
+where
+    H: AsyncFn(WebSocket) + 'static,
+{
+    let started = Rc::new(Cell::new(false));
+    let starting = Rc::clone(&started);
+    let mut bench = open(config, async move |socket: WebSocket| {
+        std::future::poll_fn(|_| if starting.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        handler(socket).await;
+    });
+    bench.far.set_window(0);
+    started.set(true);
+    bench.run();
+    bench
 }
 
 #[test]
@@ -171,4 +210,771 @@ fn what_came_before_a_fault_is_answered_before_it_is_closed() {
     bench.far.end();
     bench.run();
     assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn hostile_frames_each_with_the_code_it_gets() {
+    let mut config = WebSocketConfig::default();
+    config.message_bytes_max = 1000;
+    config.fragment_count_max = 3;
+    config.accepts = crate::websocket::Accepts::Text;
+    let cases: &[(&[u8], u16)] = &[
+        (&frame(0xc1, b"a"), 1002),
+        (&frame(0x83, b"a"), 1002),
+        (b"\x81\x01a", 1002),
+        (&frame(0x09, b""), 1002),
+        (&frame(0x89, &[0; 126]), 1002),
+        (&frame(0x80, b"a"), 1002),
+        (&[frame(0x01, b"a"), text("b")].concat(), 1002),
+        (&frame(0x88, b"\x03"), 1002),
+        (&close(1005), 1002),
+        (&frame(0x82, b"a"), 1003),
+        (&frame(0x81, b"\xff"), 1007),
+        (&frame(0x88, b"\x03\xe8\xff"), 1007),
+        (&frame(0x81, &[b'a'; 1001]), 1009),
+        (b"\x81\xff\x00\x00\x00\x00\x40\x00\x00\x00mask", 1009),
+        (&[frame(0x01, b""), frame(0x00, b""), frame(0x00, b""), frame(0x00, b"")].concat(), 1009),
+    ];
+    for (bytes, code) in cases {
+        for limit in [1, usize::MAX] {
+            let mut bench = open(config.clone(), echo);
+            bench.far.limit_reads(limit);
+            assert_eq!(close_code(&bench.ask(bytes)), Some(*code), "{}", bytes.escape_ascii());
+            assert!(bench.far.near_has_ended(), "{}", bytes.escape_ascii());
+            bench.later(11 * SECOND);
+            assert_eq!(bench.ended, Some(CloseReason::Upgraded), "it does not linger for ever");
+        }
+    }
+}
+
+#[test]
+fn a_fault_is_told_to_the_receiver_once() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let telling = Rc::clone(&told);
+    let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+        for _ in 0..3 {
+            let received = socket.receive().await;
+            telling.borrow_mut().push((received, socket.close_code()));
+        }
+    });
+    bench.ask(&[text("a"), frame(0x83, b"")].concat());
+    let code = Some(CloseCode::PROTOCOL);
+    assert_eq!(
+        *told.borrow(),
+        [
+            (Ok(Some(Message::text("a"))), None),
+            (Err(WebSocketError::Fault(crate::websocket::Fault::OpcodeUnknown)), code),
+            (Ok(None), code)
+        ]
+    );
+}
+
+#[test]
+fn our_close_is_answered_and_what_comes_before_the_answer_is_thrown_away() {
+    let closed = Rc::new(Cell::new(None));
+    let code = Rc::clone(&closed);
+    let mut bench = open(WebSocketConfig::default(), async move |socket: WebSocket| {
+        let result = socket.close_with(CloseCode::new(4000), "done").await;
+        code.set(Some(result.expect("a good code").code()));
+    });
+    let said = CloseFrame { code: CloseCode::new(4000), reason: "done".to_owned() };
+    assert_eq!(bench.answers(), [Event::Close(said)]);
+    assert_eq!(bench.ask(&[text("late"), frame(0x89, b"?")].concat()), []);
+    assert_eq!((bench.ended, closed.get()), (None, None));
+    assert_eq!(bench.ask(&close(4001)), []);
+    assert_eq!(closed.get(), Some(CloseCode::new(4001)), "the peer's word");
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_peer_that_does_not_answer_a_close_is_left_after_the_close_timeout() {
+    let mut bench = open(WebSocketConfig::default(), async |socket: WebSocket| {
+        let closed = socket.close().await.expect("a good code");
+        assert_eq!(closed.code(), CloseCode::NORMAL);
+    });
+    assert_eq!(bench.answers(), [a_close(1000)]);
+    bench.later(9 * SECOND);
+    assert_eq!(bench.ended, None);
+    bench.later(2 * SECOND);
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_socket_that_is_dropped_or_whose_handler_panics_is_closed_with_1011() {
+    for panics in [false, true] {
+        let mut bench = open(WebSocketConfig::default(), async move |_socket: WebSocket| {
+            assert!(!panics, "on purpose");
+        });
+        assert_eq!(bench.answers(), [a_close(1011)]);
+        assert_eq!(bench.ended, None, "the peer's answer is waited for");
+        bench.ask(&close(1011));
+        assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+    }
+}
+
+#[test]
+fn a_peer_that_vanishes_is_the_end_of_the_messages() {
+    for resets in [false, true] {
+        let code = Rc::new(Cell::new(None));
+        let seen = Rc::clone(&code);
+        let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+            assert_eq!(socket.receive().await, Ok(Some(Message::text("last"))));
+            assert_eq!(socket.receive().await, Ok(None));
+            assert_eq!(socket.send("too late").await, Err(WebSocketError::Closed));
+            seen.set(socket.close_code());
+        });
+        bench.ask(&text("last"));
+        if resets {
+            bench.far.reset()
+        } else {
+            bench.far.end()
+        }
+        bench.run();
+        assert_eq!((bench.ended, code.get()), (Some(CloseReason::Upgraded), Some(CloseCode::ABNORMAL)));
+    }
+}
+
+/// A handler that waits for something else than its socket.
+async fn sleeper(_socket: WebSocket) {
+    std::future::pending::<()>().await;
+}
+
+#[test]
+fn pings_are_answered_and_a_close_too_while_the_handler_waits_elsewhere() {
+    let mut bench = open(WebSocketConfig::default(), sleeper);
+    assert_eq!(bench.ask(&frame(0x89, b"there?")), [Event::Pong("there?".into())]);
+    assert_eq!(bench.ask(&[text("unread"), frame(0x89, b"")].concat()), [Event::Pong("".into())]);
+    let mut bench = open(WebSocketConfig::default(), sleeper);
+    assert_eq!(bench.ask(&close(1000)), [a_close(1000)]);
+    assert_eq!(bench.ended, None, "the handler goes on");
+}
+
+#[test]
+fn the_heartbeat_pings_a_silent_peer_and_ends_when_nothing_comes() {
+    let mut config = WebSocketConfig::default();
+    config.heartbeat = Some(30 * SECOND);
+    for handler_receives in [true, false] {
+        let mut bench = open(config.clone(), async move |mut socket: WebSocket| {
+            if handler_receives {
+                assert_eq!(socket.receive().await, Err(WebSocketError::HeartbeatLost));
+            } else {
+                std::future::pending::<()>().await;
+            }
+        });
+        assert_eq!(bench.later(29 * SECOND), []);
+        assert_eq!(bench.later(2 * SECOND), [Event::Ping("".into())]);
+        // Anything is a sign of life, and the next Ping is due that much later.
+        bench.later(10 * SECOND);
+        assert_eq!(bench.ask(&frame(0x8a, b"")), []);
+        assert_eq!(bench.later(29 * SECOND), []);
+        assert_eq!(bench.later(3 * SECOND), [Event::Ping("".into())]);
+        bench.later(13 * SECOND);
+        assert!(!bench.far.near_has_ended());
+        bench.later(4 * SECOND);
+        assert!(bench.far.near_has_ended());
+        assert_eq!(bench.ended.is_some(), handler_receives);
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_read_is_not_taken_for_dead() {
+    let mut config = WebSocketConfig::default();
+    config.heartbeat = Some(30 * SECOND);
+    config.read_ahead_bytes_max = 1000;
+    let mut bench = open(config, sleeper);
+    let flood = text(&"x".repeat(100)).repeat(100);
+    assert_eq!(bench.ask(&flood), []);
+    assert!(bench.far.unread() > 0, "no more is read than the limit says");
+    for _ in 0..10 {
+        bench.later(20 * SECOND);
+    }
+    assert!(!bench.far.near_has_ended());
+}
+
+#[test]
+fn a_receive_timeout_leaves_the_socket_open() {
+    let mut config = WebSocketConfig::default();
+    config.receive_timeout = Some(5 * SECOND);
+    let mut bench = open(config, async |mut socket: WebSocket| {
+        assert_eq!(socket.receive().await, Err(WebSocketError::ReceiveTimeout));
+        echo(socket).await;
+    });
+    bench.later(6 * SECOND);
+    assert_eq!(bench.ask(&text("still here")), [a_text("still here")]);
+}
+
+#[test]
+fn a_message_that_stalls_is_closed_with_1008() {
+    for part in [&frame(0x82, &[0; 100])[..50], &frame(0x02, b"a")] {
+        let mut bench = open(WebSocketConfig::default(), echo);
+        assert_eq!(bench.ask(part), []);
+        bench.later(20 * SECOND);
+        assert_eq!(bench.ask(b"").len(), 0);
+        assert_eq!(close_code(&bench.later(15 * SECOND)), Some(1008), "{}", part.escape_ascii());
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_left_after_the_write_timeout() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    bench.far.set_window(10);
+    bench.far.send(&frame(0x82, &[0; 10_000]));
+    bench.run();
+    for _ in 0..29 {
+        bench.advance_only(SECOND);
+    }
+    assert!(!bench.far.near_has_ended());
+    bench.far.set_window(1);
+    bench.run();
+    for _ in 0..29 {
+        bench.advance_only(SECOND);
+    }
+    assert!(!bench.far.near_has_ended(), "it has taken a byte");
+    for _ in 0..3 {
+        bench.advance_only(SECOND);
+    }
+    assert!(bench.far.near_has_ended());
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+/// A handler that sends numbers of 1,000 digits as long as it can, then waits, and says how many it could.
+fn flooder(sent: &Rc<Cell<u32>>) -> impl AsyncFn(WebSocket) + 'static + use<> {
+    let sent = Rc::clone(sent);
+    async move |mut socket: WebSocket| {
+        for n in 0..1000 {
+            if socket.send(format!("{n:01000}")).await.is_err() {
+                break;
+            }
+            sent.set(n + 1);
+        }
+        echo_into_nothing(&mut socket).await;
+    }
+}
+
+async fn echo_into_nothing(socket: &mut WebSocket) {
+    while let Ok(Some(_)) = socket.receive().await {}
+}
+
+fn numbers(events: &[Event]) -> Vec<u32> {
+    let number = |event: &Event| match event {
+        Event::Text(text) => text.as_str().parse().ok(),
+        _ => None,
+    };
+    events.iter().filter_map(number).collect()
+}
+
+#[test]
+fn slow_readers_are_waited_for_or_lose_messages_or_the_socket_as_the_policy_says() {
+    for policy in [SlowReader::Wait, SlowReader::DropNewest, SlowReader::DropOldest, SlowReader::Close] {
+        let mut config = WebSocketConfig::default();
+        config.slow_reader = policy;
+        config.send_queue_bytes_max = 200_000;
+        let sent = Rc::new(Cell::new(0));
+        let mut bench = open_closed(config, flooder(&sent));
+        let sent_early = sent.get();
+        let stats = Rc::clone(&bench.host.stats.websockets);
+        let queued = stats.messages_out.get();
+        assert!((150..=260).contains(&queued), "{policy:?}: {queued} of 1 KB in 200 KB");
+        bench.far.set_window(usize::MAX);
+        bench.run();
+        let answers = bench.answers();
+        let arrived = numbers(&answers);
+        assert!(arrived.is_sorted(), "{policy:?}: in order");
+        let all: Vec<u32> = (0..1000).collect();
+        match policy {
+            SlowReader::Wait => {
+                assert!(sent_early < 260, "{sent_early}");
+                assert_eq!((sent.get(), arrived), (1000, all));
+            }
+            SlowReader::DropNewest => {
+                assert_eq!(sent.get(), 1000);
+                assert_eq!(arrived, all[..arrived.len()]);
+                assert_eq!(stats.messages_dropped.get() + arrived.len() as u64, 1000);
+            }
+            SlowReader::DropOldest => {
+                assert_eq!(sent.get(), 1000);
+                assert_eq!(arrived.last(), Some(&999), "the newest is there");
+                assert_eq!(arrived[..10], all[..10], "what had begun to leave, too");
+                assert_eq!(stats.messages_dropped.get() + arrived.len() as u64, 1000);
+            }
+            SlowReader::Close => {
+                assert!(sent.get() < 260);
+                assert_eq!(close_code(&answers), Some(1008));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_pings_to_a_peer_that_reads_nothing_is_answered_once_at_the_end() {
+    let mut bench = open_closed(WebSocketConfig::default(), sleeper);
+    for n in 0..10_000_u32 {
+        bench.far.send(&frame(0x89, &[&n.to_be_bytes()[..], &[0; 100]].concat()));
+    }
+    bench.run();
+    assert_eq!(bench.far.unread(), 0, "they are read");
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    let answers = bench.answers();
+    assert!(answers.len() < 500, "{} Pongs", answers.len());
+    let Some(Event::Pong(last)) = answers.last() else { panic!("{answers:?}") };
+    assert_eq!(last[..4], 9_999_u32.to_be_bytes(), "the last one is answered (RFC 6455 §5.5.3)");
+}
+
+/// Polls a future so many times, then drops it.
+async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(move |cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+#[test]
+fn dropping_receive_at_every_await_loses_nothing() {
+    let stream =
+        [text("one"), frame(0x01, b"t"), frame(0x89, b""), frame(0x80, b"wo"), text("three"), close(1000)];
+    let stream = stream.concat();
+    for polls in 1..4 {
+        for step in 1..stream.len() {
+            let started = Rc::new(Cell::new(false));
+            let starting = Rc::clone(&started);
+            let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+                std::future::poll_fn(|_| if starting.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+                loop {
+                    match dropped_after(polls, socket.receive()).await {
+                        None => yield_once().await,
+                        Some(Ok(Some(message))) => socket.send(message).await.expect("open"),
+                        Some(end) => {
+                            assert_eq!(end, Ok(None));
+                            break;
+                        }
+                    }
+                }
+            });
+            started.set(true);
+            for piece in stream.chunks(step) {
+                bench.far.send(piece);
+                bench.run_some(8);
+            }
+            bench.run_some(50);
+            let answers = bench.answers();
+            let expected =
+                [a_text("one"), Event::Pong("".into()), a_text("two"), a_text("three"), a_close(1000)];
+            assert_eq!(answers, expected, "{polls} polls, {step} bytes at a time");
+        }
+    }
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn a_stop_closes_with_1001_and_waits_for_the_answer() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    bench.host.stop();
+    bench.connection.wake();
+    bench.run();
+    let answers = bench.answers();
+    assert_eq!(close_code(&answers), Some(1001));
+    assert_eq!(bench.ask(&text("on its way")), [], "it is received, but its answer cannot be sent");
+    assert_eq!(bench.ended, None);
+    bench.ask(&close(1001));
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_cut_ends_the_session_wherever_it_is() {
+    let kept: Rc<RefCell<Option<WebSocket>>> = Rc::default();
+    let keeping = Rc::clone(&kept);
+    let mut bench = open(WebSocketConfig::default(), async move |socket: WebSocket| {
+        *keeping.borrow_mut() = Some(socket);
+    });
+    assert_eq!(bench.ended, None, "the connection keeps its place");
+    let mut socket = kept.borrow_mut().take().expect("it was kept");
+    // Who holds it is driven by the connection's task.
+    bench.far.send(&text("over there"));
+    bench.run();
+    let mut cx = Context::from_waker(Waker::noop());
+    let received = Box::pin(socket.receive()).as_mut().poll(&mut cx);
+    assert_eq!(received, Poll::Ready(Ok(Some(Message::text("over there")))));
+    assert!(Box::pin(socket.send("back")).as_mut().poll(&mut cx).is_ready());
+    bench.run();
+    assert_eq!(bench.answers(), [a_text("back")]);
+    bench.host.cut();
+    bench.connection.wake();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Cut));
+    assert!(bench.far.near_has_ended());
+    assert_eq!(Box::pin(socket.receive()).as_mut().poll(&mut cx), Poll::Ready(Ok(None)));
+}
+
+#[test]
+fn an_upgraded_session_that_was_moved_keeps_its_place_and_is_cut() {
+    let kept: Rc<RefCell<Option<crate::Upgraded>>> = Rc::default();
+    let keeping = Rc::clone(&kept);
+    let mut bench = Bench::new(async move |request: Request| {
+        *keeping.borrow_mut() = Some(request.upgrade("x", &http::HeaderMap::new()).expect("asked for"));
+        Response::text("")
+    });
+    bench.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nabc");
+    assert_eq!(bench.ended, None);
+    let mut session = kept.borrow_mut().take().expect("it was kept");
+    let mut cx = Context::from_waker(Waker::noop());
+    let read = Box::pin(session.read()).as_mut().poll(&mut cx);
+    assert!(matches!(read, Poll::Ready(Ok(Some(bytes))) if &bytes[..] == b"abc"));
+    assert!(Box::pin(session.read()).as_mut().poll(&mut cx).is_pending());
+    bench.host.cut();
+    bench.connection.wake();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Cut));
+    assert!(matches!(Box::pin(session.read()).as_mut().poll(&mut cx), Poll::Ready(Err(_))));
+    drop(session);
+}
+
+#[test]
+fn an_upgraded_session_ends_its_connection_when_it_is_dropped_elsewhere() {
+    let kept: Rc<RefCell<Option<crate::Upgraded>>> = Rc::default();
+    let keeping = Rc::clone(&kept);
+    let mut bench = Bench::new(async move |request: Request| {
+        *keeping.borrow_mut() = Some(request.upgrade("x", &http::HeaderMap::new()).expect("asked for"));
+        Response::text("")
+    });
+    bench.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    assert_eq!(bench.ended, None);
+    drop(kept.borrow_mut().take());
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn openings_that_are_refused() {
+    let cases: &[(&str, &str, u16, &str)] = &[
+        ("Upgrade: websocket", "", 426, "sec-websocket-version: 13\r\n"),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426, "upgrade: websocket\r\n"),
+        ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", 426, "connection: upgrade\r\n"),
+        ("dGhlIHNhbXBsZSBub25jZQ==", "short", 400, ""),
+        ("GET", "POST", 405, "allow: GET\r\n"),
+        ("Host: a", "Host: a\r\nOrigin: https://evil.example", 403, ""),
+        ("Host: a", "Host: a\r\nContent-Length: 2", 400, ""),
+    ];
+    for (what, other, status, field) in cases {
+        let opening = String::from_utf8(OPENING.to_vec())
+            .unwrap()
+            .replace(what, other)
+            .replace("\r\n\r\n\r\n", "\r\n\r\n");
+        let opening = opening.replace("a\r\n\r\nConnection", "a\r\nConnection");
+        let mut bench =
+            Bench::new(async |request: Request| match request.websocket(WebSocketConfig::default()).await {
+                Ok(_) => Response::text("opened"),
+                Err(error) => error.into(),
+            });
+        let answer = bench.send(opening.as_bytes());
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{opening}\n{answer}");
+        assert!(answer.contains(field), "{opening}\n{answer}");
+        if *status != 400 {
+            assert_eq!(statuses(&bench.send(GET)), ["426"], "the connection goes on");
+        }
+    }
+}
+
+#[test]
+fn pages_of_the_same_host_and_of_listed_origins_may_open_a_socket() {
+    use crate::websocket::AllowedOrigins;
+    let list = AllowedOrigins::List(vec!["https://app.example".to_owned()]);
+    let cases = [
+        (AllowedOrigins::SameHost, "http://a", true),
+        (AllowedOrigins::SameHost, "http://b", false),
+        (AllowedOrigins::SameHost, "null", false),
+        (list.clone(), "https://app.example", true),
+        (list.clone(), "http://a", true),
+        (list, "https://other.example", false),
+        (AllowedOrigins::Any, "null", true),
+    ];
+    for (origins, origin, opens) in cases {
+        let mut config = WebSocketConfig::default();
+        config.origins = origins.clone();
+        let mut bench =
+            Bench::new(async move |request: Request| match request.websocket(config.clone()).await {
+                Ok(socket) => {
+                    sleeper(socket).await;
+                    Response::text("")
+                }
+                Err(error) => error.into(),
+            });
+        let opening = String::from_utf8(OPENING.to_vec()).unwrap();
+        let answer =
+            bench.send(opening.replace("Host: a", &format!("Host: a\r\nOrigin: {origin}")).as_bytes());
+        assert_eq!(answer.contains(" 101 "), opens, "{origins:?} {origin}: {answer}");
+    }
+}
+
+#[test]
+fn the_clients_protocols_are_chosen_from() {
+    let mut config = WebSocketConfig::default();
+    config.protocols = vec!["chat.v1".to_owned(), "chat.v2".to_owned()];
+    let mut bench = Bench::new(async move |request: Request| {
+        let socket = request.websocket(config.clone()).await.expect("a good request");
+        assert_eq!(socket.protocol(), Some("chat.v2"));
+        sleeper(socket).await;
+        Response::text("")
+    });
+    let opening = String::from_utf8(OPENING.to_vec()).unwrap();
+    let answer =
+        bench.send(opening.replace("Host: a", "Host: a\r\nSec-WebSocket-Protocol: x, chat.v2").as_bytes());
+    assert!(answer.contains("sec-websocket-protocol: chat.v2\r\n"), "{answer}");
+}
+
+#[test]
+fn pieces_go_through_as_they_come() {
+    let mut config = WebSocketConfig::default();
+    config.pieces = true;
+    let mut bench = open(config, echo);
+    bench.far.send(&frame(0x01, b"ab"));
+    bench.run();
+    bench.left = bench.far.received();
+    assert_eq!(bench.left, b"\x01\x02ab");
+    assert_eq!(bench.ask(&[frame(0x80, b"c"), text("d")].concat()), [a_text("abc"), a_text("d")]);
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_and_the_socket_goes_on() {
+    use crate::proto::Misuse;
+    let mut bench = open(WebSocketConfig::default(), async |mut socket: WebSocket| {
+        let ping = Message::Ping(vec![0; 126].into());
+        assert_eq!(socket.send(ping).await, Err(WebSocketError::Misuse(Misuse::ControlTooLong)));
+        assert_eq!(socket.send(Message::Ping("hi".into())).await, Ok(()));
+        let _ = socket.receive().await;
+        let result = socket.close_with(CloseCode::ABNORMAL, "").await;
+        assert_eq!(result, Err(WebSocketError::Misuse(Misuse::CloseInvalid)));
+    });
+    assert_eq!(bench.answers(), [Event::Ping("hi".into())]);
+    assert_eq!(bench.ask(&text("go on")), [a_close(1011)]);
+}
+
+#[test]
+fn an_idle_socket_holds_no_buffer_but_the_landing_one() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    bench.ask(&frame(0x82, &vec![1; 1 << 20]));
+    bench.later(SECOND);
+    bench.later(SECOND);
+    // What the pool has given out has come back, except for the buffer that the kernel would hold.
+    let (taken, _) = bench.host.buffers.taken_and_reused();
+    assert!(taken > 0 && bench.host.buffers.free_count() > 0);
+    assert_eq!(bench.ask(&text("and goes on")), [a_text("and goes on")]);
+}
+
+mod client_role {
+    use super::*;
+    use crate::conn::upgrade::Upgraded;
+    use crate::conn::websocket::{Agreed, Session};
+    use crate::io::duplex::{Duplex, FarEnd};
+    use crate::io::wire::Wire;
+
+    fn open_client() -> (Rc<Session>, FarEnd, Timers) {
+        let timers = Timers::new();
+        timers.pause();
+        let (near, far) = Duplex::pair();
+        let wire = Wire::new(Transport::Duplex(near), &BufferPool::new());
+        let upgraded = Upgraded::new(wire, 1000, SECOND, timers.deadline());
+        let config = WebSocketConfig::default();
+        let session = Session::over(upgraded, config, Agreed::default(), timers.clone(), Rc::default());
+        (session.expect("the wire is there"), far, timers)
+    }
+
+    fn drive(session: &Session) -> Poll<()> {
+        session.poll_drive(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_client_masks_what_it_sends_and_takes_no_masks() {
+        let (session, far, _) = open_client();
+        let socket = WebSocket::new(Rc::clone(&session));
+        assert_eq!(socket.sender().queue("hello"), Ok(()));
+        let long = vec![7; 5000];
+        assert_eq!(socket.sender().queue(long.clone()), Ok(()));
+        assert!(drive(&session).is_pending());
+        let mut input = BytesMut::from(&far.received()[..]);
+        assert_ne!(input[6..11], *b"hello");
+        let mut reader = Reader::new(ReaderRules::new(Role::Client));
+        let mut next = || reader.next(&mut input, &mut Inflaters::default()).unwrap();
+        assert_eq!((next(), next()), (a_text("hello"), Event::Binary(long.into())));
+        far.send(&text("masked"));
+        assert!(drive(&session).is_pending());
+        assert_eq!(socket.close_code(), Some(CloseCode::PROTOCOL));
+    }
+
+    #[test]
+    fn a_client_waits_for_the_server_to_end_the_transport() {
+        let (session, far, timers) = open_client();
+        let socket = WebSocket::new(Rc::clone(&session));
+        far.send(b"\x88\x02\x03\xe8");
+        assert!(drive(&session).is_pending());
+        assert_eq!(socket.close_code(), Some(CloseCode::NORMAL));
+        assert!(far.near_has_ended());
+        assert!(drive(&session).is_pending(), "RFC 6455 §7.1.1");
+        timers.advance(11 * SECOND);
+        assert!(drive(&session).is_ready(), "for the close timeout");
+    }
+}
+
+#[cfg(feature = "compression")]
+mod compressed {
+    use super::*;
+    use crate::proto::websocket::{Deflater, Takeover};
+    use crate::websocket::{Compression, CompressionConfig};
+
+    fn opening(offer: &str) -> Vec<u8> {
+        let opening = String::from_utf8(OPENING.to_vec()).unwrap();
+        opening.replace("Host: a", &format!("Host: a\r\nSec-WebSocket-Extensions: {offer}")).into_bytes()
+    }
+
+    /// Opens a socket with an offer; gives what the server made of it, too.
+    fn open_offering<H>(offer: &str, config: WebSocketConfig, handler: H) -> (Bench, String)
+    where
+        H: AsyncFn(WebSocket) + 'static,
+    {
+        let handler = Rc::new(handler);
+        let mut bench = Bench::new(async move |request: Request| {
+            let socket = request.websocket(config.clone()).await.expect("a good request");
+            let handler = Rc::clone(&handler);
+            handler(socket).await;
+            Response::empty(http::StatusCode::SWITCHING_PROTOCOLS)
+        });
+        bench.far.send(&opening(offer));
+        bench.run();
+        let (answer, left) = split_head(&bench.far.received());
+        bench.left = left;
+        let line = answer.lines().find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
+        (bench, line.unwrap_or_default().to_owned())
+    }
+
+    fn with(change: impl Fn(&mut CompressionConfig)) -> WebSocketConfig {
+        let mut compression = CompressionConfig::default();
+        change(&mut compression);
+        let mut config = WebSocketConfig::default();
+        config.compression = Some(compression);
+        config
+    }
+
+    /// What a client that takes compressed messages sees.
+    fn unpacked(bytes: &[u8], takeover: Takeover) -> Vec<Event> {
+        let mut rules = ReaderRules::new(Role::Server);
+        rules.inflate = Some(takeover);
+        let (mut reader, mut spare) = (Reader::new(rules), Inflaters::default());
+        let mut input = BytesMut::from(bytes);
+        let mut events = Vec::new();
+        while !input.is_empty() {
+            events.push(reader.next(&mut input, &mut spare).expect("valid"));
+        }
+        events
+    }
+
+    #[test]
+    fn long_texts_are_compressed_both_ways_and_short_ones_are_not() {
+        let (mut bench, agreed) = open_offering("permessage-deflate", WebSocketConfig::default(), echo);
+        assert_eq!(agreed, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
+        let long = "the same ".repeat(1000);
+        let mut packed = Vec::new();
+        Deflater::new(6, 15).compress(long.as_bytes(), 6, &mut packed);
+        for _ in 0..3 {
+            bench.far.send(&[frame(0xc1, &packed), text("short"), frame(0x82, &[0; 5000])].concat());
+            bench.run();
+            let answer = bench.far.received();
+            assert!(answer[0] == 0xc1 && answer.len() < 5200, "{} bytes", answer.len());
+            let events = unpacked(&answer, Takeover::Reset);
+            assert_eq!(events, [a_text(&long), a_text("short"), Event::Binary(vec![0; 5000].into())]);
+        }
+    }
+
+    #[test]
+    fn a_message_may_be_compressed_otherwise_than_the_others() {
+        let (bench, _) =
+            open_offering("permessage-deflate", WebSocketConfig::default(), async |socket: WebSocket| {
+                socket.send_with("x".repeat(5000), Compression::Off).await.expect("open");
+                socket.send_with(vec![0; 100], Compression::Level(9)).await.expect("open");
+                sleeper(socket).await;
+            });
+        let answer = &bench.left;
+        assert_eq!((answer[0], answer[5004]), (0x81, 0xc2));
+    }
+
+    #[test]
+    fn a_bomb_is_closed_with_1009() {
+        let (mut bench, _) = open_offering("permessage-deflate", WebSocketConfig::default(), echo);
+        let mut bomb = Vec::new();
+        Deflater::new(9, 15).compress(&vec![0; 16 << 20], 9, &mut bomb);
+        assert_eq!(close_code(&bench.ask(&frame(0xc2, &bomb))), Some(1009));
+    }
+
+    #[test]
+    fn windows_are_taken_over_within_the_budget_of_the_core_and_given_back() {
+        let config = with(|compression| {
+            compression.context_takeover = true;
+            compression.takeover_bytes_max = 900 * 1024;
+        });
+        let mut benches = Vec::new();
+        for keeps in [true, true, false] {
+            let (bench, agreed) = open_offering("permessage-deflate", config.clone(), echo);
+            assert_eq!(!agreed.contains("no_context_takeover"), keeps, "{agreed}");
+            benches.push(bench);
+        }
+        assert!(benches[0].host.stats.websockets.takeover_bytes.get() > 400_000);
+        benches[0].ask(&close(1000));
+        assert_eq!(benches[0].host.stats.websockets.takeover_bytes.get(), 0);
+        let (_, agreed) = open_offering("permessage-deflate", config, echo);
+        assert_eq!(agreed, "permessage-deflate");
+    }
+
+    #[test]
+    fn shared_messages_go_between_those_that_refer_to_each_other() {
+        let config = with(|compression| compression.context_takeover = true);
+        let (bench, _) = open_offering("permessage-deflate", config, async |socket: WebSocket| {
+            let shared = Message::text("what everybody gets, everybody ".repeat(100));
+            let shared = crate::websocket::Encoded::compressed(shared, 6).expect("a text");
+            for _ in 0..3 {
+                socket.send("what only you get, only you ".repeat(100)).await.expect("open");
+                socket.send_encoded(&shared).await.expect("open");
+            }
+            sleeper(socket).await;
+        });
+        let answer = &bench.left;
+        assert!(answer.len() < 1000, "{} bytes", answer.len());
+        let events = unpacked(answer, Takeover::Kept);
+        let one = a_text(&"what only you get, only you ".repeat(100));
+        let all = a_text(&"what everybody gets, everybody ".repeat(100));
+        assert_eq!(events, [one.clone(), all.clone(), one.clone(), all.clone(), one, all]);
+    }
+
+    #[test]
+    fn a_peer_with_a_small_window_gets_shared_messages_plain() {
+        let offer = "permessage-deflate; server_max_window_bits=10";
+        let (bench, _) = open_offering(offer, WebSocketConfig::default(), async |socket: WebSocket| {
+            let shared =
+                crate::websocket::Encoded::compressed(Message::text("x".repeat(5000)), 6).expect("a text");
+            socket.send_encoded(&shared).await.expect("open");
+            sleeper(socket).await;
+        });
+        assert_eq!(bench.left[0], 0x81);
+    }
 }

@@ -25,8 +25,8 @@ pub(super) struct Clock {
     pong_by: Option<Instant>,
     /// What the peer had taken when it was last looked at, and since when that stands.
     stalled: Option<(u64, Instant)>,
-    /// Something came or left since the last look.
-    active: bool,
+    /// Since when something has come or left that was not looked at.
+    active_since: Option<Instant>,
     /// Until when the closing handshake has to be done.
     pub(super) close_by: Option<Instant>,
     /// The last write was started without asking when it is done.
@@ -45,7 +45,7 @@ impl Clock {
             heard_at: now,
             pong_by: None,
             stalled: None,
-            active: false,
+            active_since: None,
             close_by: None,
             quiet: false,
             look_at: None,
@@ -84,10 +84,10 @@ impl Session {
 
     /// Something came or was sent.
     pub(super) fn touch(&self, inner: &mut Inner) {
-        if !inner.clock.active {
-            inner.clock.active = true;
-            let at = self.timers.now() + LOOK_AFTER;
-            self.look_at(inner, at);
+        if inner.clock.active_since.is_none() {
+            let now = self.timers.now();
+            inner.clock.active_since = Some(now);
+            self.look_at(inner, now + LOOK_AFTER);
         }
     }
 
@@ -129,8 +129,8 @@ impl Session {
             return None;
         }
         if std::mem::take(&mut inner.clock.heard) || self.is_full(inner) {
-            // Who is not read cannot be heard.
-            inner.clock.heard_at = now;
+            // Within 100 ms of what came first, as far as is known. (Who is not read cannot be heard.)
+            inner.clock.heard_at = inner.clock.active_since.map_or(now, |since| now.min(since + LOOK_AFTER));
             inner.clock.pong_by = None;
         }
         let dues = [
@@ -193,7 +193,7 @@ impl Session {
 
     /// Gives memory up that an idle socket does not need.
     fn look_at_idleness(inner: &mut Inner, now: Instant) -> Option<Instant> {
-        if std::mem::take(&mut inner.clock.active) {
+        if inner.clock.active_since.take().is_some() {
             return Some(now + LOOK_AFTER);
         }
         if let Some(wire) = inner.wire.as_mut().filter(|wire| !wire.is_flushing()) {

@@ -15,7 +15,7 @@ use super::session::{Inner, Session};
 use super::stats::add;
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
-use crate::proto::websocket::{Event, Fault, Inflaters, Reader};
+use crate::proto::websocket::{CloseFrame, Event, Fault, Inflaters, Reader};
 
 /// Messages that came before they were asked for.
 #[derive(Default)]
@@ -24,6 +24,14 @@ pub(super) struct Inbox {
     bytes: usize,
     /// What the reader said last: bytes that the message at the front of the buffer lacks, `None` if it has more to say.
     missing: Option<usize>,
+    /// What came behind messages that nobody has asked for yet: they are to be answered before the socket is closed.
+    last: Option<Last>,
+}
+
+/// What nothing follows.
+enum Last {
+    Close(CloseFrame),
+    Fault(Fault),
 }
 
 /// What a message in the inbox counts beside its bytes, so that empty ones are not free.
@@ -65,19 +73,16 @@ impl Session {
             }
             return Poll::Ready(Ok(Some(message)));
         }
-        let by_driver = self.is_polled_by_driver(cx);
-        if by_driver {
-            self.enter_turn();
-            if let Poll::Ready(Some(message)) = self.poll_message(&mut inner, cx) {
-                return Poll::Ready(Ok(Some(message)));
-            }
+        let by_driver = self.is_in_turn();
+        if by_driver && let Poll::Ready(Some(message)) = self.poll_message(&mut inner, cx) {
+            return Poll::Ready(Ok(Some(message)));
         }
         if !inner.state.may_receive() {
             return Poll::Ready(inner.closing.error.take().map_or(Ok(None), Err));
         }
         self.remember_receiver(cx);
         if by_driver && self.poll_clock(&mut inner, cx).is_pending() && inner.state.may_receive() {
-            self.end_turn();
+            self.end_turn(cx);
         }
         Poll::Pending
     }
@@ -100,7 +105,9 @@ impl Session {
 
     /// Whether no more is read until the application asks.
     pub(super) fn is_full(&self, inner: &Inner) -> bool {
-        inner.inbox.bytes >= self.config.read_ahead_bytes_max
+        let inbox = &inner.inbox;
+        inbox.bytes >= self.config.read_ahead_bytes_max
+            || (inbox.last.is_some() && !inbox.messages.is_empty())
     }
 
     /// The next message off the wire, in the driving task; `None` if no more can come. Control frames are seen to on the way,
@@ -109,6 +116,13 @@ impl Session {
         loop {
             if !inner.state.may_receive() {
                 return Poll::Ready(None);
+            }
+            if inner.inbox.last.is_some() {
+                if !inner.inbox.messages.is_empty() {
+                    return Poll::Pending;
+                }
+                self.take_last(inner);
+                continue;
             }
             let Inner { wire: Some(wire), reader, inbox, pause, packer, .. } = &mut *inner else {
                 return Poll::Ready(None);
@@ -130,7 +144,7 @@ impl Session {
                         continue;
                     }
                     Err(fault) => {
-                        self.fail(inner, fault);
+                        inbox.last = Some(Last::Fault(fault));
                         continue;
                     }
                 }
@@ -175,6 +189,14 @@ impl Session {
         Poll::Ready(())
     }
 
+    fn take_last(&self, inner: &mut Inner) {
+        match inner.inbox.last.take() {
+            Some(Last::Close(frame)) => self.take_close(inner, frame),
+            Some(Last::Fault(fault)) => self.fail(inner, fault),
+            None => {}
+        }
+    }
+
     /// Sees to what has come; a message for the application is given back.
     fn take_event(&self, inner: &mut Inner, event: Event) -> Option<Message> {
         let message = match event {
@@ -189,7 +211,7 @@ impl Session {
             Event::Ping(payload) => return Some(Message::Ping(payload)),
             Event::Pong(payload) => return Some(Message::Pong(payload)),
             Event::Close(frame) => {
-                self.take_close(inner, frame);
+                inner.inbox.last = Some(Last::Close(frame));
                 return None;
             }
             Event::Working => {

@@ -28,4 +28,6 @@ pub use message::{Compression, Message};
 pub use stats::{Durations, WebSocketStats};
 
 pub(crate) use outbound::Outgoing;
+#[cfg(test)]
+pub(crate) use session::Agreed;
 pub(crate) use session::Session;

@@ -156,6 +156,22 @@ impl Session {
 
     /// Queues a message now, or says why not.
     pub(crate) fn queue(&self, outgoing: &mut Option<Outgoing>) -> Result<(), WebSocketError> {
+        self.queue_unsent(outgoing)?;
+        self.wake_driver();
+        Ok(())
+    }
+
+    /// Queues a message that many sockets get, for [`flush_from_outside`](Self::flush_from_outside) to send. Nobody waits for
+    /// one slow reader.
+    pub(crate) fn queue_shared(&self, encoded: &Encoded) {
+        match self.queue_unsent(&mut Some(Outgoing::Encoded(encoded.clone()))) {
+            Err(WebSocketError::Full) => self.close_slow_reader(&mut self.inner.borrow_mut()),
+            // A member that is leaving, or was closed for being slow.
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn queue_unsent(&self, outgoing: &mut Option<Outgoing>) -> Result<(), WebSocketError> {
         let mut inner = self.inner.borrow_mut();
         let Some(item) = outgoing.as_ref() else { return Ok(()) };
         if !inner.state.may_send() {
@@ -177,7 +193,6 @@ impl Session {
         }
         self.put(&mut inner, item);
         self.touch(&mut inner);
-        self.wake_driver();
         Ok(())
     }
 
@@ -198,8 +213,11 @@ impl Session {
     pub(crate) fn flush_from_outside(&self) {
         let mut inner = self.inner.borrow_mut();
         let Inner { wire: Some(wire), outbox, clock, .. } = &mut *inner else { return };
+        if outbox.is_empty() && wire.output().is_empty() {
+            return;
+        }
         // A write that the driving task waits for must not be polled by anybody else.
-        let may_poll = wire.is_flush_due() || clock.is_quiet();
+        let may_poll = !wire.is_writing() || clock.is_quiet();
         if outbox.is_empty() && may_poll && wire.flush_quietly() {
             clock.set_quiet(true);
             return;

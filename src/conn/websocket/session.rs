@@ -165,19 +165,20 @@ impl Session {
         if inner.wire.is_none() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    pub(super) fn is_polled_by_driver(&self, cx: &Context<'_>) -> bool {
-        self.driver.borrow().as_ref().is_some_and(|driver| driver.will_wake(cx.waker()))
-    }
-
-    /// The driving task runs, and drives behind what it does now.
-    pub(super) fn enter_turn(&self) {
+    /// The driving task runs the application now, and drives the session behind that.
+    pub(crate) fn begin_turn(&self) {
         self.in_turn.set(true);
-        self.driven.set(false);
     }
 
-    /// There is nothing left to do in this turn, unless something is queued yet.
-    pub(super) fn end_turn(&self) {
-        self.driven.set(true);
+    pub(super) fn is_in_turn(&self) -> bool {
+        self.in_turn.get()
+    }
+
+    /// There is nothing left to do in this turn, unless something is queued yet: all was polled with the driving task's own
+    /// waker. (Another waker of the same task may be gone when it is needed.)
+    pub(super) fn end_turn(&self, cx: &Context<'_>) {
+        let by_own_waker = self.driver.borrow().as_ref().is_some_and(|driver| driver.will_wake(cx.waker()));
+        self.driven.set(by_own_waker);
     }
 
     /// Has the driving task look after the session.
