@@ -1,12 +1,14 @@
 //! WebSockets on a wire in memory with a paused clock. The far end is a client: it masks, and reads what a client would.
+#![forbid(unsafe_code)]
 
 use bytes::{BufMut, BytesMut};
 
 use super::*;
+use crate::conn::websocket::{Message, SlowReader, WebSocketError};
 use crate::proto::websocket::{
     CloseCode, CloseFrame, Event, FrameHead, Inflaters, Opcode, Reader, ReaderRules, Role, mask,
 };
-use crate::websocket::{Message, SlowReader, WebSocket, WebSocketConfig, WebSocketError};
+use crate::{WebSocket, WebSocketConfig};
 
 const OPENING: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
@@ -217,7 +219,7 @@ fn hostile_frames_each_with_the_code_it_gets() {
     let mut config = WebSocketConfig::default();
     config.message_bytes_max = 1000;
     config.fragment_count_max = 3;
-    config.accepts = crate::websocket::Accepts::Text;
+    config.accepts = crate::proto::websocket::Accepts::Text;
     let cases: &[(&[u8], u16)] = &[
         (&frame(0xc1, b"a"), 1002),
         (&frame(0x83, b"a"), 1002),
@@ -263,7 +265,7 @@ fn a_fault_is_told_to_the_receiver_once() {
         *told.borrow(),
         [
             (Ok(Some(Message::text("a"))), None),
-            (Err(WebSocketError::Fault(crate::websocket::Fault::OpcodeUnknown)), code),
+            (Err(WebSocketError::Fault(crate::proto::websocket::Fault::OpcodeUnknown)), code),
             (Ok(None), code)
         ]
     );
@@ -700,7 +702,7 @@ fn openings_that_are_refused() {
 
 #[test]
 fn pages_of_the_same_host_and_of_listed_origins_may_open_a_socket() {
-    use crate::websocket::AllowedOrigins;
+    use crate::conn::websocket::AllowedOrigins;
     let list = AllowedOrigins::List(vec!["https://app.example".to_owned()]);
     let cases = [
         (AllowedOrigins::SameHost, "http://a", true),
@@ -786,20 +788,13 @@ fn an_idle_socket_holds_no_buffer_but_the_landing_one() {
 
 mod client_role {
     use super::*;
-    use crate::conn::upgrade::Upgraded;
-    use crate::conn::websocket::{Agreed, Session};
-    use crate::io::duplex::{Duplex, FarEnd};
-    use crate::io::wire::Wire;
+    use crate::conn::websocket::{Session, in_memory};
 
     fn open_client() -> (Rc<Session>, FarEnd, Timers) {
         let timers = Timers::new();
         timers.pause();
-        let (near, far) = Duplex::pair();
-        let wire = Wire::new(Transport::Duplex(near), &BufferPool::new());
-        let upgraded = Upgraded::new(wire, 1000, SECOND, timers.deadline());
-        let config = WebSocketConfig::default();
-        let session = Session::over(upgraded, config, Agreed::default(), timers.clone(), Rc::default());
-        (session.expect("the wire is there"), far, timers)
+        let (session, far) = in_memory(Role::Client, WebSocketConfig::default(), timers.clone());
+        (session, far, timers)
     }
 
     fn drive(session: &Session) -> Poll<()> {
@@ -841,8 +836,8 @@ mod client_role {
 #[cfg(feature = "compression")]
 mod compressed {
     use super::*;
+    use crate::conn::websocket::{Compression, CompressionConfig, Encoded};
     use crate::proto::websocket::{Deflater, Takeover};
-    use crate::websocket::{Compression, CompressionConfig};
 
     fn opening(offer: &str) -> Vec<u8> {
         let opening = String::from_utf8(OPENING.to_vec()).unwrap();
@@ -923,7 +918,7 @@ mod compressed {
     fn a_bomb_is_closed_with_1009() {
         let (mut bench, _) = open_offering("permessage-deflate", WebSocketConfig::default(), echo);
         let mut bomb = Vec::new();
-        Deflater::new(9, 15).compress(&vec![0; 16 << 20], 9, &mut bomb);
+        Deflater::new(1, 15).compress(&vec![0; 8 << 20], 1, &mut bomb);
         assert_eq!(close_code(&bench.ask(&frame(0xc2, &bomb))), Some(1009));
     }
 
@@ -951,7 +946,7 @@ mod compressed {
         let config = with(|compression| compression.context_takeover = true);
         let (bench, _) = open_offering("permessage-deflate", config, async |socket: WebSocket| {
             let shared = Message::text("what everybody gets, everybody ".repeat(100));
-            let shared = crate::websocket::Encoded::compressed(shared, 6).expect("a text");
+            let shared = Encoded::compressed(shared, 6).expect("a text");
             for _ in 0..3 {
                 socket.send("what only you get, only you ".repeat(100)).await.expect("open");
                 socket.send_encoded(&shared).await.expect("open");
@@ -970,8 +965,7 @@ mod compressed {
     fn a_peer_with_a_small_window_gets_shared_messages_plain() {
         let offer = "permessage-deflate; server_max_window_bits=10";
         let (bench, _) = open_offering(offer, WebSocketConfig::default(), async |socket: WebSocket| {
-            let shared =
-                crate::websocket::Encoded::compressed(Message::text("x".repeat(5000)), 6).expect("a text");
+            let shared = Encoded::compressed(Message::text("x".repeat(5000)), 6).expect("a text");
             socket.send_encoded(&shared).await.expect("open");
             sleeper(socket).await;
         });

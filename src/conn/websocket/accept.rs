@@ -75,3 +75,25 @@ fn is_allowed(request: &Request, allowed: &AllowedOrigins) -> bool {
         }
     }
 }
+
+/// A session whose transport is in memory, and its peer's end of it.
+#[cfg(test)]
+pub(crate) fn in_memory(
+    role: Role,
+    config: WebSocketConfig,
+    timers: ringhttp_runtime::time::Timers,
+) -> (Rc<Session>, super::FarEnd) {
+    let (near, far) = crate::io::duplex::Duplex::pair();
+    let wire = crate::io::wire::Wire::new(
+        crate::io::transport::Transport::Duplex(near),
+        &ringhttp_runtime::buffer::BufferPool::new(),
+    );
+    let upgraded = Upgraded::new(wire, 1000, config.write_timeout, timers.deadline());
+    let session = match role {
+        Role::Client => Session::over(upgraded, config, Agreed::default(), timers, Rc::default()),
+        Role::Server => upgraded
+            .into_wire()
+            .map(|wire| Session::new(wire, role, config, Agreed::default(), timers, Rc::default())),
+    };
+    (session.expect("the wire is there"), far)
+}

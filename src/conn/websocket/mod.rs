@@ -28,6 +28,9 @@ pub use message::{Compression, Message};
 pub use stats::{Durations, WebSocketStats};
 
 pub(crate) use outbound::Outgoing;
+
 #[cfg(test)]
-pub(crate) use session::Agreed;
+pub(crate) use crate::io::duplex::FarEnd;
+#[cfg(test)]
+pub(crate) use accept::in_memory;
 pub(crate) use session::Session;

@@ -1,4 +1,4 @@
-use std::time::Duration;
+//! What readers make of good and of hostile streams, however they are cut.
 
 use super::*;
 use crate::proto::websocket::{CloseCode, Deflater, HEAD_BYTES_MAX};
@@ -346,10 +346,10 @@ mod compressed {
         }
     }
 
-    /// Some KiB that unpack to 64 MiB of zeros: refused at the limit, without having held more than it and a step.
+    /// Some KiB that unpack to 16 MiB of zeros: refused at the limit, without having held more than it and a step.
     #[test]
     fn a_bomb_is_refused_at_the_limit_of_a_message() {
-        let bomb = packed(&mut Deflater::new(9, 15), &vec![0; 64 << 20], Takeover::Reset);
+        let bomb = packed(&mut Deflater::new(6, 15), &vec![0; 16 << 20], Takeover::Reset);
         assert!(bomb.len() < 100_000, "{}", bomb.len());
         let mut rules = rules(Takeover::Reset);
         rules.limits.message_bytes_max = 1 << 20;
@@ -399,7 +399,7 @@ mod compressed {
     }
 }
 
-/// A million fragments of one byte: time and memory grow with the bytes.
+/// A million fragments of one byte: if the work were quadratic, this would not end.
 #[test]
 fn fragments_of_one_byte_are_joined_without_quadratic_work() {
     let mut rules = client();
@@ -410,12 +410,9 @@ fn fragments_of_one_byte_are_joined_without_quadratic_work() {
     }
     stream.extend_from_slice(&frame(0x80, b""));
     rules.limits.fragment_count_max += 1;
-    let start = std::time::Instant::now();
     let pieces: Vec<&[u8]> = stream.chunks(64 * 1024).collect();
     let seen = read_all(&pieces, rules);
     assert_eq!(seen, [text(&"x".repeat(1_000_001))]);
-    // Some tenths of a second without optimisation; hours if it were quadratic.
-    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     let seen = read_all(&pieces, client());
     assert_eq!(seen, [Seen::Fault(Fault::FragmentsTooMany)]);
 }
