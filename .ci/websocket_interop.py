@@ -19,8 +19,8 @@ SIZES = [0, 1, 125, 126, 4096, 65535, 65536, 1_000_000]
 LIMIT = 32 << 20
 
 NODE = """
-const WebSocket = require(process.argv[2] + "/ws");
-const { url, sizes, compressed } = JSON.parse(process.argv[3]);
+const WebSocket = require(process.argv[1] + "/ws");
+const { url, sizes, compressed } = JSON.parse(process.argv[2]);
 const socket = new WebSocket(url, { perMessageDeflate: compressed, maxPayload: 32 << 20 });
 const queue = sizes.flatMap((size) => ["ü".repeat(size), Buffer.alloc(size, size % 251)]);
 let next = 0, pongs = 0;
@@ -90,8 +90,6 @@ async def with_aiohttp(url, compressed):
 async def with_ws(url, compressed, modules):
     wanted = json.dumps({"url": url, "sizes": SIZES, "compressed": compressed})
     command = ["node", "-e", NODE, "--", str(modules), wanted]
-    # `node -e` has no script's name in its arguments.
-    command[2] = NODE.replace("process.argv[3]", "process.argv[2]").replace("process.argv[2] +", "process.argv[1] +")
     node = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
     out, _ = await asyncio.wait_for(node.communicate(), 60)
     assert node.returncode == 0, f"node ended with {node.returncode}"

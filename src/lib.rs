@@ -26,7 +26,7 @@
 //! | feature | on by default | what it adds |
 //! |---|---|---|
 //! | `json` | yes | `Request::json`, `Json`, `json_lines`, `Problem`, JSON in `testing`, and the guide |
-//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate |
+//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages |
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
 //! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The handler is the session. Pings are answered, queued messages leave, heartbeats and deadlines hold wherever it is waiting,
-//! and no future of a socket loses anything when it is dropped. See the guide's page on WebSockets.
+//! and no future of a socket loses anything when it is dropped. See the guide's page on WebSockets (`ringhttp::guide::websocket`).
 
 mod closed;
 mod hub;
