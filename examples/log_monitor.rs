@@ -38,8 +38,13 @@ struct Line<'a> {
 /// What one core knows: who watches here.
 #[derive(Default)]
 struct Monitor {
-    watchers: RefCell<BTreeMap<u64, (Rc<RefCell<Filter>>, Sender)>>,
+    watchers: RefCell<BTreeMap<u64, Watcher>>,
     next: Cell<u64>,
+}
+
+struct Watcher {
+    filter: Rc<RefCell<Filter>>,
+    sender: Sender,
 }
 
 impl Monitor {
@@ -55,7 +60,8 @@ impl Monitor {
         let mut socket = req.websocket(config).await?;
         let filter = Rc::<RefCell<Filter>>::default();
         let id = self.next.replace(self.next.get() + 1);
-        self.watchers.borrow_mut().insert(id, (Rc::clone(&filter), socket.sender()));
+        let watcher = Watcher { filter: Rc::clone(&filter), sender: socket.sender() };
+        self.watchers.borrow_mut().insert(id, watcher);
         let _leave = Leave { monitor: Rc::clone(self), id };
         while let Some(changed) = socket.receive_json::<Filter>().await? {
             filter.replace(changed);
@@ -66,14 +72,14 @@ impl Monitor {
     /// Queues a line for everybody here who wants it: encoded once, and only if somebody does.
     fn show(&self, line: &Line<'_>) -> Result<()> {
         let mut encoded = None;
-        for (filter, sender) in self.watchers.borrow().values() {
-            if line.line.contains(&filter.borrow().text) {
+        for watcher in self.watchers.borrow().values() {
+            if line.line.contains(&watcher.filter.borrow().text) {
                 let encoded = match &encoded {
                     Some(encoded) => encoded,
                     None => encoded.insert(Encoded::new(Message::json(line)?)?),
                 };
                 // Who has gone is taken out by its own handler.
-                let _ = sender.queue_encoded(encoded);
+                let _ = watcher.sender.queue_encoded(encoded);
             }
         }
         Ok(())

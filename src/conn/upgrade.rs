@@ -76,7 +76,7 @@ impl Upgraded {
 
     /// Runs a poll on the wire, unless the session was ended from the connection's side.
     fn with_wire<T>(
-        &mut self,
+        &self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Wire, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {

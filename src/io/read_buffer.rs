@@ -90,9 +90,8 @@ impl ReadBuffer {
         match self.lent_for {
             Purpose::NextHead => self.adapt_landing(read, filled),
             Purpose::More if filled => self.bulk_bytes = (self.bulk_bytes * 2).min(BULK_BYTES_MAX),
-            Purpose::More => {}
             Purpose::Rest(missing) if read >= missing => self.proven_bytes = self.bytes.len(),
-            Purpose::Rest(_) => {}
+            Purpose::More | Purpose::Rest(_) => {}
         }
     }
 

@@ -221,7 +221,9 @@ fn the_memory_of_a_slow_reader_is_bounded() {
             config.slow_reader = SlowReader::DropOldest;
             let socket: WebSocket = req.websocket(config).await?;
             for n in 0..1024_u32 {
-                socket.send([&n.to_be_bytes()[..], &[0; 65_536]].concat()).await?;
+                let mut message = n.to_be_bytes().to_vec();
+                message.resize(65_536, 0);
+                socket.send(message).await?;
                 if n % 64 == 0 {
                     time::sleep(Duration::from_millis(1)).await;
                 }

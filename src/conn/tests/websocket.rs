@@ -327,9 +327,9 @@ fn a_peer_that_vanishes_is_the_end_of_the_messages() {
         });
         bench.ask(&text("last"));
         if resets {
-            bench.far.reset()
+            bench.far.reset();
         } else {
-            bench.far.end()
+            bench.far.end();
         }
         bench.run();
         assert_eq!((bench.ended, code.get()), (Some(CloseReason::Upgraded), Some(CloseCode::ABNORMAL)));

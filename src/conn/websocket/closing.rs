@@ -188,7 +188,7 @@ fn discard(wire: &mut Wire, closing: &mut Closing, cx: &mut Context<'_>) -> Poll
         match wire.poll_fill(cx, Purpose::More) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(count @ 1..)) if closing.discarded < LINGER_BYTES_MAX => {
-                closing.discarded += count
+                closing.discarded += count;
             }
             Poll::Ready(_) => return Poll::Ready(()),
         }

@@ -18,6 +18,10 @@ thread_local! {
 #[derive(Default)]
 struct Codecs {
     inflaters: RefCell<Inflaters>,
+    #[expect(
+        clippy::vec_box,
+        reason = "sockets and blocking threads move the box around, not what is in it"
+    )]
     deflaters: RefCell<Vec<Box<Deflater>>>,
     /// What sockets with context takeover hold.
     takeover_bytes: Cell<usize>,

@@ -224,17 +224,19 @@ mod tests {
     #[test]
     fn values_that_cannot_work_are_named() {
         assert_eq!(WebSocketConfig::default().check(), Ok(()));
-        let cases: [(&str, fn(&mut WebSocketConfig)); 6] = [
-            ("message_bytes_max", |config| config.message_bytes_max = 0),
-            ("send_queue_bytes_max", |config| config.send_queue_bytes_max = 0),
-            ("heartbeat", |config| config.heartbeat = Some(Duration::ZERO)),
-            ("close_timeout", |config| config.close_timeout = Duration::ZERO),
-            ("level", |config| config.compression.as_mut().unwrap().level = 0),
-            ("window_bits", |config| config.compression.as_mut().unwrap().window_bits = 8),
-        ];
-        for (name, change) in cases {
+        let mut cases = Vec::new();
+        let mut with = |name: &'static str, change: fn(&mut WebSocketConfig)| {
             let mut config = WebSocketConfig::default();
             change(&mut config);
+            cases.push((name, config));
+        };
+        with("message_bytes_max", |config| config.message_bytes_max = 0);
+        with("send_queue_bytes_max", |config| config.send_queue_bytes_max = 0);
+        with("heartbeat", |config| config.heartbeat = Some(Duration::ZERO));
+        with("close_timeout", |config| config.close_timeout = Duration::ZERO);
+        with("level", |config| config.compression.as_mut().unwrap().level = 0);
+        with("window_bits", |config| config.compression.as_mut().unwrap().window_bits = 8);
+        for (name, config) in cases {
             assert!(config.check().is_err_and(|error| error.contains(name)), "{name}");
         }
     }

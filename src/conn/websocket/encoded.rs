@@ -95,8 +95,10 @@ impl Encoded {
 }
 
 impl Frames {
-    #[cfg(feature = "compression")]
     fn pack(&mut self, level: u8) {
+        if cfg!(not(feature = "compression")) {
+            return;
+        }
         let mut deflater = take_deflater(SHARED_WINDOW_BITS);
         let packed = pack_with(&mut deflater, &self.payload, level);
         give_deflater(deflater);
@@ -105,9 +107,6 @@ impl Frames {
             self.packed = Some(frame(head, &packed));
         }
     }
-
-    #[cfg(not(feature = "compression"))]
-    fn pack(&mut self, _: u8) {}
 }
 
 fn frame(head: FrameHead, payload: &[u8]) -> Bytes {

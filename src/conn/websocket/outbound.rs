@@ -142,7 +142,7 @@ impl Session {
     /// The message is queued, or it is not sent.
     pub(crate) fn poll_send(
         &self,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
         outgoing: &mut Option<Outgoing>,
     ) -> Poll<Result<(), WebSocketError>> {
         match self.queue(outgoing) {
@@ -164,10 +164,10 @@ impl Session {
     /// Queues a message that many sockets get, for [`flush_from_outside`](Self::flush_from_outside) to send. Nobody waits for
     /// one slow reader.
     pub(crate) fn queue_shared(&self, encoded: &Encoded) {
-        match self.queue_unsent(&mut Some(Outgoing::Encoded(encoded.clone()))) {
-            Err(WebSocketError::Full) => self.close_slow_reader(&mut self.inner.borrow_mut()),
-            // A member that is leaving, or was closed for being slow.
-            Ok(()) | Err(_) => {}
+        let queued = self.queue_unsent(&mut Some(Outgoing::Encoded(encoded.clone())));
+        // Other errors are those of a member that is leaving, or was closed for being slow.
+        if queued == Err(WebSocketError::Full) {
+            self.close_slow_reader(&mut self.inner.borrow_mut());
         }
     }
 
@@ -197,7 +197,7 @@ impl Session {
     }
 
     /// Waits until all that was queued is with the kernel.
-    pub(crate) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<(), WebSocketError>> {
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
         let inner = self.inner.borrow_mut();
         let Some(wire) = &inner.wire else { return Poll::Ready(Err(WebSocketError::Closed)) };
         if inner.outbox.is_empty() && !wire.is_flushing() {

@@ -155,7 +155,8 @@ mod tests {
     #[test]
     fn rfc6455_5_5_1_what_a_close_frame_may_hold() {
         let long = [&[0x03, 0xe8][..], &[b'x'; REASON_BYTES_MAX]].concat();
-        let cases: [(&[u8], Result<(u16, usize), Fault>); 6] = [
+        type Parsed = Result<(u16, usize), Fault>;
+        let cases: [(&[u8], Parsed); 6] = [
             (b"", Ok((1005, 0))),
             (b"\x03", Err(Fault::CloseTooShort)),
             (b"\x03\xe8", Ok((1000, 0))),

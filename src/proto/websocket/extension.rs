@@ -153,10 +153,10 @@ impl Parameters {
     fn take(&mut self, name: &str, value: Option<&str>) -> Option<()> {
         match (name, value) {
             (SERVER_NO_TAKEOVER, None) if !self.server_no_context_takeover => {
-                self.server_no_context_takeover = true
+                self.server_no_context_takeover = true;
             }
             (CLIENT_NO_TAKEOVER, None) if !self.client_no_context_takeover => {
-                self.client_no_context_takeover = true
+                self.client_no_context_takeover = true;
             }
             (SERVER_BITS, Some(bits)) if self.server_max_window_bits.is_none() => {
                 self.server_max_window_bits = Some(window_bits(bits)?);

@@ -1,11 +1,13 @@
 //! In place of the codecs of permessage-deflate in a build without the feature `compression`: there are none.
 #![forbid(unsafe_code)]
 
+use std::convert::Infallible;
+
 use super::fault::Fault;
 
 /// No compressor exists.
 #[derive(Debug)]
-pub enum Deflater {}
+pub struct Deflater(Infallible);
 
 impl Deflater {
     /// Never called: nothing is negotiated.
@@ -17,17 +19,17 @@ impl Deflater {
     /// Never called.
     #[must_use]
     pub fn window_bits(&self) -> u8 {
-        match *self {}
+        match self.0 {}
     }
 
     /// Never called.
     pub fn compress(&mut self, _message: &[u8], _level: u8, _out: &mut Vec<u8>) {
-        match *self {}
+        match self.0 {}
     }
 
     /// Never called.
     pub fn reset(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 }
 
@@ -42,10 +44,11 @@ pub const INFLATER_BYTES: usize = 0;
 
 /// No inflater exists.
 #[derive(Debug)]
-pub enum Inflater {}
+pub struct Inflater(Infallible);
 
 /// How far a step of unpacking came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(dead_code, reason = "nothing is unpacked")]
 pub(super) enum Inflated {
     All,
     Full(usize),
@@ -59,15 +62,15 @@ impl Inflater {
     }
 
     pub(super) fn inflate(&mut self, _: &[u8], _: &mut Vec<u8>, _: usize) -> Result<Inflated, Fault> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn end_message(&mut self, _: &mut Vec<u8>, _: usize, _: usize) -> Result<Inflated, Fault> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn reset(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 }
 

@@ -102,7 +102,7 @@ impl LocalHub {
             }
         };
         let member = Member { id: self.hub.0.rooms.next_id(), name: name.into() };
-        let index = local.places.borrow_mut().enter(member.clone(), sender.clone());
+        let index = local.places.borrow_mut().enter(member.clone(), sender);
         let joined = Membership { part: Rc::clone(self), room: local, member, index, core, is_compressed };
         self.hub.tell(&joined.room.room.name, &joined.member, true, joined.room.room.count());
         Ok(joined)
