@@ -69,8 +69,10 @@ impl Clock {
 
 impl Session {
     pub(super) fn start_clock(&self) {
+        let mut inner = self.inner.borrow_mut();
+        // What ended the handshake is leaving.
+        self.touch(&mut inner);
         if let Some(heartbeat) = self.config.heartbeat {
-            let mut inner = self.inner.borrow_mut();
             let at = self.timers.now() + heartbeat;
             self.look_at(&mut inner, at);
         }
