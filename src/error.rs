@@ -256,8 +256,12 @@ internal! {
 
 impl From<WebSocketError> for Error {
     fn from(error: WebSocketError) -> Self {
-        // It is sent to nobody: the connection is none of HTTP any more.
-        Self::internal(error)
+        // Sent to nobody, since the connection is none of HTTP any more. Without a source, unless it is our own mistake: what
+        // peers do is nothing for the log.
+        match error {
+            WebSocketError::Misuse(_) => Self::internal(error),
+            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR).with_text(error.to_string()),
+        }
     }
 }
 

@@ -65,6 +65,7 @@ impl Upgraded {
         let mut wire =
             connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
         wire.output().buffer().extend_from_slice(&head);
+        wire.switch();
         connection.note_status(switching_status(tunnel));
         let host = &connection.host;
         let config = &host.config;

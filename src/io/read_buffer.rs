@@ -95,6 +95,12 @@ impl ReadBuffer {
         }
     }
 
+    /// What comes from now on is of another kind than what came before.
+    pub(crate) fn forget_sizes(&mut self) {
+        self.landing_bytes = LANDING_BYTES_MIN;
+        self.small_reads = 0;
+    }
+
     /// Gives the memory back to the core; unread bytes are forgotten.
     pub(crate) fn release(&mut self) {
         self.pool.give(std::mem::take(&mut self.bytes));

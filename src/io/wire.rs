@@ -165,11 +165,6 @@ impl Wire {
         self.output.queued() + self.in_flight
     }
 
-    /// Whether a write is under way.
-    pub(crate) fn is_writing(&self) -> bool {
-        self.transport.is_writing()
-    }
-
     /// Whether something waits for a write that nobody has started.
     pub(crate) fn is_flush_due(&self) -> bool {
         !self.transport.is_writing() && !self.output.is_empty()
@@ -183,6 +178,11 @@ impl Wire {
     /// Ends our side.
     pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
         self.transport.shutdown_write(cx);
+    }
+
+    /// What comes from now on is of another protocol: how long its messages are is to be seen.
+    pub(crate) fn switch(&mut self) {
+        self.input.forget_sizes();
     }
 
     /// Takes the unread bytes out as one view.

@@ -972,3 +972,30 @@ mod compressed {
         assert_eq!(bench.left[0], 0x81);
     }
 }
+
+#[test]
+fn who_waits_for_room_goes_on_when_the_rest_leaves_quietly() {
+    let mut config = WebSocketConfig::default();
+    config.send_queue_bytes_max = 3_000;
+    let sent = Rc::new(Cell::new(0));
+    let mut bench = open_closed(config, flooder(&sent));
+    assert_eq!(sent.get(), 2);
+    for _ in 0..1000 {
+        bench.far.set_window(1004);
+        bench.run();
+        let at_once = bench.far.received();
+        bench.left.extend(at_once);
+    }
+    assert_eq!(sent.get(), 1000);
+    let all: Vec<u32> = (0..1000).collect();
+    assert_eq!(numbers(&bench.answers())[..990], all[..990]);
+}
+
+#[test]
+fn what_a_peer_does_wrong_is_not_logged_as_a_failure_of_the_handler() {
+    use std::error::Error as _;
+    let fault = WebSocketError::Fault(crate::proto::websocket::Fault::TextInvalid);
+    assert!(crate::Error::from(fault).source().is_none());
+    let misuse = WebSocketError::Misuse(crate::proto::Misuse::WrongState);
+    assert!(crate::Error::from(misuse).source().is_some());
+}

@@ -29,8 +29,6 @@ pub(super) struct Clock {
     active_since: Option<Instant>,
     /// Until when the closing handshake has to be done.
     pub(super) close_by: Option<Instant>,
-    /// The last write was started without asking when it is done.
-    quiet: bool,
     /// When the next look is due.
     look_at: Option<Instant>,
 }
@@ -47,18 +45,8 @@ impl Clock {
             stalled: None,
             active_since: None,
             close_by: None,
-            quiet: false,
             look_at: None,
         }
-    }
-
-    /// Whether nobody waits for the end of the last write.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.quiet
-    }
-
-    pub(super) fn set_quiet(&mut self, quiet: bool) {
-        self.quiet = quiet;
     }
 
     /// All that was to be sent has left.

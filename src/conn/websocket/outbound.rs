@@ -208,22 +208,11 @@ impl Session {
         Poll::Pending
     }
 
-    /// Starts sending what is queued from another task than the driving one, without waking that one if it can be done
-    /// without: for who sends to many sockets.
+    /// Sends what is queued, in another task than the driving one and with that one's waker: for who sends to many sockets, and
+    /// would otherwise wake as many tasks.
     pub(crate) fn flush_from_outside(&self) {
-        let mut inner = self.inner.borrow_mut();
-        let Inner { wire: Some(wire), outbox, clock, .. } = &mut *inner else { return };
-        if outbox.is_empty() && wire.output().is_empty() {
-            return;
-        }
-        // A write that the driving task waits for must not be polled by anybody else.
-        let may_poll = !wire.is_writing() || clock.is_quiet();
-        if outbox.is_empty() && may_poll && wire.flush_quietly() {
-            clock.set_quiet(true);
-            return;
-        }
-        drop(inner);
-        self.wake_driver();
+        let Some(driver) = self.driver() else { return };
+        self.flush(&mut self.inner.borrow_mut(), &mut Context::from_waker(&driver));
     }
 
     /// Whether the message may be queued now; false if it is dropped.
@@ -297,35 +286,32 @@ impl Session {
 
     /// Sends what is queued, in the driving task.
     pub(super) fn flush(&self, inner: &mut Inner, cx: &mut Context<'_>) {
-        if inner.wire.is_none() {
-            return;
-        }
         self.refill(inner, cx);
-        let Inner { wire: Some(wire), outbox, clock, .. } = &mut *inner else { return };
-        if outbox.is_empty() && wire.flush_quietly() {
-            clock.set_quiet(true);
-            return;
+        let Inner { wire: Some(wire), outbox, .. } = &mut *inner else { return };
+        if !outbox.is_empty() || !wire.flush_quietly() {
+            self.flush_to_the_end(inner, cx);
         }
-        clock.set_quiet(false);
+        if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
+            self.wake_others();
+        }
+    }
+
+    /// Sends until nothing is left or the peer takes no more, and is told when it does.
+    fn flush_to_the_end(&self, inner: &mut Inner, cx: &mut Context<'_>) {
         while let Some(wire) = &mut inner.wire {
             match wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
                     if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
-                        inner.clock.forget_stall();
-                        break;
+                        return inner.clock.forget_stall();
                     }
                 }
                 Poll::Ready(Err(_)) => return self.end(inner, None),
                 Poll::Pending => {
                     let written = wire.written();
-                    self.note_stall(inner, written);
-                    break;
+                    return self.note_stall(inner, written);
                 }
             }
-        }
-        if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
-            self.wake_others();
         }
     }
 
@@ -446,7 +432,7 @@ impl Session {
         let frame = packed.unwrap_or_else(|| encoded.plain()).clone();
         let Some(wire) = &mut inner.wire else { return };
         add(&self.stats.bytes_out, frame.len() as u64);
-        wire.output().push(frame);
+        wire.output().push_shared(frame);
     }
 
     fn write_close(&self, inner: &mut Inner, frame: &CloseFrame) {

@@ -154,8 +154,11 @@ impl Session {
         if self.driven.take() {
             return Poll::Pending;
         }
-        self.driven_by(cx.waker());
         let mut inner = self.inner.borrow_mut();
+        if inner.wire.is_none() {
+            return Poll::Ready(());
+        }
+        self.driven_by(cx.waker());
         self.read_ahead(&mut inner, cx);
         // What has come is read before anybody is judged by it.
         if self.poll_clock(&mut inner, cx).is_ready() {
@@ -181,14 +184,17 @@ impl Session {
         self.driven.set(by_own_waker);
     }
 
+    pub(super) fn driver(&self) -> Option<Waker> {
+        self.driver.borrow().clone()
+    }
+
     /// Has the driving task look after the session.
     pub(super) fn wake_driver(&self) {
         self.driven.set(false);
-        if !self.in_turn.get() {
-            let driver = self.driver.borrow().clone();
-            if let Some(driver) = driver {
-                driver.wake();
-            }
+        if !self.in_turn.get()
+            && let Some(driver) = self.driver()
+        {
+            driver.wake();
         }
     }
 
@@ -214,8 +220,10 @@ impl Session {
     }
 
     pub(super) fn wake_others(&self) {
-        let others = self.others.take();
-        others.into_iter().for_each(Waker::wake);
+        if !self.others.borrow().is_empty() {
+            let others = self.others.take();
+            others.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Gives the transport up and tells everybody. `error` is why, if it is somebody's fault.
@@ -233,6 +241,9 @@ impl Session {
         self.wake_receiver();
         self.wake_others();
         self.wake_driver();
+        // Whoever keeps a sender does not keep the task.
+        let driver = self.driver.take();
+        drop(driver);
     }
 
     /// Ends the session where it is.

@@ -1,8 +1,7 @@
 //! One core's part of a hub: its own members, and the messages that are on their way to them.
 //!
-//! One task hands the messages to the sockets, in order and some sockets at a time, so that a large room does not hold up the
-//! core. First every socket gets the messages into its queue, then each is flushed: what was said in one moment leaves in one
-//! write.
+//! One task hands the messages to the sockets, some sockets at a time, so that a large room does not hold up the core. Each gets
+//! all that waits for the room into its queue and is flushed then: what was said in one moment leaves in one write.
 #![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -159,18 +158,27 @@ impl LocalHub {
             if batch.is_empty() {
                 return;
             }
-            let mut rooms: Vec<Rc<LocalRoom>> = Vec::new();
-            for (room, encoded) in batch {
-                room.for_each(core, |sender| sender.session.queue_shared(&encoded)).await;
-                if !rooms.iter().any(|known| Rc::ptr_eq(known, &room)) {
-                    rooms.push(room);
-                }
-            }
-            for room in rooms {
-                room.for_each(core, |sender| sender.session.flush_from_outside()).await;
+            for (room, messages) in by_room(batch) {
+                let act = |sender: &Sender| {
+                    messages.iter().for_each(|encoded| sender.session.queue_shared(encoded));
+                    sender.session.flush_from_outside();
+                };
+                room.for_each(core, act).await;
             }
         }
     }
+}
+
+/// What waits for each room, in order.
+fn by_room(batch: VecDeque<(Rc<LocalRoom>, Encoded)>) -> Vec<(Rc<LocalRoom>, Vec<Encoded>)> {
+    let mut rooms: Vec<(Rc<LocalRoom>, Vec<Encoded>)> = Vec::new();
+    for (room, encoded) in batch {
+        match rooms.iter_mut().find(|(known, _)| Rc::ptr_eq(known, &room)) {
+            Some((_, messages)) => messages.push(encoded),
+            None => rooms.push((room, vec![encoded])),
+        }
+    }
+    rooms
 }
 
 fn key(hub: &Hub) -> usize {
