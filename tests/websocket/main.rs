@@ -149,6 +149,41 @@ fn dropping_receive_over_and_over_loses_nothing() {
     });
 }
 
+/// One write brings thousands of tiny messages: other tasks of the core run in between.
+#[test]
+fn a_flood_of_messages_does_not_have_the_core_to_itself() {
+    const MESSAGES: u64 = 20_000;
+    each_driver(async |core| {
+        let turns = Rc::new(Cell::new(0_u64));
+        let (turning, yielder) = (Rc::clone(&turns), core.clone());
+        let others = core.spawn("others", async move {
+            loop {
+                yielder.yield_now().await;
+                turning.set(turning.get() + 1);
+            }
+        });
+        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            socket.receive().await?;
+            let before = turns.get();
+            for _ in 1..MESSAGES {
+                socket.receive().await?;
+            }
+            socket.send((turns.get() - before).to_string()).await?;
+            Ok(socket.close().await?)
+        });
+        let turns = with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open(address, b"");
+            let flood = frame(0x82, b"").repeat(MESSAGES as usize);
+            peer.send(&flood);
+            peer.text().parse::<u64>().expect("a number")
+        });
+        let turns = turns.await;
+        others.cancel();
+        assert!(turns > MESSAGES / 128, "{turns} turns");
+    });
+}
+
 #[test]
 fn a_stop_closes_sockets_with_1001_and_waits_for_them() {
     each_driver(async |core| {

@@ -289,6 +289,24 @@ fn our_close_is_answered_and_what_comes_before_the_answer_is_thrown_away() {
 }
 
 #[test]
+fn a_socket_that_a_sender_closes_gives_its_receiver_nothing_more() {
+    let senders = Rc::new(RefCell::new(None));
+    let giving = Rc::clone(&senders);
+    let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+        *giving.borrow_mut() = Some(socket.sender());
+        assert_eq!(socket.receive().await, Ok(None));
+        assert_eq!(socket.close_code(), Some(CloseCode::new(3001)));
+    });
+    let sender = senders.borrow_mut().take().expect("it was given");
+    sender.close(CloseFrame::new(CloseCode::new(3000), "").unwrap());
+    bench.run();
+    assert_eq!(bench.answers(), [a_close(3000)]);
+    assert_eq!(bench.ask(&text("too late")), []);
+    bench.ask(&close(3001));
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
 fn a_peer_that_does_not_answer_a_close_is_left_after_the_close_timeout() {
     let mut bench = open(WebSocketConfig::default(), async |socket: WebSocket| {
         let closed = socket.close().await.expect("a good code");

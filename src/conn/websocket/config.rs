@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::proto::cors::authority;
 use crate::proto::websocket::{Accepts, Limits, Offer, Takeover};
 
 /// How a WebSocket is treated, on either side. `Default` is meant to be fit for the open internet.
@@ -188,6 +189,13 @@ impl WebSocketConfig {
         if let Some((name, _)) = timeouts.iter().find(|(_, value)| value.is_zero()) {
             return Err(format!("WebSocketConfig::{name} must not be zero"));
         }
+        if let AllowedOrigins::List(list) = &self.origins
+            && let Some(wrong) = list.iter().find(|origin| authority(origin).is_none())
+        {
+            return Err(format!(
+                "WebSocketConfig::origins: {wrong:?} is no origin: `scheme://host` or `scheme://host:port`"
+            ));
+        }
         self.compression.as_ref().map_or(Ok(()), CompressionConfig::check)
     }
 }
@@ -234,6 +242,7 @@ mod tests {
         with("send_queue_bytes_max", |config| config.send_queue_bytes_max = 0);
         with("heartbeat", |config| config.heartbeat = Some(Duration::ZERO));
         with("close_timeout", |config| config.close_timeout = Duration::ZERO);
+        with("origins", |config| config.origins = AllowedOrigins::List(vec!["a.example".to_owned()]));
         with("level", |config| config.compression.as_mut().unwrap().level = 0);
         with("window_bits", |config| config.compression.as_mut().unwrap().window_bits = 8);
         for (name, config) in cases {

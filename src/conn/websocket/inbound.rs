@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ringhttp_runtime::Core;
 
@@ -26,6 +26,8 @@ pub(super) struct Inbox {
     missing: Option<usize>,
     /// What came behind messages that nobody has asked for yet: they are to be answered before the socket is closed.
     last: Option<Last>,
+    /// Messages and control frames that were seen to since the session last had to wait.
+    streak: usize,
 }
 
 /// What nothing follows.
@@ -36,6 +38,9 @@ enum Last {
 
 /// What a message in the inbox counts beside its bytes, so that empty ones are not free.
 const MESSAGE_BYTES: usize = 64;
+
+/// Messages and control frames after which the other tasks of the core have their turn: one read brings thousands of tiny ones.
+const EVENTS_PER_TURN: usize = 64;
 
 impl Inbox {
     fn push(&mut self, message: Message) {
@@ -74,8 +79,10 @@ impl Session {
             return Poll::Ready(Ok(Some(message)));
         }
         let by_driver = self.is_in_turn();
-        if by_driver && let Poll::Ready(Some(message)) = self.poll_message(&mut inner, cx) {
-            return Poll::Ready(Ok(Some(message)));
+        while by_driver && let Poll::Ready(Some(message)) = self.poll_message(&mut inner, cx) {
+            if !inner.closing.discards {
+                return Poll::Ready(Ok(Some(message)));
+            }
         }
         if !inner.state.may_receive() {
             return Poll::Ready(inner.closing.error.take().map_or(Ok(None), Err));
@@ -124,20 +131,18 @@ impl Session {
                 self.take_last(inner);
                 continue;
             }
-            let Inner { wire: Some(wire), reader, inbox, pause, packer, .. } = &mut *inner else {
+            if inner.poll_pause(cx).is_pending() {
+                self.flush(inner, cx);
+                return Poll::Pending;
+            }
+            let Inner { wire: Some(wire), reader, inbox, packer, .. } = &mut *inner else {
                 return Poll::Ready(None);
             };
-            if let Some(turn) = pause {
-                if Pin::new(&mut **turn).poll(cx).is_pending() {
-                    self.flush(inner, cx);
-                    return Poll::Pending;
-                }
-                *pause = None;
-            }
             if inbox.missing.is_none() && !wire.is_filling() {
                 match next_event(reader, wire, packer.is_some()) {
                     Ok(Event::NeedMore { missing }) => inbox.missing = Some(missing),
                     Ok(event) => {
+                        inbox.streak += 1;
                         if let Some(message) = self.take_event(inner, event) {
                             return Poll::Ready(Some(message));
                         }
@@ -150,6 +155,7 @@ impl Session {
                 }
             }
             if self.poll_fill(inner, cx).is_pending() {
+                inner.inbox.streak = 0;
                 return Poll::Pending;
             }
         }
@@ -215,7 +221,7 @@ impl Session {
                 return None;
             }
             Event::Working => {
-                inner.pause = Core::current().map(|core| Box::new(core.yield_now()));
+                inner.give_way();
                 return None;
             }
             Event::NeedMore { .. } => return None,
@@ -223,6 +229,25 @@ impl Session {
         add(&self.stats.messages_in, 1);
         add(&self.stats.bytes_in, message.len() as u64);
         Some(message)
+    }
+}
+
+impl Inner {
+    /// Lets others have their turn, when much was done without a wait.
+    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.inbox.streak >= EVENTS_PER_TURN {
+            self.give_way();
+        }
+        if let Some(turn) = &mut self.pause {
+            ready!(Pin::new(&mut **turn).poll(cx));
+            self.pause = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn give_way(&mut self) {
+        self.inbox.streak = 0;
+        self.pause = Core::current().map(|core| Box::new(core.yield_now()));
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Inner {
     pub(super) packer: Option<Box<Packer>>,
     pub(super) clock: Clock,
     pub(super) closing: Closing,
-    /// Gives others their turn while a large message is unpacked.
+    /// Gives others their turn behind many messages, and while a large one is unpacked.
     pub(super) pause: Option<Box<YieldNow>>,
 }
 
@@ -232,6 +232,8 @@ impl Session {
         drop(wire);
         inner.state = State::Ended;
         inner.closing.error = inner.closing.error.or(error);
+        // What has come complete may still be received; all else is given up.
+        inner.reader = Reader::new(ReaderRules::new(self.role.other()));
         inner.outbox = Outbox::default();
         inner.packer = None;
         inner.pause = None;
