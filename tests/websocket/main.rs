@@ -152,9 +152,9 @@ fn dropping_receive_over_and_over_loses_nothing() {
 /// One write brings thousands of tiny messages: other tasks of the core run in between.
 #[test]
 fn a_flood_of_messages_does_not_have_the_core_to_itself() {
-    const MESSAGES: u64 = 20_000;
+    const MESSAGES: u32 = 20_000;
     each_driver(async |core| {
-        let turns = Rc::new(Cell::new(0_u64));
+        let turns = Rc::new(Cell::new(0_u32));
         let (turning, yielder) = (Rc::clone(&turns), core.clone());
         let others = core.spawn("others", async move {
             loop {
@@ -174,9 +174,9 @@ fn a_flood_of_messages_does_not_have_the_core_to_itself() {
         });
         let turns = with_peer(&core, routes, (), |address| {
             let mut peer = Peer::open(address, b"");
-            let flood = frame(0x82, b"").repeat(MESSAGES as usize);
+            let flood = frame(0x82, b"").repeat(20_000);
             peer.send(&flood);
-            peer.text().parse::<u64>().expect("a number")
+            peer.text().parse::<u32>().expect("a number")
         });
         let turns = turns.await;
         others.cancel();

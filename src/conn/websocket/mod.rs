@@ -5,7 +5,7 @@
 //! waiting. If it is the driving task that receives, it reads the message right off the wire; everybody else finds messages in
 //! the inbox, which is read ahead up to a limit. A future that is dropped has nothing: there is nothing to lose.
 //!
-//! [`Session`] holds the state; `inbound.rs` and `outbound.rs` are the two directions, `closing.rs` the ways to end,
+//! [`Session`] holds the state; `inbound.rs` and `outbound.rs` are the two directions (`writing.rs` makes the frames), `closing.rs` the ways to end,
 //! `clock.rs` the deadlines.
 
 mod accept;
@@ -20,6 +20,7 @@ mod message;
 mod outbound;
 mod session;
 mod stats;
+mod writing;
 
 pub use config::{AllowedOrigins, CompressionConfig, SlowReader, WebSocketConfig};
 pub use encoded::Encoded;
