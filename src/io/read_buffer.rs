@@ -140,7 +140,9 @@ impl ReadBuffer {
         if here + missing <= POOLED_BYTES {
             return self.bulk_buffer();
         }
-        if self.bytes.capacity() - here >= missing {
+        let room = self.bytes.capacity() - here;
+        if room >= missing.min(POOLED_BYTES) {
+            // Room for a good read is used up first: who sends byte by byte causes no copy for each.
             return std::mem::take(&mut self.bytes);
         }
         let earned = (here * 3).max(BULK_BYTES_MAX).max(self.proven_bytes.saturating_sub(here));
@@ -250,6 +252,21 @@ mod tests {
             assert!(buffer.lend(Purpose::NextHead).capacity() <= LANDING_BYTES_MAX);
             buffer.restore(BytesMut::new(), 0);
         }
+    }
+
+    #[test]
+    fn a_long_message_that_comes_byte_by_byte_is_copied_a_few_times_at_most() {
+        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let (mut done, mut places) = (0, Vec::new());
+        while done < 300_000 {
+            let missing = 300_000 - done;
+            done += read(&mut buffer, Purpose::Rest(missing), &[1]);
+            let place = buffer.bytes().as_ptr();
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+        assert!(places.len() <= 4, "{} buffers", places.len());
     }
 
     #[test]
