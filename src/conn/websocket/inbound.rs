@@ -15,7 +15,7 @@ use super::session::{Inner, Session};
 use super::stats::add;
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
-use crate::proto::websocket::{CloseFrame, Event, Fault, Inflaters, Reader};
+use crate::proto::websocket::{CloseFrame, Event, Fault};
 
 /// Messages that came before they were asked for.
 #[derive(Default)]
@@ -135,11 +135,15 @@ impl Session {
                 self.flush(inner, cx);
                 return Poll::Pending;
             }
-            let Inner { wire: Some(wire), reader, inbox, packer, .. } = &mut *inner else {
+            let Inner { wire: Some(wire), reader, inbox, packer, no_inflaters, .. } = &mut *inner else {
                 return Poll::Ready(None);
             };
             if inbox.missing.is_none() && !wire.is_filling() {
-                match next_event(reader, wire, packer.is_some()) {
+                let event = match packer {
+                    None => reader.next(wire.input(), no_inflaters),
+                    Some(_) => with_inflaters(|inflaters| reader.next(wire.input(), inflaters)),
+                };
+                match event {
                     Ok(Event::NeedMore { missing }) => inbox.missing = Some(missing),
                     Ok(event) => {
                         inbox.streak += 1;
@@ -248,13 +252,5 @@ impl Inner {
     fn give_way(&mut self) {
         self.inbox.streak = 0;
         self.pause = Core::current().map(|core| Box::new(core.yield_now()));
-    }
-}
-
-fn next_event(reader: &mut Reader, wire: &mut Wire, is_compressed: bool) -> Result<Event, Fault> {
-    if is_compressed {
-        with_inflaters(|inflaters| reader.next(wire.input(), inflaters))
-    } else {
-        reader.next(wire.input(), &mut Inflaters::default())
     }
 }

@@ -18,7 +18,7 @@ use super::inbound::Inbox;
 use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
 use crate::io::wire::Wire;
-use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, State};
+use crate::proto::websocket::{DeflateParams, Inflaters, Reader, ReaderRules, Role, State};
 
 /// A WebSocket. Shared by its user, by those who send on it, and by the task that drives it.
 pub(crate) struct Session {
@@ -48,6 +48,8 @@ pub(super) struct Inner {
     /// Gone once the session has ended.
     pub(super) wire: Option<Wire>,
     pub(super) reader: Reader,
+    /// What a reader is given that unpacks nothing.
+    pub(super) no_inflaters: Inflaters,
     pub(super) state: State,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
@@ -88,6 +90,7 @@ impl Session {
         let inner = Inner {
             wire: Some(wire),
             reader: Reader::new(rules),
+            no_inflaters: Inflaters::default(),
             state: State::Open,
             inbox: Inbox::default(),
             outbox: Outbox::default(),

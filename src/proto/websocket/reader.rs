@@ -259,8 +259,17 @@ impl Reader {
         if length > self.rules.limits.frame_bytes_max {
             return Err(Fault::FrameTooLarge);
         }
+        let is_text = head.opcode == Opcode::Text;
         if !is_continuation {
-            self.begin_message(head)?;
+            self.check_kind(is_text)?;
+        }
+        let in_place = head.is_final && !is_continuation && !head.is_compressed && !self.rules.pieces;
+        if in_place && length <= self.rules.limits.message_bytes_max && input.len() - head_bytes >= length {
+            input.advance(head_bytes);
+            return whole_message(is_text, head.mask, input.split_to(length)).map(Some);
+        }
+        if !is_continuation {
+            self.message = Message { is_text, is_compressed: head.is_compressed, ..Message::default() };
         }
         self.message.fragments += 1;
         self.message.wire_bytes = self.message.wire_bytes.saturating_add(length);
@@ -274,7 +283,7 @@ impl Reader {
         self.sequence = next;
         self.frame = Some(Frame {
             is_final: head.is_final,
-            in_place: head.is_final && !is_continuation && !head.is_compressed && !self.rules.pieces,
+            in_place,
             mask: head.mask,
             left: length,
             unmasked: 0,
@@ -284,14 +293,11 @@ impl Reader {
         Ok(None)
     }
 
-    fn begin_message(&mut self, head: FrameHead) -> Result<(), Fault> {
-        let is_text = head.opcode == Opcode::Text;
+    fn check_kind(&self, is_text: bool) -> Result<(), Fault> {
         match (self.rules.accepts, is_text) {
-            (Accepts::Text, false) | (Accepts::Binary, true) => return Err(Fault::KindRefused),
-            _ => {}
+            (Accepts::Text, false) | (Accepts::Binary, true) => Err(Fault::KindRefused),
+            _ => Ok(()),
         }
-        self.message = Message { is_text, is_compressed: head.is_compressed, ..Message::default() };
-        Ok(())
     }
 
     fn control(&mut self, head: FrameHead, head_bytes: usize, input: &mut BytesMut) -> Result<Event, Fault> {
@@ -417,6 +423,21 @@ impl Reader {
             return Ok(Some(self.message.piece(data, false)));
         }
         Ok(if is_whole { None } else { Some(Event::NeedMore { missing: 0 }) })
+    }
+}
+
+/// A message in one frame that is here as a whole, as small ones nearly always are.
+#[inline]
+fn whole_message(is_text: bool, key: Option<[u8; 4]>, mut payload: BytesMut) -> Result<Event, Fault> {
+    if let Some(key) = key {
+        mask::apply(key, 0, &mut payload);
+    }
+    if !is_text {
+        return Ok(Event::Binary(payload.freeze()));
+    }
+    match simdutf8::basic::from_utf8(&payload) {
+        Ok(_) => Ok(Event::Text(Utf8Bytes::checked(payload.freeze()))),
+        Err(_) => Err(Fault::TextInvalid),
     }
 }
 
