@@ -21,6 +21,7 @@ pub mod cache;
 pub mod deadline;
 pub mod file;
 pub mod listener;
+pub mod random;
 pub mod stream;
 pub mod sync;
 pub mod time;

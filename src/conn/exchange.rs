@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::CONNECTION;
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use ringhttp_runtime::Core;
 use ringhttp_runtime::file::FileSlice;
 
@@ -138,8 +138,13 @@ fn take_close(response: &mut Response) -> bool {
     else {
         return false;
     };
-    let close = elements(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
+    let has = |option: &[u8]| elements(headers, CONNECTION).any(|one| one.eq_ignore_ascii_case(option));
+    let (close, upgrade) = (has(b"close"), has(b"upgrade"));
     headers.remove(CONNECTION);
+    if upgrade {
+        // RFC 9110 §7.8: it belongs to the `Upgrade` field of a 426.
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
     close
 }
 

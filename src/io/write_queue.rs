@@ -11,6 +11,9 @@ use ringhttp_runtime::stream::FileBatch;
 /// vectored one.
 const COPY_BYTES_MAX: usize = 2 * 1024;
 
+/// Up to this size a shared piece is copied all the same.
+const SHARED_COPY_BYTES_MAX: usize = 256;
+
 /// The largest write whose end nobody waits for: it fits into the smallest socket buffer (4,608 bytes).
 const QUIET_BYTES_MAX: usize = 4 * 1024;
 
@@ -42,10 +45,9 @@ impl WriteQueue {
         self.chunks.is_empty() && self.tail.is_empty() && self.file.is_none()
     }
 
-    /// Whether what waits is one buffer that the kernel takes at once, unless its own are full.
+    /// Whether what waits is so little that the kernel takes it at once, unless its own buffers are full.
     pub(crate) fn is_small(&self) -> bool {
-        let is_one = self.chunks.is_empty() && self.file.is_none();
-        is_one && !self.tail.is_empty() && self.tail.len() <= QUIET_BYTES_MAX
+        !self.is_empty() && self.file.is_none() && self.queued() <= QUIET_BYTES_MAX
     }
 
     /// The buffer to encode a head or another small piece into, at the end of the queue.
@@ -61,6 +63,16 @@ impl WriteQueue {
         if piece.len() <= COPY_BYTES_MAX {
             self.buffer().extend_from_slice(&piece);
             return;
+        }
+        self.seal_tail();
+        self.chunk_bytes += piece.len();
+        self.chunks.push(piece);
+    }
+
+    /// Queues a piece that others queue too: unless it is tiny it stays a view, so that many of them take no buffers.
+    pub(crate) fn push_shared(&mut self, piece: Bytes) {
+        if piece.len() <= SHARED_COPY_BYTES_MAX {
+            return self.push(piece);
         }
         self.seal_tail();
         self.chunk_bytes += piece.len();
