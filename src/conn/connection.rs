@@ -267,10 +267,16 @@ impl Connection {
         self.io.borrow().wire.as_ref().map_or(0, Wire::written)
     }
 
-    /// Counts an answer that was queued; whether it is time to let the queue shrink before the next request.
-    pub(crate) fn count_answer(&self, answers_max: usize, bytes_max: usize) -> bool {
+    /// Counts an answer that was queued.
+    pub(crate) fn count_answer(&self) {
         self.unflushed.set(self.unflushed.get() + 1);
-        self.unflushed.get() as usize >= answers_max || self.queued() >= bytes_max
+    }
+
+    /// Whether so many answers wait, or so much of them, that they have to leave before another request is handled.
+    pub(crate) fn has_many_answers(&self) -> bool {
+        let config = &self.host.config;
+        self.unflushed.get() as usize >= config.pipelined_requests_max
+            || self.queued() >= config.write_buffer_bytes_max
     }
 
     /// Ends the cycle: the next head may be read, and what is left of the old request cannot touch the connection.

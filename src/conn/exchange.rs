@@ -75,17 +75,14 @@ pub(super) async fn write_response(
         Kind::File(parts) => Box::pin(send_parts(connection, parts)).await?,
         kind => queue_body(connection, kind),
     }
-    let config = &connection.host.config;
-    if connection.count_answer(config.pipelined_requests_max, config.write_buffer_bytes_max) {
-        Box::pin(give_way(connection, config.write_buffer_bytes_max / 2)).await?;
-    }
+    connection.count_answer();
     Ok(close)
 }
 
 /// Lets the queue shrink, and the other connections of the core have their turn: what one read brings is enough for
 /// thousands of requests, and a peer that takes all answers at once would have the core to itself.
-async fn give_way(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
-    flush(connection, queued_max).await?;
+pub(super) async fn give_way(connection: &Connection) -> Result<(), CloseReason> {
+    flush(connection, connection.host.config.write_buffer_bytes_max / 2).await?;
     match Core::current() {
         Some(core) => wait_for(connection, core.yield_now()).await,
         None => Ok(()),

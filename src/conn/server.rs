@@ -76,6 +76,11 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
         };
         first = false;
+        if connection.has_many_answers()
+            && let Err(reason) = Box::pin(exchange::give_way(connection)).await
+        {
+            return reason;
+        }
         count(&connection.host.stats.requests);
         let cycle = Cycle::new(&exchange.head);
         connection.begin_entry(&exchange.head);
