@@ -3,9 +3,12 @@
 //! The codecs themselves are not known here: whoever makes a stage chooses them.
 #![forbid(unsafe_code)]
 
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use ringhttp_runtime::{Core, YieldNow};
 
 use super::body::BodyError;
 
@@ -39,13 +42,15 @@ pub(crate) struct Decoding {
     bytes: u64,
     /// Pieces given since the reader last had to wait.
     in_a_row: u32,
+    /// The turn of others that is waited for.
+    turn: Option<YieldNow>,
     failure: Option<BodyError>,
 }
 
 impl Decoding {
     #[cfg(feature = "compression")]
     pub(super) fn new(stage: Box<dyn DecodeStage>) -> Self {
-        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, failure: None }
+        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, turn: None, failure: None }
     }
 
     /// The next piece; `read` gives what the body is made of.
@@ -59,14 +64,25 @@ impl Decoding {
             return Poll::Ready(Err(failure));
         }
         if self.in_a_row >= IN_A_ROW_MAX {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            ready!(self.poll_turn(cx));
         }
         let result = ready!(self.poll_next(cx, bytes_max, read));
         self.failure = result.as_ref().err().copied();
         self.in_a_row += 1;
         Poll::Ready(result)
+    }
+
+    /// Lets the other tasks of the core have their turn. To wake oneself would not do: who does is the next to run.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn.is_none() {
+            self.turn = Core::current().map(|core| core.yield_now());
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(Pin::new(turn).poll(cx));
+        }
+        self.turn = None;
+        self.in_a_row = 0;
+        Poll::Ready(())
     }
 
     fn poll_next(
