@@ -14,6 +14,7 @@ use ringhttp_runtime::file::{FileSlice, OpenFile};
 
 use super::close_reason::CloseReason;
 use super::connection::Connection;
+use super::cut::Window;
 use super::sender::BodySender;
 #[cfg(feature = "compression")]
 use super::stage::DecodeStage;
@@ -47,7 +48,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(slice) => slice.length,
@@ -73,8 +74,10 @@ impl Kind {
 
 /// A body that a function writes while it is sent.
 pub(crate) struct Stream {
-    pub(crate) length: Option<u64>,
-    pub(crate) start: Start,
+    pub(super) length: Option<u64>,
+    /// What of it is sent, if that is not all.
+    pub(super) window: Option<Window>,
+    pub(super) start: Start,
 }
 
 type Start = Box<dyn FnOnce(BodySender) -> Writing>;
@@ -91,10 +94,11 @@ impl Body {
     /// connection to an HTTP/1.0 one.
     ///
     /// `write` starts when the head is queued, is dropped when the client is gone or stalls, and is not started at all for
-    /// HEAD. An error ends the connection without the body's end, so that the client notices.
+    /// HEAD. Where only a range of the body is sent, it is dropped where that ends. An error ends the connection without the body's end, so that the client notices.
     pub fn stream(write: impl AsyncFnOnce(BodySender) -> Result<()> + 'static) -> Self {
         Self(Kind::Stream(Stream {
             length: None,
+            window: None,
             start: Box::new(move |sender| Box::pin(async move { write(sender).await })),
         }))
     }

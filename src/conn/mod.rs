@@ -9,6 +9,7 @@ mod body;
 mod close_reason;
 mod config;
 mod connection;
+mod cut;
 mod disconnect;
 mod exchange;
 mod extensions;

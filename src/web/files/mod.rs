@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use ringhttp_runtime::file::{OpenFile, Root};
 
-use self::answer::{Content, Representation, respond};
+use self::answer::{Representation, respond};
 pub use self::config::{FileRule, FilesConfig};
 use self::find::Finder;
 use super::parts::RootPath;
@@ -110,7 +110,7 @@ impl Response {
         let file = OpenFile::open(path).await.map_err(find::error)?;
         let config = FilesConfig::default();
         let representation = Representation::new(&file, path, None, &config);
-        Ok(respond(request, &representation, Content::File(file), config.ranges_max))
+        Ok(respond(request, &representation, file, config.ranges_max))
     }
 }
 
