@@ -19,6 +19,7 @@ mod origin;
 mod proxy;
 mod request;
 mod response;
+mod rewrite;
 mod sender;
 mod server;
 mod shield;
@@ -49,4 +50,5 @@ pub(crate) use host::{Host, count};
 pub(crate) use request::MatchedRoute;
 pub(crate) use server::serve_connection;
 #[cfg(feature = "compression")]
-pub(crate) use stage::{DecodeStage, EncodeStage};
+pub(crate) use stage::EncodeStage;
+pub(crate) use stage::{DecodeStage, Decoding};

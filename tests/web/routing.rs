@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 
 use http::Method;
 use ringhttp::testing::{TestClient, each_driver, serve_on};
-use ringhttp::{Next, Request, Response, Result, Router, ServerConfig};
+use ringhttp::{
+    HeaderValue, IntoResponse, Next, Request, Response, Result, Router, Server, ServerConfig, Service,
+};
 
 /// How often the middleware of each level was passed.
 #[derive(Default)]
@@ -183,6 +185,86 @@ fn one_route_may_take_more_than_its_router() {
             let response = client.request(Method::POST, path).body("x".repeat(bytes)).send().await;
             assert_eq!(response.status, status, "{path} {bytes}");
         }
+    });
+}
+
+/// What is changed for those further in is changed for this request only, and what was sent is still known.
+#[test]
+fn requests_may_be_changed_on_their_way() {
+    async fn shown(_: &(), req: Request) -> String {
+        let fields = ["accept", "x-added", "host"].map(|name| req.header(name).is_some());
+        let raw: Vec<_> = req.raw_headers().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+        format!("{} {} {fields:?} {}", req.method(), req.path(), raw.join(","))
+    }
+    async fn changes(_: &(), mut req: Request, next: Next<'_, ()>) -> Result {
+        if req.path() == "/changed" {
+            req.headers_mut().remove("accept");
+            req.headers_mut().insert("x-added", HeaderValue::from_static("1"));
+            req.headers_mut().insert("content-length", HeaderValue::from_static("5"));
+        }
+        if req.query_string() == Some("late") {
+            req.set_path_and_query("/elsewhere")?;
+        }
+        Ok(next.run(req).await)
+    }
+    each_driver(async |core| {
+        let router = Router::new().get("/{*all}", shown).delete("/{*all}", shown).with(changes);
+        let app = router.into_service(()).expect("good routes");
+        let service = async move |mut req: Request| {
+            if let Some(method) =
+                req.header("x-method").and_then(|name| Method::from_bytes(name.as_bytes()).ok())
+            {
+                req.set_method(method);
+            }
+            if let Some(path) = req.path().strip_prefix("/strip").map(str::to_owned)
+                && let Err(error) = req.set_path_and_query(&path)
+            {
+                return error.into_response();
+            }
+            app.call(req).await
+        };
+        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).expect("there is a free port");
+        let address = server.local_addrs()[0].as_socket().expect("over IP");
+        let here = core.clone();
+        let serving = core.spawn("server", async move { server.serve_service(&here, service).await });
+        let client = TestClient::new(&core, address);
+        let mut connection = client.raw("").await;
+        let cases = [
+            ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+            ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+            ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+            ("GET", "/strip/a%20b?c", "", 200, "GET /a%20b [true, false, true] Host,ACCEPT"),
+            ("GET", "/strip/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+            ("GET", "http://b/strip/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+            ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+            ("GET", "/stripa", "", 500, "Internal Server Error\n"),
+            ("GET", "/same?late", "", 500, "Internal Server Error\n"),
+            (
+                "POST",
+                "/same",
+                "X-Method: DELETE\r\n",
+                200,
+                "DELETE /same [true, false, true] Host,ACCEPT,X-Method",
+            ),
+            ("POST", "/same", "X-Method: PUT\r\n", 405, "Method Not Allowed\n"),
+            ("HEAD", "/same", "X-Method: DELETE\r\n", 200, ""),
+            (
+                "GET",
+                "/same",
+                "X-Method: HEAD\r\n",
+                200,
+                "HEAD /same [true, false, true] Host,ACCEPT,X-Method",
+            ),
+        ];
+        for (method, target, fields, status, text) in cases {
+            connection
+                .send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nACCEPT: */*\r\n{fields}\r\n"))
+                .await;
+            let response = connection.response(&method.parse().expect("a method")).await;
+            assert_eq!((response.status.as_u16(), response.text()), (status, text), "{method} {target}");
+        }
+        core.shutdown();
+        serving.await.expect("no panic").expect("no failure");
     });
 }
 
