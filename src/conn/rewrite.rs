@@ -57,7 +57,7 @@ impl Request {
     /// # Ok::<(), ringhttp::Error>(())
     /// ```
     pub fn set_method(&mut self, method: Method) {
-        self.exchange_mut().head.method = method;
+        self.exchange_mut().head.set_method(method);
     }
 
     /// Gives the request another path and query, percent-encoded, for who routes it: as [`set_method`](Self::set_method).

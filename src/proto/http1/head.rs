@@ -41,6 +41,8 @@ pub struct RequestHead {
     pub(super) field_lines: Bytes,
     /// Those lines, once something was changed.
     pub(super) changed_lines: Bytes,
+    /// Whether the request line is that of the head which was read into the same memory before.
+    pub(crate) repeats_line: bool,
 }
 
 impl RequestHead {
@@ -69,6 +71,7 @@ impl RequestHead {
         self.method = Method::GET;
         self.field_lines = Bytes::new();
         self.changed_lines = Bytes::new();
+        self.repeats_line = false;
     }
 }
 
@@ -86,6 +89,7 @@ impl Default for RequestHead {
             upgrade: false,
             field_lines: Bytes::new(),
             changed_lines: Bytes::new(),
+            repeats_line: false,
         }
     }
 }
@@ -228,6 +232,10 @@ pub(super) fn read_again(input: &[u8], limits: &Limits, into: &mut RequestHead) 
     let end = line_end + into.field_lines.len();
     Section::request(limits).check(line_end, end)?;
     let line = input[..line_end].strip_suffix(b" HTTP/1.1\r\n")?;
+    into.repeats_line = has_line(into, line);
+    if into.repeats_line {
+        return Some(end);
+    }
     let space = line.iter().position(|&byte| byte == b' ')?;
     let method = Method::from_bytes(&line[..space]).ok()?;
     let target = str::from_utf8(&line[space + 1..]).ok()?;
@@ -237,6 +245,12 @@ pub(super) fn read_again(input: &[u8], limits: &Limits, into: &mut RequestHead) 
     into.target.read(target, &method).ok()?;
     into.method = method;
     Some(end)
+}
+
+/// Whether the method and the target of a head are those of a request line, whose version has been cut off.
+fn has_line(head: &RequestHead, line: &[u8]) -> bool {
+    let rest = line.strip_prefix(head.method.as_str().as_bytes());
+    rest.and_then(|rest| rest.strip_prefix(b" ")) == Some(head.target.as_str().as_bytes())
 }
 
 /// An absolute target has changed the Host field, so its fields are not what its lines say.

@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 
 use super::head::RequestHead;
 use crate::proto::PeerError;
@@ -21,7 +21,14 @@ impl RequestHead {
     /// [`PeerError::TargetInvalid`]; the target is what it was.
     pub(crate) fn set_target(&mut self, target: &str) -> Result<(), PeerError> {
         self.note_change();
+        self.repeats_line = false;
         self.target.read(target, &self.method)
+    }
+
+    /// Gives it another method, for who routes it: nothing else follows from it any more.
+    pub(crate) fn set_method(&mut self, method: Method) {
+        self.repeats_line = false;
+        self.method = method;
     }
 
     fn note_change(&mut self) {
