@@ -225,7 +225,7 @@ fn with_output<T>(connection: &Connection, change: impl FnOnce(&mut WriteQueue) 
     connection.with_output(change).ok_or_else(|| Error::internal("the connection was taken over"))
 }
 
-fn client_gone(error: std::io::Error) -> Error {
+pub(super) fn client_gone(error: std::io::Error) -> Error {
     Error::new(StatusCode::BAD_GATEWAY).with_text("the client is gone").with_source(error)
 }
 

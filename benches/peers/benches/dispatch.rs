@@ -4,6 +4,9 @@
 //! Ours: real requests, that come over a socket, pipelined; only the dispatch is timed, and the clock's cost is part of
 //! the figure (it is measured too). axum's: the same router called in a loop with a request made beforehand, timed as a
 //! whole batch, so its figure is without the clock; making and dropping requests and responses is outside for both.
+//!
+//! Each request asks for another resource than the one before it: what asks for the same again is not routed again by ours,
+//! which is measured beside it, as `ringhttp_repeated`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -23,8 +26,8 @@ use ringhttp::{App, Core, Cores, Next, Request, Response, Result, RuntimeConfig,
 /// Routes of the table.
 const ROUTES: usize = 300;
 
-/// The path that is asked for.
-const PATH: &str = "/group7/resource147/123456";
+/// How far the route of a request is from the one before it, in the table.
+const STRIDE: usize = 149;
 
 /// Requests that are on their way at a time.
 const PIPELINED: u64 = 16;
@@ -54,6 +57,12 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// What the requests of a connection ask for, one after the other.
+fn targets() -> impl Iterator<Item = String> + Clone {
+    let routes = (0..ROUTES).map(|number| number * STRIDE % ROUTES).cycle();
+    routes.map(|number| format!("/group{}/resource{number}/123456", number % 20))
+}
 
 fn paths() -> impl Iterator<Item = String> {
     (0..ROUTES).map(|number| format!("/group{}/resource{number}/{{id}}", number % 20))
@@ -135,12 +144,12 @@ fn start_ours(middlewares: usize) -> TcpStream {
 }
 
 /// Sends `count` requests to ours, and asks it what they took.
-fn measure_ours(socket: &mut TcpStream, count: u64) -> Measured {
-    let one = format!("GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+fn measure_ours(socket: &mut TcpStream, targets: impl Iterator<Item = String>, count: u64) -> Measured {
+    let mut requests = targets.map(|target| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     let mut left = count;
     while left > 0 {
         let batch = left.min(PIPELINED);
-        let requests = one.repeat(usize::try_from(batch).expect("a small number"));
+        let requests: String = requests.by_ref().take(batch as usize).collect();
         socket.write_all(requests.as_bytes()).expect("the server reads");
         read_answers(socket, batch, b"ok");
         left -= batch;
@@ -199,12 +208,14 @@ fn axums(middlewares: usize) -> axum::Router {
 /// Calls axum's router so often. Requests are made before the clock starts, responses dropped after it has stopped.
 fn measure_axum(router: &mut axum::Router, count: u64) -> Measured {
     let mut measured = Measured { requests: count, ..Measured::default() };
+    let mut requests = targets().map(|target| {
+        let request = axum::http::Request::get(target).header("host", "localhost");
+        request.body(axum::body::Body::empty()).expect("valid")
+    });
     let mut left = count;
     while left > 0 {
         let batch = left.min(PIPELINED);
-        let requests: Vec<AxumRequest> = (0..batch)
-            .map(|_| axum::http::Request::get(PATH).header("host", "localhost").body(axum::body::Body::empty()).expect("valid"))
-            .collect();
+        let requests: Vec<AxumRequest> = requests.by_ref().take(batch as usize).collect();
         let mut responses = Vec::with_capacity(requests.len());
         let allocations = ALLOCATIONS.get();
         let start = Instant::now();
@@ -232,11 +243,15 @@ fn dispatch(criterion: &mut Criterion) {
     group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     for middlewares in [0, 3] {
         let mut socket = start_ours(middlewares);
-        let allocations = per_request(measure_ours(&mut socket, 1000));
+        let allocations = per_request(measure_ours(&mut socket, targets(), 1000));
         println!("ringhttp, {middlewares} middlewares: {allocations} allocations");
         assert!(allocations <= ALLOCATIONS_MAX, "{allocations} allocations per dispatch");
         group.bench_function(format!("ringhttp_{middlewares}_middlewares"), |bencher| {
-            bencher.iter_custom(|count| measure_ours(&mut socket, count).time);
+            bencher.iter_custom(|count| measure_ours(&mut socket, targets(), count).time);
+        });
+        group.bench_function(format!("ringhttp_repeated_{middlewares}_middlewares"), |bencher| {
+            let one = targets().take(1).cycle();
+            bencher.iter_custom(|count| measure_ours(&mut socket, one.clone(), count).time);
         });
         let mut router = axums(middlewares);
         let allocations = per_request(measure_axum(&mut router, 1000));
