@@ -66,6 +66,9 @@ fn routes() -> Router<State> {
         })
         .get("/text/{t}", async |_: &State, req: Request| req.param::<String>("t"))
         .get("/dir/", which)
+        .any("/any", async |_: &State, req: Request| req.method().to_string())
+        .route(Method::from_bytes(b"PURGE").expect("a token"), "/any/cache", which)
+        .nest("/leaf", Router::new().get("/a", which).remove_slash())
         .post("/small", length)
         .post("/large", length)
         .last_route(|route| route.body_bytes_max = Some(64))
@@ -100,6 +103,12 @@ fn requests_find_their_routes() {
             ("GET", "/decoded/%C3%A9%2Fx", 200, "/decoded/é/x"),
             ("GET", "/nothing", 404, "Not Found\n"),
             ("POST", "/nothing", 404, "Not Found\n"),
+            ("HEAD", "/users/ada", 200, ""),
+            ("BREW", "/any", 200, "BREW"),
+            ("OPTIONS", "/any", 200, "OPTIONS"),
+            ("PURGE", "/any/cache", 200, "/any/cache of /any/cache"),
+            ("purge", "/any/cache", 405, "Method Not Allowed\n"),
+            ("GET", "/any/cache", 405, "Method Not Allowed\n"),
         ];
         for (method, path, status, text) in cases {
             let response = client.request(method.parse().unwrap(), path).send().await;
@@ -107,6 +116,8 @@ fn requests_find_their_routes() {
         }
         let refused = client.request(Method::PUT, "/users/7").send().await;
         assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+        let of_its_own = client.get("/any/cache").await;
+        assert_eq!(of_its_own.header("allow"), Some("OPTIONS, PURGE"));
         let refused = client.request(Method::OPTIONS, "/users/ada").send().await;
         assert_eq!(
             (refused.status.as_u16(), refused.header("allow")),
@@ -158,6 +169,8 @@ fn slashes_are_made_good_within_the_host() {
     with_routes(async |client| {
         for (path, status, location) in [
             ("/dir", 308, Some("/dir/")),
+            ("/leaf/a/", 308, Some("/leaf/a")),
+            ("/leaf/a//?x=/", 308, Some("/leaf/a?x=/")),
             ("/dir?q=//x", 308, Some("/dir/?q=//x")),
             ("//dir", 308, Some("/dir/")),
             ("//users//7", 308, Some("/users/7")),
@@ -185,6 +198,26 @@ fn one_route_may_take_more_than_its_router() {
             let response = client.request(Method::POST, path).body("x".repeat(bytes)).send().await;
             assert_eq!(response.status, status, "{path} {bytes}");
         }
+    });
+}
+
+#[cfg(feature = "regex")]
+#[test]
+fn a_pattern_limits_what_a_segment_may_be() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/{name:[a-z]+}", which).get("/{rest}", which);
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            for (path, text) in [
+                ("/abc", "/{name:[a-z]+} of /abc"),
+                ("/%61bc", "/{name:[a-z]+} of /%61bc"),
+                ("/abC", "/{rest} of /abC"),
+                ("/abc%0a", "/{rest} of /abc%0a"),
+                ("/abc%ff", "/{rest} of /abc%ff"),
+            ] {
+                assert_eq!(client.get(path).await.text(), text, "{path}");
+            }
+        })
+        .await;
     });
 }
 
