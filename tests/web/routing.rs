@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use http::Method;
-use ringhttp::testing::{TestClient, each_driver, serve_on};
+use ringhttp::testing::{TestClient, each_driver, serve_on, serve_service_on};
 use ringhttp::{
-    Core, HeaderValue, IntoResponse, Next, Request, Response, Result, Router, Server, ServerConfig, Service,
+    Core, HeaderValue, IntoResponse, Next, Request, Response, Result, Router, ServerConfig, Service,
 };
 
 /// How often the middleware of each level was passed.
@@ -256,48 +256,44 @@ fn requests_may_be_changed_on_their_way() {
             }
             app.call(req).await
         };
-        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).expect("there is a free port");
-        let address = server.local_addrs()[0].as_socket().expect("over IP");
-        let here = core.clone();
-        let serving = core.spawn("server", async move { server.serve_service(&here, service).await });
-        let client = TestClient::new(&core, address);
-        let mut connection = client.raw("").await;
-        let cases = [
-            ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
-            ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
-            ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
-            ("GET", "/strip/a%20b?c", "", 200, "GET /a%20b [true, false, true] Host,ACCEPT"),
-            ("GET", "/strip/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
-            ("GET", "http://b/strip/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
-            ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
-            ("GET", "/stripa", "", 500, "Internal Server Error\n"),
-            ("GET", "/same?late", "", 500, "Internal Server Error\n"),
-            (
-                "POST",
-                "/same",
-                "X-Method: DELETE\r\n",
-                200,
-                "DELETE /same [true, false, true] Host,ACCEPT,X-Method",
-            ),
-            ("POST", "/same", "X-Method: PUT\r\n", 405, "Method Not Allowed\n"),
-            ("HEAD", "/same", "X-Method: DELETE\r\n", 200, ""),
-            (
-                "GET",
-                "/same",
-                "X-Method: HEAD\r\n",
-                200,
-                "HEAD /same [true, false, true] Host,ACCEPT,X-Method",
-            ),
-        ];
-        for (method, target, fields, status, text) in cases {
-            connection
-                .send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nACCEPT: */*\r\n{fields}\r\n"))
-                .await;
-            let response = connection.response(&method.parse().expect("a method")).await;
-            assert_eq!((response.status.as_u16(), response.text()), (status, text), "{method} {target}");
-        }
-        core.shutdown();
-        serving.await.expect("no panic").expect("no failure");
+        serve_service_on(&core, ServerConfig::default(), service, async |client| {
+            let mut connection = client.raw("").await;
+            let cases = [
+                ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+                ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+                ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+                ("GET", "/strip/a%20b?c", "", 200, "GET /a%20b [true, false, true] Host,ACCEPT"),
+                ("GET", "/strip/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+                ("GET", "http://b/strip/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+                ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+                ("GET", "/stripa", "", 500, "Internal Server Error\n"),
+                ("GET", "/same?late", "", 500, "Internal Server Error\n"),
+                (
+                    "POST",
+                    "/same",
+                    "X-Method: DELETE\r\n",
+                    200,
+                    "DELETE /same [true, false, true] Host,ACCEPT,X-Method",
+                ),
+                ("POST", "/same", "X-Method: PUT\r\n", 405, "Method Not Allowed\n"),
+                ("HEAD", "/same", "X-Method: DELETE\r\n", 200, ""),
+                (
+                    "GET",
+                    "/same",
+                    "X-Method: HEAD\r\n",
+                    200,
+                    "HEAD /same [true, false, true] Host,ACCEPT,X-Method",
+                ),
+            ];
+            for (method, target, fields, status, text) in cases {
+                connection
+                    .send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nACCEPT: */*\r\n{fields}\r\n"))
+                    .await;
+                let response = connection.response(&method.parse().expect("a method")).await;
+                assert_eq!((response.status.as_u16(), response.text()), (status, text), "{method} {target}");
+            }
+        })
+        .await;
     });
 }
 
@@ -427,20 +423,13 @@ fn what_another_router_found_counts_for_nothing() {
             turn.set(turn.get() + 1);
             if turn.get() % 2 == 1 { one.call(req).await } else { two.call(req).await }
         };
-        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).unwrap();
-        let address = server.local_addrs()[0].as_socket().unwrap();
-        let serving = core.spawn("server", {
-            let core = core.clone();
-            async move { server.serve_service(&core, service).await }
-        });
-        let mut raw =
-            TestClient::new(&core, address).raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(4)).await;
-        for text in ["first a", "second a", "first a", "second a"] {
-            assert_eq!(raw.response(&Method::GET).await.text(), text);
-        }
-        drop(raw);
-        core.shutdown();
-        serving.await.unwrap().unwrap();
+        serve_service_on(&core, ServerConfig::default(), service, async |client| {
+            let mut raw = client.raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(4)).await;
+            for text in ["first a", "second a", "first a", "second a"] {
+                assert_eq!(raw.response(&Method::GET).await.text(), text);
+            }
+        })
+        .await;
     });
 }
 
@@ -462,20 +451,13 @@ fn a_changed_request_is_routed_anew() {
             }
             app.call(req).await
         };
-        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).unwrap();
-        let address = server.local_addrs()[0].as_socket().unwrap();
-        let serving = core.spawn("server", {
-            let core = core.clone();
-            async move { server.serve_service(&core, service).await }
-        });
-        let mut raw =
-            TestClient::new(&core, address).raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(10)).await;
-        let texts = ["GET /a /a", "gone", "GET /a /a", "GET /bb/c /bb/{x}", "GET /a /a"];
-        for text in texts.iter().chain(&texts) {
-            assert_eq!(raw.response(&Method::GET).await.text(), *text);
-        }
-        drop(raw);
-        core.shutdown();
-        serving.await.unwrap().unwrap();
+        serve_service_on(&core, ServerConfig::default(), service, async |client| {
+            let mut raw = client.raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(10)).await;
+            let texts = ["GET /a /a", "gone", "GET /a /a", "GET /bb/c /bb/{x}", "GET /a /a"];
+            for text in texts.iter().chain(&texts) {
+                assert_eq!(raw.response(&Method::GET).await.text(), *text);
+            }
+        })
+        .await;
     });
 }
