@@ -1,9 +1,12 @@
 //! Clients that want more than they are meant to get: answers for others, other routes, more memory or time of the core
 //! than its limits say. Over real sockets on both drivers.
 
+use std::cell::Cell;
+
 use ringhttp::middleware::{self, CorsConfig, Origins, ResponseCacheConfig};
+use ringhttp::session::{MemoryStore, SessionConfig};
 use ringhttp::testing::{self, TestClient};
-use ringhttp::{Core, Router, ServerConfig};
+use ringhttp::{Core, Request, Result, Router, ServerConfig};
 
 use crate::common::ask;
 
@@ -29,6 +32,34 @@ fn an_answer_for_all_origins_says_so_to_those_without_one() {
             let answer = ask(&client, "GET", "/", fields).await;
             assert_eq!(answer.text(), "for all");
             assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{fields:?}");
+        }
+    });
+}
+
+/// What a session was used for is its client's, wherever the cache stands.
+#[test]
+fn answers_that_a_session_was_used_for_are_not_kept() {
+    let routes = || {
+        let (count, shown) = (Cell::new(0), Cell::new(0));
+        let form = async move |_: &(), req: Request| -> Result<String> {
+            count.set(count.get() + 1);
+            req.session()?.insert("token", &count.get())?;
+            Ok(format!("token {}", count.get()))
+        };
+        let page = async move |_: &(), _: Request| {
+            shown.set(shown.get() + 1);
+            format!("page {}", shown.get())
+        };
+        let sessions = middleware::stored_sessions(MemoryStore::default(), SessionConfig::insecure());
+        let cache = middleware::cache(ResponseCacheConfig::default());
+        Router::new().get("/form", form).get("/page", page).with(sessions.expect("good settings")).with(cache)
+    };
+    with(routes, async |client| {
+        for text in ["token 1", "token 2"] {
+            assert_eq!(ask(&client, "GET", "/form", &[]).await.text(), text);
+        }
+        for _ in 0..2 {
+            assert_eq!(ask(&client, "GET", "/page", &[]).await.text(), "page 1", "others are");
         }
     });
 }
