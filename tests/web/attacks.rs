@@ -3,10 +3,11 @@
 
 use std::cell::Cell;
 
+use http::Method;
 use ringhttp::middleware::{self, CorsConfig, Origins, ResponseCacheConfig};
 use ringhttp::session::{MemoryStore, SessionConfig};
 use ringhttp::testing::{self, TestClient};
-use ringhttp::{Core, Request, Result, Router, ServerConfig};
+use ringhttp::{Core, Next, Request, Result, Router, ServerConfig};
 
 use crate::common::ask;
 
@@ -60,6 +61,30 @@ fn answers_that_a_session_was_used_for_are_not_kept() {
         }
         for _ in 0..2 {
             assert_eq!(ask(&client, "GET", "/page", &[]).await.text(), "page 1", "others are");
+        }
+    });
+}
+
+/// A middleware of a router that changes the method comes too late for that request; it is not to lead the next one astray.
+#[test]
+fn a_method_that_is_changed_too_late_changes_no_other_request() {
+    let routes = || {
+        let overridden = async |_: &(), mut req: Request, next: Next<'_, ()>| {
+            if req.method() == Method::POST {
+                req.set_method(Method::DELETE);
+            }
+            next.run(req).await
+        };
+        Router::new()
+            .post("/note", async |_: &(), _| "posted")
+            .delete("/note", async |_: &(), _| "deleted")
+            .with(overridden)
+    };
+    with(routes, async |client| {
+        let head = |method| format!("{method} /note HTTP/1.1\r\nhost: a\r\nx-override: DELETE\r\n\r\n");
+        let mut raw = client.raw(["POST", "DELETE", "DELETE", "POST"].map(head).concat()).await;
+        for text in ["posted", "deleted", "deleted", "posted"] {
+            assert_eq!(raw.response(&Method::POST).await.text(), text);
         }
     });
 }
