@@ -2,10 +2,12 @@
 //! than its limits say. Over real sockets on both drivers.
 
 use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use ringhttp::middleware::{self, CorsConfig, Origins, ResponseCacheConfig};
-use ringhttp::session::{MemoryStore, SessionConfig};
+use ringhttp::session::{MemoryStore, SessionConfig, Store};
 use ringhttp::testing::{self, TestClient};
 use ringhttp::{Core, Next, Request, Result, Router, ServerConfig};
 
@@ -86,5 +88,38 @@ fn a_method_that_is_changed_too_late_changes_no_other_request() {
         for text in ["posted", "deleted", "deleted", "posted"] {
             assert_eq!(raw.response(&Method::POST).await.text(), text);
         }
+    });
+}
+
+/// A request that is under way while another signs out, and that only prolongs the session, does not undo that.
+#[test]
+fn a_session_is_prolonged_as_it_is_then() {
+    testing::each_driver(async |core: Core| {
+        let store = Rc::new(MemoryStore::default());
+        let mut config = SessionConfig::insecure();
+        config.idle_timeout = Duration::from_secs(1000);
+        let sessions = middleware::stored_sessions(Rc::clone(&store), config).expect("good settings");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later").as_secs();
+        let record = |values: &str| format!("[{},{},{values}]", now - 600, now + 400);
+        let (id, hour) = ("A".repeat(32), Duration::from_secs(3600));
+        store.insert(&id, record(r#"{"theme":"dark","user":"ada"}"#), hour).await.expect("memory takes all");
+        let signed_out = record(r#"{"theme":"dark"}"#);
+        let slow = async move |_: &(), req: Request| -> Result<&'static str> {
+            store.replace(req.cookie("session").unwrap_or_default(), signed_out.clone(), hour).await?;
+            Ok("slow")
+        };
+        let who = async |_: &(), req: Request| -> Result<String> {
+            let session = req.session()?;
+            let value = |name| session.get(name).map(Option::<String>::unwrap_or_default);
+            Ok(format!("{}, {}", value("user")?, value("theme")?))
+        };
+        let routes = Router::new().get("/slow", slow).get("/who", who).with(sessions);
+        testing::serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let cookie = format!("session={id}");
+            let prolonged = ask(&client, "GET", "/slow", &[("cookie", &cookie)]).await;
+            assert!(prolonged.header("set-cookie").is_some_and(|field| field.contains("Max-Age=")));
+            assert_eq!(ask(&client, "GET", "/who", &[("cookie", &cookie)]).await.text(), ", dark");
+        })
+        .await;
     });
 }
