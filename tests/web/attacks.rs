@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
 use ringhttp::middleware::{self, CorsConfig, Origins, ResponseCacheConfig};
+use ringhttp::proto::content_coding::{ContentCoding, Encoder, Level};
 use ringhttp::session::{MemoryStore, SessionConfig, Store};
 use ringhttp::testing::{self, TestClient};
 use ringhttp::{Core, Next, Request, Result, Router, ServerConfig};
@@ -17,6 +18,13 @@ fn with(routes: impl Fn() -> Router<()> + Send + Sync, body: impl AsyncFn(TestCl
     testing::each_driver(async |core: Core| {
         testing::serve_on(&core, ServerConfig::default(), routes(), (), &body).await;
     });
+}
+
+fn gzip(content: &[u8]) -> Vec<u8> {
+    let (mut encoder, mut packed) = (Encoder::new(ContentCoding::Gzip, Level::Balanced), Vec::new());
+    encoder.write(content, &mut packed);
+    encoder.finish(&mut packed);
+    packed
 }
 
 /// Else a cache in between keeps the answer without the field, whoever has fetched it first, and no page may read it.
@@ -121,5 +129,34 @@ fn a_session_is_prolonged_as_it_is_then() {
             assert_eq!(ask(&client, "GET", "/who", &[("cookie", &cookie)]).await.text(), ", dark");
         })
         .await;
+    });
+}
+
+/// Each part may become a hundred times as long; all of them together no longer than the body may be.
+#[test]
+fn decoded_parts_have_a_limit_together() {
+    let routes = || {
+        let decoded = async |_: &(), mut req: Request| -> Result<String> {
+            let (mut form, mut bytes) = (req.multipart()?, 0);
+            while let Some(part) = form.next_part().await? {
+                bytes += part.decoded()?.bytes().await?.len();
+            }
+            Ok(bytes.to_string())
+        };
+        Router::new().post("/", decoded)
+    };
+    let upload = |count: usize, packed: &[u8]| {
+        let head = "--x\r\ncontent-disposition: form-data; name=a\r\ncontent-encoding: gzip\r\n\r\n";
+        let part = [head.as_bytes(), packed, b"\r\n"].concat();
+        [part.repeat(count), b"--x--".to_vec()].concat()
+    };
+    with(routes, async |client| {
+        let packed = gzip(&vec![0; 500_000]);
+        for (count, status) in [(2, 200), (3, 413), (900, 413)] {
+            let request = client.request(Method::POST, "/");
+            let request = request.header("content-type", "multipart/form-data; boundary=x");
+            let answer = request.body(upload(count, &packed)).send().await;
+            assert_eq!(answer.status, status, "{count} parts: {}", answer.text());
+        }
     });
 }
