@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
-use ringhttp::middleware::{self, CorsConfig, Origins, ResponseCacheConfig};
+use ringhttp::middleware::{self, CorsConfig, DecompressConfig, Origins, ResponseCacheConfig};
 use ringhttp::proto::content_coding::{ContentCoding, Encoder, Level};
 use ringhttp::session::{MemoryStore, SessionConfig, Store};
 use ringhttp::testing::{self, TestClient};
-use ringhttp::{Core, Next, Request, Result, Router, ServerConfig};
+use ringhttp::{Core, Next, Request, Result, Router, ServerConfig, time};
 
 use crate::common::ask;
 
@@ -158,5 +158,49 @@ fn decoded_parts_have_a_limit_together() {
             let answer = request.body(upload(count, &packed)).send().await;
             assert_eq!(answer.status, status, "{count} parts: {}", answer.text());
         }
+    });
+}
+
+/// Chunks of one byte, each of which is given to the decoder by itself: others have their turn among them.
+#[test]
+fn a_compressed_body_in_tiny_pieces_does_not_keep_the_core() {
+    const CHUNKS: usize = 60_000;
+    testing::each_driver(async |core: Core| {
+        let turns = Rc::new(Cell::new(0));
+        let (seen, ticking) = (Rc::clone(&turns), core.clone());
+        let ticks = core.spawn("ticks", async move {
+            loop {
+                seen.set(seen.get() + 1);
+                ticking.yield_now().await;
+            }
+        });
+        let read = async move |_: &(), mut req: Request| -> Result<String> {
+            // All of it is with the kernel before anything is read.
+            time::sleep(Duration::from_millis(300)).await;
+            let before = turns.get();
+            let length = req.bytes().await?.len();
+            Ok(format!("{length} {}", turns.get() - before))
+        };
+        let routes = Router::new().post("/", read).with(middleware::decompress(DecompressConfig::default()));
+        testing::serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            // Empty blocks: much input, and nothing made of it.
+            let mut body = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+            while body.len() < CHUNKS {
+                body.extend([0, 0, 0, 0xff, 0xff]);
+            }
+            body.extend([1, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+            let head =
+                "POST / HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+            let chunks = body.iter().flat_map(|&byte| [b'1', b'\r', b'\n', byte, b'\r', b'\n']);
+            let message = head.bytes().chain(chunks).chain(*b"0\r\n\r\n").collect::<Vec<u8>>();
+            let mut raw = client.raw(message).await;
+            let answer = raw.response(&Method::POST).await;
+            let (length, turns) = answer.text().split_once(' ').expect("two numbers");
+            assert_eq!((answer.status.as_u16(), length), (200, "0"));
+            let turns: usize = turns.parse().expect("a number");
+            assert!(turns >= CHUNKS / 1024 / 2, "{turns} turns of others");
+        })
+        .await;
+        drop(ticks);
     });
 }
