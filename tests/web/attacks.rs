@@ -6,11 +6,15 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
-use ringhttp::middleware::{self, CorsConfig, DecompressConfig, Origins, ResponseCacheConfig};
+use ringhttp::middleware::{
+    self, CompressConfig, CorsConfig, DecompressConfig, Origins, ResponseCacheConfig,
+};
 use ringhttp::proto::content_coding::{ContentCoding, Encoder, Level};
 use ringhttp::session::{MemoryStore, SessionConfig, Store};
 use ringhttp::testing::{self, TestClient};
-use ringhttp::{Core, Next, Request, Result, Router, ServerConfig, time};
+use ringhttp::{
+    CancelOnDisconnect, Core, HeaderValue, Next, Request, Response, Result, Router, ServerConfig, time,
+};
 
 use crate::common::ask;
 
@@ -202,5 +206,56 @@ fn a_compressed_body_in_tiny_pieces_does_not_keep_the_core() {
         })
         .await;
         drop(ticks);
+    });
+}
+
+/// An encoder holds some hundred KiB, and a stream may last for ever.
+#[test]
+fn only_so_many_streams_are_compressed_at_a_time() {
+    let routes = || {
+        let mut config = CompressConfig::default();
+        config.codings = vec![ContentCoding::Gzip];
+        config.streams_max = 2;
+        let ticks = async |_: &(), _: Request| {
+            Response::stream(async |mut out| {
+                out.write("tick\n").await?;
+                out.flush().await?;
+                std::future::pending().await
+            })
+            .with_header("content-type", HeaderValue::from_static("text/plain"))
+        };
+        let ends = middleware::cancel_on_disconnect(CancelOnDisconnect::End);
+        Router::new().get("/", ticks).with(ends).with(middleware::compress(config))
+    };
+    with(routes, async |client| {
+        let open = async || {
+            let mut raw = client.raw("GET / HTTP/1.1\r\nhost: a\r\naccept-encoding: gzip\r\n\r\n").await;
+            let mut head = Vec::new();
+            while !head.windows(4).any(|four| four == b"\r\n\r\n") {
+                head.extend(raw.receive().await);
+            }
+            (raw, String::from_utf8_lossy(&head).contains("content-encoding: gzip"))
+        };
+        let mut streams = Vec::new();
+        for is_packed in [true, true, false, false] {
+            streams.push(open().await);
+            assert_eq!(streams.last().map(|(_, is_packed)| *is_packed), Some(is_packed));
+        }
+    });
+    let one_by_one = || {
+        let mut config = CompressConfig::default();
+        config.codings = vec![ContentCoding::Gzip];
+        config.streams_max = 1;
+        let lines = async |_: &(), _: Request| {
+            Response::stream(async |mut out| out.write("line\n").await)
+                .with_header("content-type", HeaderValue::from_static("text/plain"))
+        };
+        Router::new().get("/", lines).with(middleware::compress(config))
+    };
+    with(one_by_one, async |client| {
+        for _ in 0..3 {
+            let answer = ask(&client, "GET", "/", &[("accept-encoding", "gzip")]).await;
+            assert_eq!(answer.header("content-encoding"), Some("gzip"), "the one before has ended");
+        }
     });
 }
