@@ -13,7 +13,8 @@ use ringhttp::proto::content_coding::{ContentCoding, Encoder, Level};
 use ringhttp::session::{MemoryStore, SessionConfig, Store};
 use ringhttp::testing::{self, TestClient};
 use ringhttp::{
-    CancelOnDisconnect, Core, HeaderValue, Next, Request, Response, Result, Router, ServerConfig, time,
+    AccessLog, CancelOnDisconnect, Core, HeaderValue, Next, Request, Response, Result, Router, ServerConfig,
+    time,
 };
 
 use crate::common::ask;
@@ -257,5 +258,29 @@ fn only_so_many_streams_are_compressed_at_a_time() {
             let answer = ask(&client, "GET", "/", &[("accept-encoding", "gzip")]).await;
             assert_eq!(answer.header("content-encoding"), Some("gzip"), "the one before has ended");
         }
+    });
+}
+
+/// Long values would push the lines of others out of the log's buffer.
+#[test]
+fn a_long_field_is_cut_in_the_log() {
+    testing::each_driver(async |core: Core| {
+        let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = std::sync::Arc::clone(&lines);
+        let mut config = ServerConfig::default();
+        config.access_log = Some(AccessLog::common().to_fn(move |line, _| {
+            kept.lock().expect("no panic").push(line.to_owned());
+        }));
+        let routes = Router::new().get("/", async |_: &(), _| "hello");
+        testing::serve_on(&core, config, routes, (), async |client| {
+            let agent = [b"agent".to_vec(), vec![0xff; 50_000]].concat();
+            let head = [b"GET / HTTP/1.1\r\nhost: a\r\nuser-agent: ", &agent[..], b"\r\n\r\n"].concat();
+            let mut raw = client.raw(head).await;
+            assert_eq!(raw.response(&Method::GET).await.text(), "hello");
+        })
+        .await;
+        let lines = lines.lock().expect("no panic");
+        let line = lines.iter().find(|line| line.contains("\"agent\\xff")).expect("its line");
+        assert!(line.len() < 5_000 && line.ends_with('"'), "{} bytes", line.len());
     });
 }
