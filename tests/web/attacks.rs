@@ -2,6 +2,8 @@
 //! than its limits say. Over real sockets on both drivers.
 
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,12 +14,14 @@ use ringhttp::middleware::{
 use ringhttp::proto::content_coding::{ContentCoding, Encoder, Level};
 use ringhttp::session::{MemoryStore, SessionConfig, Store};
 use ringhttp::testing::{self, TestClient};
+use ringhttp::websocket::Closed;
 use ringhttp::{
     AccessLog, CancelOnDisconnect, Core, HeaderValue, Next, Request, Response, Result, Router, ServerConfig,
-    time,
+    WebSocketConfig, time,
 };
 
-use crate::common::ask;
+use crate::common::{ask, until};
+use crate::counting::Growth;
 
 fn with(routes: impl Fn() -> Router<()> + Send + Sync, body: impl AsyncFn(TestClient) + Send + Sync) {
     testing::each_driver(async |core: Core| {
@@ -282,5 +286,52 @@ fn a_long_field_is_cut_in_the_log() {
         let lines = lines.lock().expect("no panic");
         let line = lines.iter().find(|line| line.contains("\"agent\\xff")).expect("its line");
         assert!(line.len() < 5_000 && line.ends_with('"'), "{} bytes", line.len());
+    });
+}
+
+/// Small messages, each of which came in a large buffer of its own, to a handler that does not receive: what waits for it is
+/// bounded by what it holds, not by what it says.
+#[test]
+fn messages_that_wait_do_not_hold_the_buffers_they_came_in() {
+    const OPENING: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+    const COUNT: usize = 200;
+    testing::each_driver(async |core: Core| {
+        let deaf = async |_: &(), req: Request| -> Result<Closed> {
+            let stats = req.server_stats();
+            let mut config = WebSocketConfig::default();
+            config.close_timeout = Duration::from_millis(100);
+            let mut socket = req.websocket(config).await?;
+            let growth = Growth::begin();
+            until("all are here", || stats.websockets.messages_in.get() == COUNT as u64).await;
+            let grown = growth.most_bytes();
+            let mut count = 0;
+            while count < COUNT && socket.receive().await?.is_some() {
+                count += 1;
+            }
+            socket.send(format!("{count} {grown}")).await?;
+            Ok(socket.close().await?)
+        };
+        testing::serve_on(&core, ServerConfig::default(), Router::new().get("/", deaf), (), async |client| {
+            let address = client.address();
+            let peer = core.spawn_blocking(move || {
+                let mut socket = TcpStream::connect(address).expect("the server listens");
+                // A text of one byte, masked by zeros, and Pongs that nobody asked for.
+                let pongs = [&[0x8a, 0x80 | 125, 0, 0, 0, 0][..], &[0; 125]].concat().repeat(600);
+                let one = [&[0x81, 0x81, 0, 0, 0, 0, b'x'][..], &pongs].concat();
+                socket.write_all(&[OPENING, &one.repeat(COUNT)].concat()).expect("the server reads");
+                let mut answer = Vec::new();
+                socket.read_to_end(&mut answer).expect("the server closes");
+                answer
+            });
+            let answer = peer.await.expect("no panic");
+            let text = String::from_utf8_lossy(&answer);
+            let grown = text
+                .split_once("200 ")
+                .and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
+            let grown: usize = grown.and_then(|grown| grown.parse().ok()).expect("the count and the bytes");
+            assert!(grown < 1 << 20, "{grown} bytes");
+        })
+        .await;
     });
 }

@@ -45,7 +45,7 @@ const EVENTS_PER_TURN: usize = 64;
 impl Inbox {
     fn push(&mut self, message: Message) {
         self.bytes += message.len() + MESSAGE_BYTES;
-        self.messages.push_back(message);
+        self.messages.push_back(message.detached());
     }
 
     fn pop(&mut self) -> Option<Message> {

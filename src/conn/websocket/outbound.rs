@@ -35,6 +35,14 @@ impl Outgoing {
         }
     }
 
+    /// As [`Message::detached`].
+    fn detached(self) -> Self {
+        match self {
+            Self::Message(message, compression) => Self::Message(message.detached(), compression),
+            encoded @ Self::Encoded(_) => encoded,
+        }
+    }
+
     fn is_control(&self) -> bool {
         match self {
             Self::Message(message, _) => matches!(message, Message::Ping(_) | Message::Pong(_)),
@@ -86,7 +94,7 @@ impl Outbox {
 
     fn push(&mut self, outgoing: Outgoing) {
         self.bytes += outgoing.len() + ENTRY_BYTES;
-        self.waiting.push_back(Entry::Data(outgoing));
+        self.waiting.push_back(Entry::Data(outgoing.detached()));
     }
 
     fn pop(&mut self) -> Option<Entry> {
