@@ -170,7 +170,7 @@ impl Session {
     /// RFC 6455 §10.4: a message that has begun holds memory, so it has to go on.
     fn look_at_message(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
         let is_begun = |wire: &mut Wire| inner.reader.is_within_message() || !wire.input().is_empty();
-        if !inner.state.may_receive() || !inner.wire.as_mut().is_some_and(is_begun) {
+        if !inner.state.may_receive() || !inner.wire.as_deref_mut().is_some_and(is_begun) {
             return None;
         }
         let end = inner.clock.heard_at + self.config.stall_timeout;
