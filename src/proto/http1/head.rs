@@ -111,6 +111,28 @@ pub struct ResponseHead {
     pub keep_alive: bool,
 }
 
+impl ResponseHead {
+    /// Lets go of the views of the read buffer; the memory of the map stays.
+    pub(crate) fn clear(&mut self) {
+        self.headers.clear();
+        self.reason = Bytes::new();
+    }
+}
+
+impl Default for ResponseHead {
+    /// `HTTP/1.1 200`, without a field: a head to be filled.
+    fn default() -> Self {
+        Self {
+            version: Version::HTTP_11,
+            status: StatusCode::OK,
+            reason: Bytes::new(),
+            headers: HeaderMap::new(),
+            framing: Framing::Empty,
+            keep_alive: true,
+        }
+    }
+}
+
 /// How far the lines of a head or of trailers were searched.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Scan {
@@ -293,27 +315,28 @@ fn request_in<'head>(
     Ok(())
 }
 
-/// Parses `head`, which [`Scan`] found to be complete. `request_method`: of the request that it answers.
+/// Parses `head`, which [`Scan`] found to be complete, into `into`, whose header map is empty. `request_method`: of the
+/// request that it answers.
 pub(super) fn parse_response(
     head: &Bytes,
     limits: &Limits,
-    spare: &mut Option<HeaderMap>,
     request_method: &Method,
-) -> Result<ResponseHead, PeerError> {
+    into: &mut ResponseHead,
+) -> Result<(), PeerError> {
     if limits.header_count_max > SLOTS {
         let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
-        return response_in(head, &mut slots, spare, request_method);
+        return response_in(head, &mut slots, request_method, into);
     }
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    response_in(head, &mut slots[..limits.header_count_max], spare, request_method)
+    response_in(head, &mut slots[..limits.header_count_max], request_method, into)
 }
 
 fn response_in<'head>(
     head: &'head Bytes,
     slots: &mut [MaybeUninit<httparse::Header<'head>>],
-    spare: &mut Option<HeaderMap>,
     request_method: &Method,
-) -> Result<ResponseHead, PeerError> {
+    into: &mut ResponseHead,
+) -> Result<(), PeerError> {
     let mut parsed = httparse::Response::new(&mut []);
     let complete =
         httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, head, slots);
@@ -322,15 +345,14 @@ fn response_in<'head>(
     else {
         return Err(blame_response(head, complete.err()));
     };
-    let status = StatusCode::from_u16(code).map_err(|_| PeerError::StatusLineInvalid)?;
-    let version = version(minor);
-    let reason = parsed.reason.map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
-    let mut headers = spare.take().unwrap_or_default();
+    into.status = StatusCode::from_u16(code).map_err(|_| PeerError::StatusLineInvalid)?;
+    into.version = version(minor);
+    into.reason = parsed.reason.map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
     let mut notes = Notes::default();
-    fill(&mut headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
-    let framing = framing::of_response(&notes, version, status, request_method)?;
-    let keep_alive = framing != Framing::UntilClose && notes.persists(version);
-    Ok(ResponseHead { version, status, reason, headers, framing, keep_alive })
+    fill(&mut into.headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
+    into.framing = framing::of_response(&notes, into.version, into.status, request_method)?;
+    into.keep_alive = into.framing != Framing::UntilClose && notes.persists(into.version);
+    Ok(())
 }
 
 /// Parses the trailer section `lines`, which [`Scan`] found to be complete.

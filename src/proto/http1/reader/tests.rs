@@ -482,3 +482,32 @@ fn a_head_filled_again_is_what_a_new_one_would_be() {
         }
     }
 }
+
+#[test]
+fn a_response_head_filled_again_is_what_a_new_one_would_be() {
+    const HEADS: &[&str] = &[
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.0 404\r\nX: y\r\nX: z\r\n\r\n",
+        "HTTP/1.1 204 Nothing\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n",
+        "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+    ];
+    let fill = |text: &str, head: &mut ResponseHead| {
+        let mut reader = ResponseReader::new(Limits::default());
+        let (start, end) = text.split_at(text.len() - 1);
+        let mut input = BytesMut::from(start);
+        assert_eq!(reader.head_into(&mut input, &Method::GET, head), Ok(false));
+        input.extend_from_slice(end.as_bytes());
+        assert_eq!(reader.head_into(&mut input, &Method::GET, head), Ok(true));
+    };
+    for first in HEADS {
+        for second in HEADS {
+            let (mut new, mut again) = (ResponseHead::default(), ResponseHead::default());
+            fill(first, &mut again);
+            fill(second, &mut again);
+            fill(second, &mut new);
+            assert_eq!(again, new, "{first:?}, {second:?}");
+        }
+    }
+}
