@@ -18,6 +18,7 @@
 
 pub mod buffer;
 pub mod cache;
+pub mod connect;
 pub mod deadline;
 pub mod file;
 pub mod listener;
