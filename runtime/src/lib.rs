@@ -22,6 +22,7 @@ pub mod connect;
 pub mod deadline;
 pub mod file;
 pub mod listener;
+pub mod pool;
 pub mod stream;
 pub mod sync;
 pub mod time;
