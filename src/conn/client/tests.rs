@@ -66,7 +66,6 @@ impl Bench {
         body: impl Into<Body>,
         limits: ExchangeLimits,
     ) {
-        let host = HeaderValue::from_static("h");
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_static(value));
@@ -75,7 +74,7 @@ impl Bench {
             method: &method,
             target: "/",
             headers: &map,
-            implied: ImpliedRequest { host: Some(&host), ..ImpliedRequest::default() },
+            implied: ImpliedRequest { host: Some("h"), ..ImpliedRequest::default() },
             body: body.into(),
         };
         self.connection.begin(request, limits).expect("a request");

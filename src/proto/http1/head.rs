@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -109,6 +110,8 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the connection can serve another request when the body was read.
     pub keep_alive: bool,
+    /// How long the server says that it keeps the connection when it is idle.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl ResponseHead {
@@ -129,6 +132,7 @@ impl Default for ResponseHead {
             headers: HeaderMap::new(),
             framing: Framing::Empty,
             keep_alive: true,
+            idle_timeout: None,
         }
     }
 }
@@ -352,6 +356,7 @@ fn response_in<'head>(
     fill(&mut into.headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
     into.framing = framing::of_response(&notes, into.version, into.status, request_method)?;
     into.keep_alive = into.framing != Framing::UntilClose && notes.persists(into.version);
+    into.idle_timeout = notes.idle_timeout();
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::proto::http1::Framing;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ImpliedRequest<'a> {
     /// `Host`, unless the caller set it.
-    pub host: Option<&'a HeaderValue>,
+    pub host: Option<&'a str>,
     /// What every request has, each field unless the caller set one of its name.
     pub defaults: Option<&'a DefaultFields>,
     /// Names of defaults that are left out.
@@ -70,7 +70,7 @@ impl DefaultFields {
 /// tolerated.
 ///
 /// # Errors
-/// [`Misuse::HostMissing`], [`Misuse::TargetInvalid`], [`Misuse::FramingConflict`]. `out` is left as it was.
+/// [`Misuse::HostMissing`], [`Misuse::HostInvalid`], [`Misuse::TargetInvalid`], [`Misuse::FramingConflict`]. `out` is left as it was.
 pub fn encode_request_head(
     out: &mut BytesMut,
     method: &Method,
@@ -92,7 +92,7 @@ pub fn encode_request_head(
     out.extend_from_slice(b" ");
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(host.as_bytes());
+    out.extend_from_slice(host);
     out.extend_from_slice(b"\r\n");
     if let Some(defaults) = implied.defaults {
         defaults.write(out, headers, implied.without);
@@ -104,11 +104,14 @@ pub fn encode_request_head(
     result
 }
 
-fn host<'a>(headers: &'a HeaderMap, implied: Option<&'a HeaderValue>) -> Result<&'a HeaderValue, Misuse> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+fn host<'a>(headers: &'a HeaderMap, implied: Option<&'a str>) -> Result<&'a [u8], Misuse> {
+    let mut hosts = headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => Ok(host),
-        (None, None) => implied.ok_or(Misuse::HostMissing),
+        (None, None) => {
+            let implied = implied.ok_or(Misuse::HostMissing)?.as_bytes();
+            if implied.iter().all(u8::is_ascii_graphic) { Ok(implied) } else { Err(Misuse::HostInvalid) }
+        }
         _ => Err(Misuse::HostMissing),
     }
 }

@@ -192,10 +192,9 @@ fn rfc9112_3_request_heads() {
 #[test]
 fn implied_fields_of_a_request_give_way_to_its_own() {
     const BOTH: &str = "accept: */*\r\nuser-agent: us\r\n";
-    let host = HeaderValue::from_static("h");
     let defaults = DefaultFields::new(map(&[("accept", "*/*"), ("user-agent", "us")])).unwrap();
     let with = |fields: &[(&str, &str)], without: &[HeaderName]| {
-        let implied = ImpliedRequest { host: Some(&host), defaults: Some(&defaults), without };
+        let implied = ImpliedRequest { host: Some("h"), defaults: Some(&defaults), without };
         let head = request_with("/", fields, Framing::Empty, &implied).unwrap();
         head.strip_prefix("PUT / HTTP/1.1\r\nhost: ").unwrap().strip_suffix("\r\n").unwrap().to_owned()
     };
@@ -205,6 +204,8 @@ fn implied_fields_of_a_request_give_way_to_its_own() {
     assert_eq!(with(&[], &[header::USER_AGENT, header::FROM]), "h\r\naccept: */*\r\n");
     let all = [header::USER_AGENT, header::ACCEPT];
     assert_eq!(with(&[("accept", "a"), ("accept", "b")], &all), "h\r\naccept: a\r\naccept: b\r\n");
+    let broken = ImpliedRequest { host: Some("h\r\nx: y"), ..ImpliedRequest::default() };
+    assert_eq!(request_with("/", &[], Framing::Empty, &broken), Err(Misuse::HostInvalid));
     for name in ["host", "content-length", "transfer-encoding"] {
         assert_eq!(DefaultFields::new(map(&[(name, "1")])).err(), Some(Misuse::FramingConflict), "{name}");
     }
