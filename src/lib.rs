@@ -35,6 +35,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringhttp runs on Linux only: it is built on io_uring and epoll");
 
+pub mod client;
 mod conn;
 mod error;
 #[cfg(feature = "json")]
