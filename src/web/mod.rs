@@ -16,7 +16,6 @@ mod hosts;
 mod into_response;
 #[cfg(feature = "json")]
 pub mod json_lines;
-#[cfg(feature = "json")]
 mod limit;
 pub mod middleware;
 mod multipart;
