@@ -51,6 +51,7 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, 
 pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, cache, deadline, run, time};
 
+pub use crate::client::{Client, ClientConfig};
 pub use crate::conn::{
     AccessLog, AccessRecord, Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason,
     Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,

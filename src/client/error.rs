@@ -342,12 +342,12 @@ impl From<Error> for crate::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::location::sealed::Sealed;
     use super::*;
 
     #[test]
     fn an_error_names_its_phase_its_url_and_its_cause_and_no_secret() {
-        let (location, _) = "http://user:password@a.example:81/x?token=secret".locate(None).unwrap();
+        let (location, _) =
+            Location::parse("http://user:password@a.example:81/x?token=secret", None).unwrap();
         let cause = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let error = Error::new(ErrorKind::Connect).with_source(cause).at(&location);
         assert_eq!(error.to_string(), "no connection could be made, for http://a.example:81/x");

@@ -38,56 +38,16 @@ pub(crate) struct UserInfo {
     pub(crate) password: String,
 }
 
-/// What can be asked for: an absolute URL, or with a base URL one that is relative to it (RFC 3986 §5).
-pub trait IntoUrl: sealed::Sealed {}
-
-impl<T: sealed::Sealed> IntoUrl for T {}
-
-pub(crate) mod sealed {
-    use super::{Error, Location, UserInfo};
-
-    pub trait Sealed {
-        #[doc(hidden)]
-        fn locate(&self, base: Option<&url::Url>) -> Result<(Location, Option<UserInfo>), Error>;
-    }
-}
-
-impl sealed::Sealed for &str {
-    fn locate(&self, base: Option<&Url>) -> Result<(Location, Option<UserInfo>), Error> {
-        if let Some(parts) = Parts::of_normal(self.as_bytes()) {
-            return Ok((Location { text: Rc::from(*self), parts }, None));
-        }
-        let url = Url::options().base_url(base).parse(self);
-        let url = url.map_err(|error| unusable(self).with_source(error))?;
-        Location::of_url(url)
-    }
-}
-
-impl sealed::Sealed for String {
-    fn locate(&self, base: Option<&Url>) -> Result<(Location, Option<UserInfo>), Error> {
-        self.as_str().locate(base)
-    }
-}
-
-impl sealed::Sealed for &String {
-    fn locate(&self, base: Option<&Url>) -> Result<(Location, Option<UserInfo>), Error> {
-        self.as_str().locate(base)
-    }
-}
-
-impl sealed::Sealed for Url {
-    fn locate(&self, _: Option<&Url>) -> Result<(Location, Option<UserInfo>), Error> {
-        Location::of_url(self.clone())
-    }
-}
-
-impl sealed::Sealed for &Url {
-    fn locate(&self, _: Option<&Url>) -> Result<(Location, Option<UserInfo>), Error> {
-        Location::of_url((*self).clone())
-    }
-}
-
 impl Location {
+    /// Where an absolute URL leads, or with a base one that is relative to it (RFC 3986 §5), and who asks.
+    pub(crate) fn parse(text: &str, base: Option<&Url>) -> Result<(Self, Option<UserInfo>), Error> {
+        if let Some(parts) = Parts::of_normal(text.as_bytes()) {
+            return Ok((Self { text: Rc::from(text), parts }, None));
+        }
+        let url = Url::options().base_url(base).parse(text);
+        Self::of_url(url.map_err(|error| unusable(text).with_source(error))?)
+    }
+
     /// The parts of a URL. User information is taken out of it.
     pub(crate) fn of_url(mut url: Url) -> Result<(Self, Option<UserInfo>), Error> {
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -307,11 +267,10 @@ impl fmt::Debug for Location {
 
 #[cfg(test)]
 mod tests {
-    use super::sealed::Sealed;
     use super::*;
 
     fn location(text: &str) -> Location {
-        text.locate(None).unwrap_or_else(|error| panic!("{text}: {error:?}")).0
+        Location::parse(text, None).unwrap_or_else(|error| panic!("{text}: {error:?}")).0
     }
 
     #[test]
@@ -347,11 +306,13 @@ mod tests {
 
     #[test]
     fn user_information_is_taken_out() {
-        let (location, user) = "http://us%65r:p%40ss@a/".locate(None).unwrap();
+        let (location, user) = Location::parse("http://us%65r:p%40ss@a/", None).unwrap();
         assert_eq!(location.as_str(), "http://a/");
         assert_eq!(user, Some(UserInfo { user: "user".to_owned(), password: "p@ss".to_owned() }));
-        assert!("http://user@a/".locate(None).unwrap().1.is_some_and(|user| user.password.is_empty()));
-        assert_eq!("http://@a/".locate(None).unwrap().1, None);
+        assert!(
+            Location::parse("http://user@a/", None).unwrap().1.is_some_and(|user| user.password.is_empty())
+        );
+        assert_eq!(Location::parse("http://@a/", None).unwrap().1, None);
     }
 
     #[test]
@@ -367,10 +328,10 @@ mod tests {
             "http://a b/",
             "http://a:x/",
         ] {
-            let error = text.locate(None).unwrap_err();
+            let error = Location::parse(text, None).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Url, "{text}");
         }
-        let error = "ftp://user:secret@a/b?token=secret".locate(None).unwrap_err().to_string();
+        let error = Location::parse("ftp://user:secret@a/b?token=secret", None).unwrap_err().to_string();
         assert!(error.contains("`ftp://a/b`") && !error.contains("secret"), "{error}");
     }
 
@@ -386,7 +347,7 @@ mod tests {
             ("https://e/", "https://e/"),
             ("", "http://a/b/c?d"),
         ] {
-            assert_eq!(text.locate(Some(&base)).unwrap().0.as_str(), joined, "{text}");
+            assert_eq!(Location::parse(text, Some(&base)).unwrap().0.as_str(), joined, "{text}");
         }
     }
 

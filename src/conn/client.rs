@@ -140,6 +140,11 @@ impl ClientConnection {
         self.exchanges
     }
 
+    /// Whether no exchange is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.phase == Phase::Idle
+    }
+
     /// Watches an idle connection: ready with the reason when it can be used no more.
     ///
     /// # Cancellation
@@ -274,6 +279,11 @@ impl ClientConnection {
         self.phase == Phase::Body && matches!(self.reader.state(), State::Done | State::Closed)
     }
 
+    /// Whether the bytes that follow belong to another protocol.
+    pub(crate) fn is_switched(&self) -> bool {
+        self.reader.state() == State::Switched
+    }
+
     /// Interim answers that came before the answer.
     pub(crate) fn interim(&self) -> u8 {
         self.interim
@@ -282,11 +292,6 @@ impl ClientConnection {
     /// Bytes of the request that the kernel has taken.
     pub(crate) fn sent(&self) -> u64 {
         self.wire.written() - self.written_before
-    }
-
-    /// Sets until when the exchange has to be over.
-    pub(crate) fn limits_mut(&mut self) -> &mut ExchangeLimits {
-        &mut self.limits
     }
 
     /// What became of a request whose connection was lost before a byte of an answer came; `None` if one came.

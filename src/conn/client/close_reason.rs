@@ -83,8 +83,12 @@ pub struct CloseCounts([Cell<u64>; CloseReason::ALL.len()]);
 
 impl CloseCounts {
     pub(crate) fn count(&self, reason: CloseReason) {
+        self.add(reason, 1);
+    }
+
+    pub(crate) fn add(&self, reason: CloseReason, count: u64) {
         let cell = &self.0[reason as usize];
-        cell.set(cell.get() + 1);
+        cell.set(cell.get() + count);
     }
 
     /// Connections that ended for `reason`.
