@@ -102,8 +102,8 @@ impl fmt::Debug for BufferPool {
 pub enum WriteBatch {
     /// One owned buffer, which comes back for reuse when it is written.
     One(BytesMut),
-    /// Several views, in order.
-    Many(Chunks),
+    /// Several views, in order. In a box, like files: a batch is moved often, and mostly is one buffer.
+    Many(Box<Chunks>),
     /// A part of a file, for sockets only.
     File(Box<FileBatch>),
 }
@@ -196,10 +196,11 @@ impl Chunks {
     }
 }
 
-// SAFETY: the iovecs point into `Bytes`, whose memory neither moves nor goes away while `self` holds them: moving a
-// `Bytes` (or the vector of them) does not move what it points to. `Chunks` has no interior mutability, so while the
-// runtime owns it, nothing changes either vector; `describe` filled in exactly `iovecs.len()` of them.
-unsafe impl IoVecBuf for Chunks {
+// SAFETY: the iovecs stand in a vector of their own and point into `Bytes`, whose memory neither moves nor goes away
+// while `self` holds them: moving a `Bytes` (or the vector of them, or the box) does not move what it points to.
+// `Chunks` has no interior mutability, so while the runtime owns it, nothing changes either vector; `describe` filled in
+// exactly `iovecs.len()` of them.
+unsafe impl IoVecBuf for Box<Chunks> {
     fn read_iovec_ptr(&self) -> *const libc::iovec {
         self.iovecs.as_ptr()
     }
@@ -300,7 +301,7 @@ mod tests {
         let (chunks, all) = twin(&[3; IOVEC_COUNT_MAX + 5]);
         let mut chunks = Chunks::new(chunks);
         chunks.describe();
-        assert_eq!(chunks.read_iovec_len(), IOVEC_COUNT_MAX);
+        assert_eq!(chunks.iovecs.len(), IOVEC_COUNT_MAX);
         chunks.advance(3 * IOVEC_COUNT_MAX);
         chunks.describe();
         assert_eq!(described(&chunks), all[3 * IOVEC_COUNT_MAX..]);

@@ -329,7 +329,7 @@ async fn write_one(
 
 async fn write_many(
     socket: &mut impl AsyncWriteRent,
-    mut chunks: Chunks,
+    mut chunks: Box<Chunks>,
     written: &Cell<u64>,
 ) -> (io::Result<()>, WriteBatch) {
     while chunks.remaining() > 0 {

@@ -116,11 +116,17 @@ impl Timers {
         }
     }
 
+    /// The seconds since 1970 until now: when they change, so does [`date`](Self::date).
+    #[must_use]
+    pub fn second(&self) -> u64 {
+        let paused = self.0.paused_at.get().map(|_| self.0.paused_date.get());
+        paused.unwrap_or_else(|| since_zero(ClockId::RealtimeCoarse)).as_secs()
+    }
+
     /// The `Date` of now (RFC 9110 §6.6.1), formatted once a second.
     #[must_use]
     pub fn date(&self) -> [u8; DATE_BYTES] {
-        let paused = self.0.paused_at.get().map(|_| self.0.paused_date.get());
-        let second = paused.unwrap_or_else(|| since_zero(ClockId::RealtimeCoarse)).as_secs();
+        let second = self.second();
         let mut date = self.0.date.borrow_mut();
         if date.second != second {
             date.second = second;

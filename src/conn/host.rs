@@ -34,6 +34,8 @@ pub(crate) struct Host {
     /// The fields of a response that has none.
     pub(crate) no_fields: HeaderMap,
     closing_lines: RefCell<ClosingLines>,
+    /// When those lines were put together, in seconds since 1970.
+    closing_lines_of: Cell<u64>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
@@ -80,6 +82,7 @@ impl Host {
             limits: config.limits(),
             access_log: config.access_log.as_ref().map(|log| Rc::new(LogOutput::new(log, &stats))),
             closing_lines: RefCell::new(ClosingLines::new(config.server_header.clone(), timers.date())),
+            closing_lines_of: Cell::new(timers.second()),
             config,
             buffers,
             timers,
@@ -95,7 +98,10 @@ impl Host {
 
     /// The lines that end the head of an answer now.
     pub(crate) fn closing_lines(&self) -> Ref<'_, ClosingLines> {
-        self.closing_lines.borrow_mut().set_date(self.timers.date());
+        let second = self.timers.second();
+        if self.closing_lines_of.replace(second) != second {
+            self.closing_lines.borrow_mut().set_date(self.timers.date());
+        }
         self.closing_lines.borrow()
     }
 

@@ -35,6 +35,8 @@ pub struct Request {
 pub(crate) struct Exchange {
     pub(super) head: RequestHead,
     matched: Matched,
+    /// Of the request before this one, on the same connection.
+    matched_before: Matched,
     extensions: Extensions,
     deadline: Option<Instant>,
 }
@@ -46,6 +48,16 @@ pub(crate) struct Matched {
     pub(crate) route: Option<Rc<dyn MatchedRoute>>,
     /// Where the values of its parameters stand in the path.
     pub(crate) values: Vec<(u32, u32)>,
+    /// The numbers by which the router finds it again, if it is one that takes the request.
+    pub(crate) numbers: Option<(usize, usize)>,
+}
+
+impl Matched {
+    fn forget(&mut self) {
+        self.route = None;
+        self.values.clear();
+        self.numbers = None;
+    }
 }
 
 /// The route that a request took, and those around it.
@@ -306,6 +318,18 @@ impl Request {
     pub(crate) fn matched_mut(&mut self) -> &mut Matched {
         &mut self.exchange_mut().matched
     }
+
+    /// What was found for the request before this one, if that had the same method and target.
+    pub(crate) fn matched_before(&self) -> Option<&Matched> {
+        let exchange = self.exchange();
+        exchange.head.repeats_line.then_some(&exchange.matched_before)
+    }
+
+    /// What was found for the request before this one is so for this one.
+    pub(crate) fn match_again(&mut self) {
+        let exchange = self.exchange_mut();
+        exchange.matched = std::mem::take(&mut exchange.matched_before);
+    }
 }
 
 impl Drop for Request {
@@ -323,18 +347,19 @@ impl Exchange {
             self.head.headers = HeaderMap::new();
         }
         self.head.clear();
+        self.matched_before.forget();
         self.forget_match();
     }
 
     /// Keeps what the next request of the connection may have in common with this one.
     pub(super) fn keep_fields(&mut self) {
         self.head.keep_fields();
+        std::mem::swap(&mut self.matched, &mut self.matched_before);
         self.forget_match();
     }
 
     fn forget_match(&mut self) {
-        self.matched.route = None;
-        self.matched.values.clear();
+        self.matched.forget();
         self.extensions.clear();
         self.deadline = None;
     }

@@ -16,6 +16,7 @@ use super::extensions::Extensions;
 use super::sender::BodySender;
 use super::spare;
 use crate::error::{Answer, Error, Result};
+use crate::proto::http1::ContentTypeLine;
 use fields::Fields;
 
 /// A response.
@@ -33,8 +34,8 @@ use fields::Fields;
 pub struct Response(pub(super) Box<Parts>);
 
 // Checked when they are compiled, not for each response.
-static TEXT_PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-static OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+static TEXT_PLAIN: ContentTypeLine = ContentTypeLine::new("content-type: text/plain; charset=utf-8\r\n");
+static OCTET_STREAM: ContentTypeLine = ContentTypeLine::new("content-type: application/octet-stream\r\n");
 
 /// Fields that a response may have had room for and its map still be kept.
 const FIELDS_KEPT_MAX: usize = 64;
@@ -139,7 +140,7 @@ impl Response {
     }
 
     /// Sets the `Content-Type` to one of the few that are known when the program is compiled.
-    pub(crate) fn with_content_type(mut self, value: &'static HeaderValue) -> Self {
+    pub(crate) fn with_content_type(mut self, value: &'static ContentTypeLine) -> Self {
         self.0.fields.set_content_type(value);
         self
     }

@@ -92,7 +92,7 @@ impl WriteQueue {
             let rest = self.chunks.split_off(before);
             let chunks = std::mem::replace(&mut self.chunks, rest);
             self.chunk_bytes = self.chunks.iter().map(Bytes::len).sum();
-            return Some(WriteBatch::Many(Chunks::new(chunks)));
+            return Some(WriteBatch::Many(Box::new(Chunks::new(chunks))));
         }
         if self.chunks.is_empty() {
             if self.tail.is_empty() {
@@ -103,7 +103,7 @@ impl WriteQueue {
         }
         self.seal_tail();
         self.chunk_bytes = 0;
-        Some(WriteBatch::Many(Chunks::new(std::mem::take(&mut self.chunks))))
+        Some(WriteBatch::Many(Box::new(Chunks::new(std::mem::take(&mut self.chunks)))))
     }
 
     /// Takes back the buffers of a batch that is written.

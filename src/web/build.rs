@@ -39,7 +39,10 @@ pub(super) fn table<S: 'static>(
         fallback: parts.fallback.bind(state),
         refuse: parts.refuse.bind(state),
         nowhere: Rc::new(Nowhere { names: Rc::clone(names) }),
-        entries: groups.into_iter().filter_map(|group| group.into_entry(state, names)).collect(),
+        entries: (0..)
+            .zip(groups)
+            .filter_map(|(number, group)| group.into_entry(number, state, names))
+            .collect(),
     }
 }
 
@@ -132,20 +135,22 @@ impl<S: 'static> Build<'_, S> {
 }
 
 impl<S: 'static> Group<S> {
-    fn into_entry(self, state: &State<S>, names: &Rc<Names>) -> Option<Entry> {
+    fn into_entry(self, number: usize, state: &State<S>, names: &Rc<Names>) -> Option<Entry> {
         let first = self.routes.first()?;
         first.refusal.set_methods(methods(&self.routes));
         let refuse = Rc::clone(&first.refuse).bind(state);
-        let bound = |route: Route<S>| BoundRoute {
+        let bound = |(number, route): (usize, Route<S>)| BoundRoute {
+            number,
             method: route.method,
             endpoint: route.endpoint.bind(state),
             config: route.config,
             slashes: route.slashes,
         };
         Some(Entry {
+            number,
             place: Rc::new(Place { pattern: self.pattern, names: Rc::clone(names) }),
             refuse,
-            methods: self.routes.into_iter().map(bound).collect(),
+            methods: self.routes.into_iter().enumerate().map(bound).collect(),
         })
     }
 }

@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::conn::{Body, Response};
 use crate::error::Error;
+use crate::proto::http1::ContentTypeLine;
 
 /// What a handler may return.
 ///
@@ -133,8 +134,8 @@ impl<R: IntoResponse, E: Into<Error>> IntoResponse for Result<R, E> {
 
 // Checked when they are compiled, not for each response.
 #[cfg(feature = "json")]
-static APPLICATION_JSON: HeaderValue = HeaderValue::from_static("application/json");
-static TEXT_HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+static APPLICATION_JSON: ContentTypeLine = ContentTypeLine::new("content-type: application/json\r\n");
+static TEXT_HTML: ContentTypeLine = ContentTypeLine::new("content-type: text/html; charset=utf-8\r\n");
 
 /// A value that is answered as `application/json`. If it cannot be serialized, the answer is 500.
 #[cfg(feature = "json")]
@@ -163,6 +164,7 @@ impl<T: Into<Body>> IntoResponse for Html<T> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use http::header::{CONTENT_TYPE, SET_COOKIE};
 
     use super::*;

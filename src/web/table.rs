@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
-use std::mem;
 use std::rc::Rc;
+use std::{mem, ptr};
 
 use http::{HeaderValue, Method};
 
@@ -45,6 +45,8 @@ pub(super) struct Index {
 
 /// What answers on one pattern.
 pub(super) struct Entry {
+    /// Its place in `Table::entries`.
+    pub(super) number: usize,
     pub(super) place: Rc<Place>,
     pub(super) methods: Vec<BoundRoute>,
     pub(super) refuse: Rc<dyn Endpoint>,
@@ -52,6 +54,8 @@ pub(super) struct Entry {
 
 /// A route with its state.
 pub(super) struct BoundRoute {
+    /// Its place in `Entry::methods`.
+    pub(super) number: usize,
     pub(super) method: Option<Method>,
     pub(super) endpoint: Rc<dyn Endpoint>,
     pub(super) config: RouteConfig,
@@ -69,27 +73,25 @@ enum Found<'table> {
 impl Table {
     /// What answers a request. Notes in it which pattern it was, and where the parameters stand.
     pub(super) fn find(&self, request: &mut Request) -> &dyn Endpoint {
+        if let Some(route) = self.again(request) {
+            request.match_again();
+            return route.endpoint_for(request);
+        }
         let mut values = mem::take(&mut request.matched_mut().values);
         values.clear();
         let found = self.look_up(request, &mut values);
         let matched = request.matched_mut();
         matched.values = values;
         matched.route = Some(match &found {
-            Found::Route(entry, _) | Found::Refused(entry, _) => {
+            Found::Route(entry, route) => {
+                matched.numbers = Some((entry.number, route.number));
                 Rc::clone(&entry.place) as Rc<dyn MatchedRoute>
             }
+            Found::Refused(entry, _) => Rc::clone(&entry.place) as Rc<dyn MatchedRoute>,
             Found::Elsewhere(_) => Rc::clone(&self.nowhere),
         });
         match found {
-            Found::Route(_, route) => {
-                if let Some(bytes_max) = route.config.body_bytes_max {
-                    request.body().set_limit(bytes_max);
-                }
-                if let Some(what) = route.config.cancel_on_disconnect {
-                    request.cancel_on_disconnect(what);
-                }
-                &*route.endpoint
-            }
+            Found::Route(_, route) => route.endpoint_for(request),
             Found::Refused(entry, verdict) => {
                 if let Some(verdict) = verdict {
                     request.extensions_mut().insert(verdict);
@@ -100,10 +102,21 @@ impl Table {
         }
     }
 
+    /// The route of a request whose method and target are those of the one before it on its connection: clients that poll
+    /// ask for one thing again and again, and it leads where it led before.
+    fn again(&self, request: &Request) -> Option<&BoundRoute> {
+        let before = request.matched_before()?;
+        let (entry, route) = before.numbers?;
+        let entry = self.entries.get(entry)?;
+        // It may have been another table's.
+        let is_same = ptr::addr_eq(Rc::as_ptr(&entry.place), Rc::as_ptr(before.route.as_ref()?));
+        entry.methods.get(route).filter(|_| is_same)
+    }
+
     fn look_up(&self, request: &Request, values: &mut Vec<(u32, u32)>) -> Found<'_> {
         let raw = request.path();
         // Nearly every path: without a percent sign it is in its one spelling.
-        if !raw.as_bytes().contains(&b'%') {
+        if memchr::memchr(b'%', raw.as_bytes()).is_none() {
             return self
                 .at(raw, request.method(), values)
                 .unwrap_or_else(|| self.elsewhere(request, raw, values));
@@ -205,6 +218,19 @@ impl Table {
             }
         }
         None
+    }
+}
+
+impl BoundRoute {
+    /// What answers a request that takes this route, whose settings it gets.
+    fn endpoint_for(&self, request: &mut Request) -> &dyn Endpoint {
+        if let Some(bytes_max) = self.config.body_bytes_max {
+            request.body().set_limit(bytes_max);
+        }
+        if let Some(what) = self.config.cancel_on_disconnect {
+            request.cancel_on_disconnect(what);
+        }
+        &*self.endpoint
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use http::Method;
 use ringhttp::testing::{TestClient, each_driver, serve_on};
-use ringhttp::{Next, Request, Response, Result, Router, ServerConfig};
+use ringhttp::{Core, Next, Request, Response, Result, Router, Server, ServerConfig, Service};
 
 /// How often the middleware of each level was passed.
 #[derive(Default)]
@@ -249,5 +249,82 @@ fn a_table_of_many_limits_answers_what_none_of_them_takes() {
             assert_eq!(client.get("/1").await.status, 404);
         })
         .await;
+    });
+}
+
+/// What was found for a request is used for the next one of its connection if that asks for the same, and only then.
+#[test]
+fn a_request_line_that_is_repeated_leads_where_it_led() {
+    async fn twice(_: &(), req: Request) -> Result<String> {
+        let id: String = req.param("id")?;
+        Ok(format!("{} {} {id}", req.method(), req.route()))
+    }
+    let asked = [
+        ("GET", "/a", "GET /{id} a"),
+        ("GET", "/a", "GET /{id} a"),
+        ("GET", "/a%2fb", "GET /{id} a/b"),
+        ("GET", "/a%2fb", "GET /{id} a/b"),
+        ("GET", "/a", "GET /{id} a"),
+        ("POST", "/a", "Method Not Allowed\n"),
+        ("POST", "/a", "Method Not Allowed\n"),
+        ("GET", "/a", "GET /{id} a"),
+        ("DELETE", "/a/x", "DELETE /{id}/x a"),
+        ("DELETE", "/a/x", "DELETE /{id}/x a"),
+        ("GET", "/a/x", "GET /{id}/x a"),
+        ("GET", "/none/of/these", "Not Found\n"),
+        ("GET", "/none/of/these", "Not Found\n"),
+        ("GET", "/a/x", "GET /{id}/x a"),
+    ];
+    let head = |method: &str, path: &str| format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    each_driver(async |core: Core| {
+        let routes = Router::new().get("/{id}", twice).delete("/{id}/x", twice).get("/{id}/x", twice);
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let heads: String = asked.iter().map(|(method, path, _)| head(method, path)).collect();
+            let mut pipelined = client.raw(heads).await;
+            let mut one_by_one = client.raw("").await;
+            for (method, path, text) in asked {
+                one_by_one.send(head(method, path)).await;
+                let method = Method::from_bytes(method.as_bytes()).unwrap();
+                assert_eq!(pipelined.response(&method).await.text(), text, "{method} {path}");
+                assert_eq!(one_by_one.response(&method).await.text(), text, "{method} {path}");
+            }
+        })
+        .await;
+    });
+}
+
+/// Two routers behind one connection, with the same paths.
+#[test]
+fn what_another_router_found_counts_for_nothing() {
+    async fn first(_: &(), req: Request) -> Result<String> {
+        Ok(format!("first {}", req.param_str("one")?))
+    }
+    async fn second(_: &(), req: Request) -> Result<String> {
+        Ok(format!("second {}", req.param_str("two")?))
+    }
+    each_driver(async |core: Core| {
+        let (one, two) = (
+            Router::new().get("/{one}", first).into_service(()).unwrap(),
+            Router::new().get("/{two}", second).into_service(()).unwrap(),
+        );
+        let turn = Cell::new(0);
+        let service = async move |req: Request| {
+            turn.set(turn.get() + 1);
+            if turn.get() % 2 == 1 { one.call(req).await } else { two.call(req).await }
+        };
+        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).unwrap();
+        let address = server.local_addrs()[0].as_socket().unwrap();
+        let serving = core.spawn("server", {
+            let core = core.clone();
+            async move { server.serve_service(&core, service).await }
+        });
+        let mut raw =
+            TestClient::new(&core, address).raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(4)).await;
+        for text in ["first a", "second a", "first a", "second a"] {
+            assert_eq!(raw.response(&Method::GET).await.text(), text);
+        }
+        drop(raw);
+        core.shutdown();
+        serving.await.unwrap().unwrap();
     });
 }

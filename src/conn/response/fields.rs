@@ -4,14 +4,16 @@
 use std::cell::{Cell, OnceCell};
 use std::fmt;
 
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+
+use crate::proto::http1::ContentTypeLine;
 
 /// Most answers have one field of their own, of a few types: no map is made for it until somebody asks for one.
 #[derive(Default)]
 pub(in crate::conn) struct Fields {
     /// The only field while there is no map; without meaning beside one.
-    content_type: Option<&'static HeaderValue>,
+    content_type: Option<&'static ContentTypeLine>,
     map: OnceCell<HeaderMap>,
     /// Memory for the map.
     spare: Cell<HeaderMap>,
@@ -19,10 +21,10 @@ pub(in crate::conn) struct Fields {
 
 impl Fields {
     /// Sets the `Content-Type`.
-    pub(super) fn set_content_type(&mut self, value: &'static HeaderValue) {
+    pub(super) fn set_content_type(&mut self, value: &'static ContentTypeLine) {
         match self.map.get_mut() {
             Some(map) => {
-                map.insert(CONTENT_TYPE, value.clone());
+                map.insert(CONTENT_TYPE, value.value().clone());
             }
             None => self.content_type = Some(value),
         }
@@ -32,7 +34,7 @@ impl Fields {
         self.map.get_or_init(|| {
             let mut map = self.spare.take();
             if let Some(value) = self.content_type {
-                map.insert(CONTENT_TYPE, value.clone());
+                map.insert(CONTENT_TYPE, value.value().clone());
             }
             map
         })
@@ -44,7 +46,7 @@ impl Fields {
     }
 
     /// The fields as they are: those of the map, if one was made, else the type of the body.
-    pub(in crate::conn) fn parts(&self) -> (Option<&HeaderMap>, Option<&'static HeaderValue>) {
+    pub(in crate::conn) fn parts(&self) -> (Option<&HeaderMap>, Option<&'static ContentTypeLine>) {
         match self.map.get() {
             Some(map) => (Some(map), None),
             None => (None, self.content_type),
@@ -78,18 +80,18 @@ impl fmt::Debug for Fields {
 mod tests {
     use super::*;
 
-    static TEXT: HeaderValue = HeaderValue::from_static("text/plain");
-    static HTML: HeaderValue = HeaderValue::from_static("text/html");
+    static TEXT: ContentTypeLine = ContentTypeLine::new("content-type: text/plain\r\n");
+    static HTML: ContentTypeLine = ContentTypeLine::new("content-type: text/html\r\n");
 
     #[test]
     fn the_map_has_what_was_set_before_and_after_it_was_made() {
         let mut fields = Fields::default();
         fields.set_content_type(&TEXT);
         assert_eq!(fields.parts(), (None, Some(&TEXT)));
-        assert_eq!(fields.map()[CONTENT_TYPE], TEXT);
-        fields.map_mut().insert("x-a", TEXT.clone());
+        assert_eq!(&fields.map()[CONTENT_TYPE], TEXT.value());
+        fields.map_mut().insert("x-a", TEXT.value().clone());
         fields.set_content_type(&HTML);
-        assert_eq!((fields.map().len(), &fields.map()[CONTENT_TYPE]), (2, &HTML));
+        assert_eq!((fields.map().len(), &fields.map()[CONTENT_TYPE]), (2, HTML.value()));
         fields.map_mut().remove(CONTENT_TYPE);
         assert_eq!(fields.parts(), (Some(fields.map()), None));
     }
@@ -98,7 +100,7 @@ mod tests {
     fn nothing_but_memory_outlives_a_reset() {
         let mut fields = Fields::default();
         fields.set_content_type(&TEXT);
-        fields.map_mut().insert("x-a", TEXT.clone());
+        fields.map_mut().insert("x-a", TEXT.value().clone());
         let capacity = fields.map().capacity();
         fields.reset(64);
         assert_eq!(fields.parts(), (None, None));

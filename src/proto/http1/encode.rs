@@ -28,11 +28,48 @@ pub const CHUNK_END: &[u8] = b"\r\n";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Implied<'a> {
     /// `Content-Type`. Written beside one of the handler's.
-    pub content_type: Option<&'a HeaderValue>,
+    pub content_type: Option<&'a ContentTypeLine>,
     /// `Connection`. Written beside one of the handler's.
     pub connection: ConnectionField,
     /// `Server` and `Date`, each unless the handler set it.
     pub closing: Option<&'a ClosingLines>,
+}
+
+/// A `Content-Type` that is known when the program is compiled, as the line it becomes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ContentTypeLine {
+    value: HeaderValue,
+    line: &'static str,
+}
+
+impl ContentTypeLine {
+    /// `line`: `content-type: `, the type, and the end of the line.
+    ///
+    /// # Panics
+    /// If the line does not begin or end so: when the program is compiled, for one that is a `static`.
+    #[must_use]
+    pub const fn new(line: &'static str) -> Self {
+        let (name, rest) = line.split_at(CONTENT_TYPE.len());
+        let (value, end) = rest.split_at(rest.len() - 2);
+        assert!(is_same(name.as_bytes(), CONTENT_TYPE.as_bytes()) && is_same(end.as_bytes(), b"\r\n"));
+        Self { value: HeaderValue::from_static(value), line }
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn value(&self) -> &HeaderValue {
+        &self.value
+    }
+}
+
+const CONTENT_TYPE: &str = "content-type: ";
+
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// `Server` and `Date` as the lines that end a head, put together once for all answers of a second.
@@ -164,9 +201,7 @@ fn response_fields(
     implied: &Implied<'_>,
 ) -> Result<(), Misuse> {
     if let Some(content_type) = implied.content_type {
-        out.extend_from_slice(b"content-type: ");
-        out.extend_from_slice(content_type.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(content_type.line.as_bytes());
     }
     let (mut date, mut server) = (true, true);
     for (name, value) in headers {
@@ -250,13 +285,26 @@ fn framing_field(out: &mut BytesMut, framing: Framing) {
     match framing {
         Framing::Empty | Framing::UntilClose => {}
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Framing::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
+        Framing::Length(length) => content_length(out, length),
     }
 }
+
+/// Put together first: one append costs less than three.
+#[inline]
+fn content_length(out: &mut BytesMut, length: u64) {
+    const NAME: &[u8; 16] = b"content-length: ";
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(length).as_bytes();
+    let mut line = [0; NAME.len() + MAX_DIGITS + 2];
+    line[..NAME.len()].copy_from_slice(NAME);
+    let end = NAME.len() + digits.len();
+    line[NAME.len()..end].copy_from_slice(digits);
+    line[end..end + 2].copy_from_slice(b"\r\n");
+    out.extend_from_slice(&line[..end + 2]);
+}
+
+/// Of an `u64`.
+const MAX_DIGITS: usize = 20;
 
 /// Encodes the pieces of one body and counts them.
 ///

@@ -40,6 +40,8 @@ pub struct RequestHead {
     pub upgrade: bool,
     /// The lines that `headers` and all that follows from them were made of, the empty one included.
     pub(super) field_lines: Bytes,
+    /// Whether the request line is that of the head which was read into the same memory before.
+    pub(crate) repeats_line: bool,
 }
 
 impl RequestHead {
@@ -74,6 +76,7 @@ impl RequestHead {
         self.target.shrink();
         self.method = Method::GET;
         self.field_lines = Bytes::new();
+        self.repeats_line = false;
     }
 }
 
@@ -90,6 +93,7 @@ impl Default for RequestHead {
             expect_continue: false,
             upgrade: false,
             field_lines: Bytes::new(),
+            repeats_line: false,
         }
     }
 }
@@ -257,6 +261,10 @@ pub(super) fn read_again(input: &[u8], limits: &Limits, into: &mut RequestHead) 
     let end = line_end + into.field_lines.len();
     Section::request(limits).check(line_end, end)?;
     let line = input[..line_end].strip_suffix(b" HTTP/1.1\r\n")?;
+    into.repeats_line = has_line(into, line);
+    if into.repeats_line {
+        return Some(end);
+    }
     let space = line.iter().position(|&byte| byte == b' ')?;
     let method = Method::from_bytes(&line[..space]).ok()?;
     let target = str::from_utf8(&line[space + 1..]).ok()?;
@@ -266,6 +274,12 @@ pub(super) fn read_again(input: &[u8], limits: &Limits, into: &mut RequestHead) 
     into.target.read(target, &method).ok()?;
     into.method = method;
     Some(end)
+}
+
+/// Whether the method and the target of a head are those of a request line, whose version has been cut off.
+fn has_line(head: &RequestHead, line: &[u8]) -> bool {
+    let rest = line.strip_prefix(head.method.as_str().as_bytes());
+    rest.and_then(|rest| rest.strip_prefix(b" ")) == Some(head.target.as_str().as_bytes())
 }
 
 /// An absolute target has changed the Host field, so its fields are not what its lines say.

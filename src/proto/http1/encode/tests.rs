@@ -73,7 +73,7 @@ fn rfc9112_4_response_heads() {
         response(200, &[], Framing::UntilClose, &close).unwrap(),
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
     );
-    let text = HeaderValue::from_static("text/plain");
+    let text = ContentTypeLine::new("content-type: text/plain\r\n");
     let implied = Implied { content_type: Some(&text), ..none };
     assert_eq!(
         response(200, &[("a", "b")], Framing::Length(1), &implied).unwrap(),
