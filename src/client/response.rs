@@ -74,7 +74,7 @@ struct AnswerBody {
 impl Parts {
     /// Makes it as good as new, but for its memory.
     pub(super) fn reset(&mut self) {
-        self.head.clear();
+        self.head.forget_values();
         self.timings = Timings::default();
         self.location = None;
         self.url = OnceCell::new();

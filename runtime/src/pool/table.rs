@@ -15,6 +15,8 @@ use crate::time::Instant;
 pub(super) struct Table<K, T> {
     keys: HashMap<K, usize>,
     slots: Vec<KeySlot<K, T>>,
+    /// The slot that was asked for last, which mostly is the one that is asked for next.
+    last_slot: usize,
     free_slots: Vec<usize>,
     /// Places that are given out, and items that are idle.
     total: usize,
@@ -63,6 +65,7 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         Self {
             keys: HashMap::new(),
             slots: Vec::new(),
+            last_slot: 0,
             free_slots: Vec::new(),
             total: 0,
             idle: 0,
@@ -323,7 +326,12 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         K: Borrow<Q>,
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
+        let last = self.slots.get(self.last_slot).and_then(|slot| slot.key.as_ref());
+        if last.is_some_and(|last| last.borrow() == key) {
+            return self.last_slot;
+        }
         if let Some(slot) = self.keys.get(key) {
+            self.last_slot = *slot;
             return *slot;
         }
         let key = key.to_owned();

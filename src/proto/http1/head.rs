@@ -120,9 +120,21 @@ pub struct ResponseHead {
 
 impl ResponseHead {
     /// Lets go of the views of the read buffer; the memory of the map stays.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.headers.clear();
         self.reason = Bytes::new();
+    }
+
+    /// Lets go of the views of the read buffer; the map stays, for a head with the same names.
+    pub(crate) fn forget_values(&mut self) {
+        self.headers.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
+        self.reason = Bytes::new();
+    }
+
+    /// Takes what the fields say of the connection, behind the framing.
+    pub(super) fn end(&mut self, notes: &Notes<'_>) {
+        self.keep_alive = self.framing != Framing::UntilClose && notes.persists(self.version);
+        self.idle_timeout = notes.idle_timeout();
     }
 }
 
@@ -369,8 +381,7 @@ fn response_in<'head>(
     let mut notes = Notes::default();
     fill(&mut into.headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
     into.framing = framing::of_response(&notes, into.version, into.status, request_method)?;
-    into.keep_alive = into.framing != Framing::UntilClose && notes.persists(into.version);
-    into.idle_timeout = notes.idle_timeout();
+    into.end(&notes);
     Ok(())
 }
 

@@ -37,6 +37,7 @@ mod framing;
 mod head;
 mod path;
 mod reader;
+mod renew;
 mod state;
 pub(super) mod syntax;
 mod target;

@@ -11,6 +11,7 @@ use super::Limits;
 use super::chunked::{self, ChunkedDecoder};
 use super::framing::Framing;
 use super::head::{self, KnownHost, RequestHead, ResponseHead, Scan, Section};
+use super::renew::renew;
 use super::state::{State, Step, after};
 use crate::proto::{Misuse, PeerError};
 
@@ -242,7 +243,8 @@ impl ResponseReader {
         Ok(None)
     }
 
-    /// As [`head`](Self::head), but fills `head` and uses its memory. False: more bytes are needed.
+    /// As [`head`](Self::head), but fills `head` and uses its memory. If the fields have the names of those that are in its map, in
+    /// their order, they are not looked up again. False: more bytes are needed.
     ///
     /// # Errors
     /// As [`head`](Self::head); what `head` holds then has no meaning.
@@ -329,8 +331,11 @@ impl ResponseReader {
         let Some(end) = self.flow.scan.end(input, &Section::response(limits))? else {
             return Ok(false);
         };
-        into.clear();
-        head::parse_response(&input.split_to(end).freeze(), limits, request_method, into)?;
+        let lines = input.split_to(end).freeze();
+        if renew(&lines, limits, request_method, into).is_none() {
+            into.clear();
+            head::parse_response(&lines, limits, request_method, into)?;
+        }
         if is_interim(into.status) {
             self.informational += 1;
             if self.informational > INFORMATIONAL_MAX {
