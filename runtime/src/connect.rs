@@ -6,12 +6,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use monoio::net::{TcpStream, UnixStream};
-use rustix::net::sockopt::socket_error;
+use rustix::net::sockopt::{set_socket_linger, socket_error};
 use socket2::{Domain, Protocol, SockAddr, TcpKeepalive, Type};
 
 use crate::buffer::borrow_fd;
@@ -93,6 +93,15 @@ impl Core {
         set_blocking_for_driver(borrow_fd(&stream))?;
         Ok(Socket::Unix(stream))
     }
+}
+
+/// Has the kernel reset the connection when the socket is closed, and forget what has not reached the peer (`SO_LINGER`
+/// with no time).
+///
+/// # Errors
+/// If it is no socket.
+pub fn reset_on_close(socket: impl AsFd) -> io::Result<()> {
+    Ok(set_socket_linger(socket, Some(Duration::ZERO))?)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
