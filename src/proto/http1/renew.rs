@@ -24,16 +24,18 @@ pub(super) fn renew(
     if count == 0 || count > limits.header_count_max {
         return None;
     }
-    let mut at = status_line(head, into)?;
+    let mut line_ends = memchr::memchr_iter(b'\n', head);
+    let mut at = status_line(&head[..=line_ends.next()?], head, into)?;
     let mut notes = Notes::default();
     for (name, value) in &mut into.headers {
-        let length = memchr::memchr(b'\n', &head[at..])?;
-        let line = head[at..at + length].strip_suffix(b"\r")?;
-        at += length + 1;
+        let end = line_ends.next()?;
+        let line = head[at..end].strip_suffix(b"\r")?;
+        at = end + 1;
         let (sent_name, rest) = line.split_at_checked(name.as_str().len())?;
-        let rest =
-            rest.strip_prefix(b":").filter(|_| sent_name.eq_ignore_ascii_case(name.as_str().as_bytes()))?;
-        let sent_value = trim(rest);
+        if !is_name(sent_name, name.as_str().as_bytes()) {
+            return None;
+        }
+        let sent_value = trim(rest.strip_prefix(b":")?);
         notes.take(name.as_str(), sent_value);
         *value = HeaderValue::from_maybe_shared(head.slice_ref(sent_value)).ok()?;
     }
@@ -47,22 +49,27 @@ pub(super) fn renew(
 }
 
 /// Reads the status line; gives its length.
-fn status_line(head: &Bytes, into: &mut ResponseHead) -> Option<usize> {
-    if head.starts_with(OK) {
+fn status_line(line: &[u8], head: &Bytes, into: &mut ResponseHead) -> Option<usize> {
+    if line == OK {
         into.status = StatusCode::OK;
         into.reason = Bytes::from_static(b"OK");
-        return Some(OK.len());
+        return Some(line.len());
     }
-    let end = memchr::memchr(b'\n', head)?;
-    let line = head[..end].strip_prefix(b"HTTP/1.1 ")?.strip_suffix(b"\r")?;
-    let (code, rest) = line.split_at_checked(3)?;
-    let reason = rest.strip_prefix(b" ")?;
+    let (code, rest) = line.strip_prefix(b"HTTP/1.1 ")?.split_at_checked(3)?;
+    let reason = rest.strip_prefix(b" ")?.strip_suffix(b"\r\n")?;
     if !reason.iter().all(|byte| matches!(byte, b' '..=b'~')) {
         return None;
     }
     into.status = StatusCode::from_bytes(code).ok()?;
     into.reason = head.slice_ref(reason);
-    Some(end + 1)
+    Some(line.len())
+}
+
+/// Whether a field's name is `name`, which is in lower case; that is most of the time how it is sent, or with capitals.
+fn is_name(sent: &[u8], name: &[u8]) -> bool {
+    let is_same =
+        |(sent, name): (&u8, &u8)| sent == name || (name.is_ascii_lowercase() && sent | 0x20 == *name);
+    sent == name || sent.iter().zip(name).fold(true, |all_same, pair| all_same & is_same(pair))
 }
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\n";
