@@ -294,6 +294,7 @@ pub(super) struct Settings {
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
     pub(super) decompress: bool,
+    pub(super) retry_lost: bool,
     pub(super) priority: Priority,
     pub(super) route: Option<Rc<Route>>,
     /// Names of default fields that are left out.
@@ -315,6 +316,7 @@ impl Settings {
             cookies: config.cookies,
             #[cfg(feature = "compression")]
             decompress: config.decompress,
+            retry_lost: config.retry_lost,
             priority: Priority::Normal,
             route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket })),
             without: Vec::new(),

@@ -246,6 +246,11 @@ impl RequestBuilder {
         self.set(|settings| settings.decompress = decompress)
     }
 
+    /// Sets whether it is sent once more if its connection is gone, in place of `ClientConfig::retry_lost`.
+    pub fn retry_lost(self, retry_lost: bool) -> Self {
+        self.set(|settings| settings.retry_lost = retry_lost)
+    }
+
     /// Sets who is served first when requests wait for a connection. Default: [`Priority::Normal`].
     pub fn priority(self, priority: Priority) -> Self {
         self.set(|settings| settings.priority = priority)

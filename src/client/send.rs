@@ -226,6 +226,7 @@ impl<'a> Run<'a> {
                 defaults: Some(&shared.defaults),
                 without: &self.without,
             },
+            closes: shared.closes,
             body,
         };
         let begun = connection.begin(request, limits);
@@ -249,7 +250,7 @@ impl<'a> Run<'a> {
             Some(Unanswered::Sent) => is_idempotent(&self.outline.method),
             None => false,
         };
-        let is_asked_for = self.shared.config.retry_lost && !self.outline.is_body_spent;
+        let is_asked_for = self.settings().retry_lost && !self.outline.is_body_spent;
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
     }
 

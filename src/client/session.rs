@@ -6,6 +6,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use http::Method;
+use http::header::CONNECTION;
 use ringhttp_runtime::Core;
 
 use super::config::{ClientConfig, Settings};
@@ -17,7 +18,7 @@ use super::pool::{Connections, Key};
 use super::request::RequestBuilder;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
-use crate::proto::http1::DefaultFields;
+use crate::proto::http1::{DefaultFields, elements};
 
 /// A client of one core: its connections, its cookies, what its requests have in common. Cloning gives another handle to the
 /// same; a core that needs one makes its own, from a clone of one configuration.
@@ -36,6 +37,8 @@ pub(super) struct Shared {
     pub(super) config: ClientConfig,
     pub(super) settings: Settings,
     pub(super) defaults: DefaultFields,
+    /// The fields of every request ask the server to close.
+    pub(super) closes: bool,
     pub(super) connections: Connections,
     pub(super) connector: Connector,
     pub(super) cookies: CookieJar,
@@ -52,8 +55,11 @@ impl Client {
         config.check()?;
         let defaults = DefaultFields::new(config.fields());
         let defaults = defaults.map_err(|misuse| Error::new(ErrorKind::Config).with_source(misuse))?;
+        let closes =
+            elements(defaults.fields(), CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
         let shared = Shared {
             core: core.clone(),
+            closes,
             settings: Settings::new(&config),
             defaults,
             connections: Connections::new(core, &config),

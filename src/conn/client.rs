@@ -27,7 +27,7 @@ use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Timers;
-use ringhttp_runtime::{Core, YieldNow};
+use ringhttp_runtime::{Core, DriverKind, YieldNow};
 
 use super::body::{Body, Kind};
 use super::upgrade::Upgraded;
@@ -61,6 +61,8 @@ pub(crate) struct ClientConnection {
     pause: Option<YieldNow>,
     /// Sending has ended before its time; the answer may come all the same.
     write_failure: Option<io::Error>,
+    /// A write that was begun comes to its end by itself: on the ring. (By epoll somebody has to be told to try again.)
+    may_be_quiet: bool,
     /// The request was sent without asking to be told when it is with the kernel.
     is_quiet: bool,
     asks_close: bool,
@@ -96,6 +98,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) target: &'a str,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) implied: ImpliedRequest<'a>,
+    /// The implied fields ask the server to close behind its answer; those in `headers` go before them.
+    pub(crate) closes: bool,
     pub(crate) body: Body,
 }
 
@@ -111,7 +115,9 @@ pub(crate) enum Unanswered {
 impl ClientConnection {
     /// A connection over a socket that was just connected.
     pub(crate) fn over_socket(socket: Socket, limits: Limits, buffers: &BufferPool, timers: &Timers) -> Self {
-        Self::new(Transport::Socket(Stream::from(socket)), limits, buffers, timers)
+        let is_on_ring = Core::current().is_some_and(|core| core.driver() == DriverKind::IoUring);
+        let connection = Self::new(Transport::Socket(Stream::from(socket)), limits, buffers, timers);
+        Self { may_be_quiet: is_on_ring, ..connection }
     }
 
     fn new(transport: Transport, limits: Limits, buffers: &BufferPool, timers: &Timers) -> Self {
@@ -125,6 +131,7 @@ impl ClientConnection {
             upload: None,
             pause: None,
             write_failure: None,
+            may_be_quiet: false,
             is_quiet: false,
             asks_close: false,
             asks_switch: false,
@@ -170,13 +177,16 @@ impl ClientConnection {
         let framing = framing(request.method, &request.body);
         self.written_before = self.wire.written();
         let out = self.wire.output().buffer();
-        let Outgoing { method, target, headers, implied, body } = request;
+        let Outgoing { method, target, headers, implied, closes, body } = request;
         encode_request_head(out, method, target, headers, framing, &implied).map_err(Failure::Misuse)?;
-        let asks = |name, option: &[u8]| {
-            !headers.is_empty() && elements(headers, name).any(|found| found.eq_ignore_ascii_case(option))
-        };
-        self.asks_close = asks(header::CONNECTION, b"close");
-        self.asks_switch = asks(header::CONNECTION, b"upgrade") && headers.contains_key(header::UPGRADE);
+        (self.asks_close, self.asks_switch) = (closes, false);
+        if !headers.is_empty() && headers.contains_key(header::CONNECTION) {
+            let asks = |option: &[u8]| {
+                elements(headers, header::CONNECTION).any(|found| found.eq_ignore_ascii_case(option))
+            };
+            self.asks_close = asks(b"close");
+            self.asks_switch = asks(b"upgrade") && headers.contains_key(header::UPGRADE);
+        }
         if self.method != *method {
             self.method = method.clone();
         }
@@ -428,7 +438,7 @@ impl ClientConnection {
         if self.upload.is_some() {
             return self.poll_upload(cx);
         }
-        if is_first && self.wire.flush_quietly() {
+        if is_first && self.may_be_quiet && self.wire.flush_quietly() {
             self.is_quiet = true;
         } else if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
             self.write_failure = Some(error);

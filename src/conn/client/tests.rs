@@ -40,6 +40,7 @@ impl Bench {
         let (near, far) = Duplex::pair();
         let buffers = BufferPool::new();
         let connection = ClientConnection::new(Transport::Duplex(near), Limits::default(), &buffers, &timers);
+        let connection = ClientConnection { may_be_quiet: true, ..connection };
         let mut bench =
             Self { far, timers, connection, head: ResponseHead::default(), wakes: Arc::default() };
         assert!(bench.idle().is_pending());
@@ -75,6 +76,7 @@ impl Bench {
             target: "/",
             headers: &map,
             implied: ImpliedRequest { host: Some("h"), ..ImpliedRequest::default() },
+            closes: false,
             body: body.into(),
         };
         self.connection.begin(request, limits).expect("a request");
@@ -401,6 +403,7 @@ fn what_is_no_request_is_refused_and_nothing_of_it_is_sent() {
             target,
             headers: &headers,
             implied: ImpliedRequest::default(),
+            closes: false,
             body: ().into(),
         };
         let begun = bench.connection.begin(request, ExchangeLimits::default());
