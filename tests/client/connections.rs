@@ -55,7 +55,7 @@ fn a_wait_that_is_too_long_is_its_own_error() {
     let mut config = ClientConfig::default();
     config.limit = 1;
     config.waiting_max = 1;
-    config.pool_timeout = Some(Duration::from_millis(30));
+    config.pool_timeout = Some(Duration::from_millis(400));
     with_config(&config, async |core, client| {
         let server = RawServer::start(|mut peer| {
             peer.read_head();
@@ -150,7 +150,7 @@ fn old_connections_are_replaced() {
             text(client.get(server.url("/")).send().await).await;
             time::sleep(Duration::from_millis(10)).await;
         }
-        assert!((3..=10).contains(&server.accepted()), "{}", server.accepted());
+        assert!((3..=25).contains(&server.accepted()), "{}", server.accepted());
         assert!(client.stats().closed.get(CloseReason::Old) >= 2, "{:?}", client.stats());
     });
 }

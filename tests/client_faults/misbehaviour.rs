@@ -177,7 +177,7 @@ fn an_answer_before_the_body_is_read_is_an_answer() {
                     if resets {
                         peer.end();
                         // The client has the answer before it hears of the reset.
-                        peer.wait(Duration::from_millis(300));
+                        peer.wait(Duration::from_secs(1));
                         return;
                     }
                     peer.read_all();
