@@ -18,8 +18,13 @@ use crate::stream::FileBatch;
 /// Bytes in a buffer of the pool.
 pub const POOLED_BYTES: usize = 8 * 1024;
 
-/// Buffers one core keeps for reuse: beyond these, a returned buffer is freed. 256 × 8 KiB = 2 MiB a core.
+/// Buffers of each of the two kinds that one core keeps for reuse: beyond these, a returned buffer is freed. 256 × 8 KiB =
+/// 2 MiB a core, twice at the most.
 pub const POOLED_COUNT_MAX: usize = 256;
+
+/// Bytes in a small buffer when it is new: what most answers fit into. One is lent to the kernel for each answer on its
+/// way, and thousands may be.
+pub const SMALL_BYTES: usize = 1024;
 
 /// Slices one vectored write takes at the most; Linux takes 1,024 (`UIO_MAXIOV`), and past 64 nothing more is won.
 pub const IOVEC_COUNT_MAX: usize = 64;
@@ -36,6 +41,7 @@ pub struct BufferPool {
 #[derive(Default)]
 struct PoolInner {
     free: RefCell<Vec<BytesMut>>,
+    free_small: RefCell<Vec<BytesMut>>,
     taken: Cell<u64>,
     reused: Cell<u64>,
 }
@@ -50,12 +56,22 @@ impl BufferPool {
     /// Takes an empty buffer with at least `POOLED_BYTES` of room.
     #[must_use]
     pub fn take(&self) -> BytesMut {
+        self.take_from(&self.inner.free, POOLED_BYTES)
+    }
+
+    /// Takes an empty buffer with at least `SMALL_BYTES` of room. It may grow as it is filled.
+    #[must_use]
+    pub fn take_small(&self) -> BytesMut {
+        self.take_from(&self.inner.free_small, SMALL_BYTES)
+    }
+
+    fn take_from(&self, free: &RefCell<Vec<BytesMut>>, bytes: usize) -> BytesMut {
         self.inner.taken.set(self.inner.taken.get() + 1);
-        if let Some(buffer) = self.inner.free.borrow_mut().pop() {
+        if let Some(buffer) = free.borrow_mut().pop() {
             self.inner.reused.set(self.inner.reused.get() + 1);
             return buffer;
         }
-        BytesMut::with_capacity(POOLED_BYTES)
+        BytesMut::with_capacity(bytes)
     }
 
     /// Takes an empty buffer with at least `bytes` of room: a pooled one where that is enough, a new one otherwise.
@@ -72,22 +88,36 @@ impl BufferPool {
         if !whole || buffer.capacity() > 2 * POOLED_BYTES {
             return;
         }
-        let mut free = self.inner.free.borrow_mut();
-        if free.len() < POOLED_COUNT_MAX {
-            free.push(buffer);
+        keep(&self.inner.free, buffer);
+    }
+
+    /// Gives a small buffer back, grown or not. It is kept only if nobody else holds a view of it and it has not outgrown
+    /// `POOLED_BYTES`; what it held is forgotten.
+    pub fn give_small(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        let has_room = buffer.capacity() >= SMALL_BYTES || buffer.try_reclaim(SMALL_BYTES);
+        if has_room && buffer.capacity() <= POOLED_BYTES {
+            keep(&self.inner.free_small, buffer);
         }
     }
 
-    /// Buffers that wait in the pool now.
+    /// Buffers that wait in the pool now, small ones included.
     #[must_use]
     pub fn free_count(&self) -> usize {
-        self.inner.free.borrow().len()
+        self.inner.free.borrow().len() + self.inner.free_small.borrow().len()
     }
 
     /// How often a buffer was asked for, and how often the pool had one.
     #[must_use]
     pub fn taken_and_reused(&self) -> (u64, u64) {
         (self.inner.taken.get(), self.inner.reused.get())
+    }
+}
+
+fn keep(free: &RefCell<Vec<BytesMut>>, buffer: BytesMut) {
+    let mut free = free.borrow_mut();
+    if free.len() < POOLED_COUNT_MAX {
+        free.push(buffer);
     }
 }
 
@@ -329,6 +359,32 @@ mod tests {
         pool.give(buffer);
         assert_eq!(pool.free_count(), 0);
         assert_eq!(&view[..], b"head");
+    }
+
+    #[test]
+    fn a_small_buffer_that_has_grown_stays_what_it_became() {
+        let pool = BufferPool::new();
+        let mut buffer = pool.take_small();
+        assert!((SMALL_BYTES..POOLED_BYTES).contains(&buffer.capacity()));
+        buffer.extend_from_slice(&[7; 3 * SMALL_BYTES]);
+        buffer.advance(3 * SMALL_BYTES);
+        pool.give_small(buffer);
+        let again = pool.take_small();
+        assert!(again.is_empty() && again.capacity() >= SMALL_BYTES);
+        // Used up from its front on, it is whole again in the end.
+        pool.give_small(again);
+        for _ in 0..100 {
+            let mut buffer = pool.take_small();
+            assert!(buffer.capacity() >= SMALL_BYTES);
+            buffer.extend_from_slice(&[7; 100]);
+            buffer.advance(100);
+            pool.give_small(buffer);
+        }
+        assert_eq!((pool.free_count(), pool.taken_and_reused()), (1, (102, 101)));
+        let mut large = pool.take_small();
+        large.extend_from_slice(&[7; POOLED_BYTES + 1]);
+        pool.give_small(large);
+        assert_eq!(pool.free_count(), 0, "a large one is not kept");
     }
 
     #[test]

@@ -32,24 +32,32 @@ use crate::listener::Socket;
 /// A connected TCP or Unix socket of this core.
 pub struct Stream {
     reader: Coroutine,
-    /// Made with a write, and given up by [`rest`](Stream::rest).
-    writer: Option<Coroutine>,
-    shared: Rc<Shared>,
+    read: Rc<Slot<BytesMut, usize>>,
+    /// Made with a write, and given up by [`rest`](Self::rest).
+    writer: Option<Writer>,
+    /// Present while there is no writer.
+    resting: Option<WriteHalf>,
+    /// Bytes that writers before the present one have written.
+    written_before: u64,
 }
 
 type Coroutine = Pin<Box<dyn Future<Output = ()>>>;
 
-/// What the owner and its two coroutines tell each other.
+/// The coroutine that writes, and what its owner tells it.
+struct Writer {
+    coroutine: Coroutine,
+    state: Rc<WriteState>,
+}
+
+/// What the owner and the writer tell each other.
 #[derive(Default)]
-struct Shared {
-    read: Slot<BytesMut, usize>,
-    write: Slot<WriteBatch, ()>,
-    write_end: Cell<bool>,
-    written: Cell<u64>,
+struct WriteState {
+    slot: Slot<WriteBatch, ()>,
+    end: Cell<bool>,
     /// The writer gives its half of the socket back and ends.
-    write_rest: Cell<bool>,
-    /// Present while there is no writer.
-    write_half: Cell<Option<WriteHalf>>,
+    rest: Cell<bool>,
+    half: Cell<Option<WriteHalf>>,
+    written: Cell<u64>,
 }
 
 /// What the writer is to do.
@@ -59,15 +67,31 @@ enum NextWrite {
     Rest,
 }
 
-impl Shared {
-    fn next_write(&self) -> Poll<NextWrite> {
-        if let Some(batch) = self.write.take_start() {
+impl WriteState {
+    fn next(&self) -> Poll<NextWrite> {
+        if let Some(batch) = self.slot.take_start() {
             return Poll::Ready(NextWrite::Batch(batch));
         }
-        if self.write_end.take() {
+        if self.end.take() {
             return Poll::Ready(NextWrite::End);
         }
-        if self.write_rest.take() { Poll::Ready(NextWrite::Rest) } else { Poll::Pending }
+        if self.rest.take() { Poll::Ready(NextWrite::Rest) } else { Poll::Pending }
+    }
+}
+
+impl Writer {
+    fn new(half: WriteHalf) -> Self {
+        let state = Rc::new(WriteState::default());
+        let shared = Rc::clone(&state);
+        let coroutine: Coroutine = match half {
+            WriteHalf::Tcp(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Tcp)),
+            WriteHalf::Unix(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Unix)),
+        };
+        Self { coroutine, state }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.coroutine.as_mut().poll(cx)
     }
 }
 
@@ -151,19 +175,15 @@ impl Stream {
     }
 
     fn new(reader: impl AsyncReadRent + 'static, writer: WriteHalf) -> Self {
-        let shared = Rc::new(Shared::default());
-        shared.write_half.set(Some(writer));
-        let reader = Box::pin(read_on_demand(reader, Rc::clone(&shared)));
-        Self { reader, writer: None, shared }
+        let read = Rc::new(Slot::default());
+        let reader = Box::pin(read_on_demand(reader, Rc::clone(&read)));
+        Self { reader, read, writer: None, resting: Some(writer), written_before: 0 }
     }
 
-    fn writer(&mut self) -> &mut Coroutine {
+    fn writer(&mut self) -> &mut Writer {
+        let resting = &mut self.resting;
         self.writer.get_or_insert_with(|| {
-            let shared = Rc::clone(&self.shared);
-            match self.shared.write_half.take().expect("a resting writer gave it back") {
-                WriteHalf::Tcp(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Tcp)),
-                WriteHalf::Unix(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Unix)),
-            }
+            Writer::new(resting.take().expect("a writer that went to rest gave it back"))
         })
     }
 
@@ -173,20 +193,22 @@ impl Stream {
             return;
         }
         if let Some(writer) = &mut self.writer {
-            self.shared.write_rest.set(true);
-            let ended = writer.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            writer.state.rest.set(true);
+            let ended = writer.poll(&mut Context::from_waker(Waker::noop()));
+            // A shutdown that is under way keeps it.
+            writer.state.rest.set(false);
             if ended.is_ready() {
+                self.written_before += writer.state.written.get();
+                self.resting = writer.state.half.take();
                 self.writer = None;
             }
-            // A shutdown that is under way keeps it.
-            self.shared.write_rest.set(false);
         }
     }
 
     /// Whether a read was started whose result nobody has taken yet.
     #[must_use]
     pub fn is_reading(&self) -> bool {
-        self.shared.read.is_busy()
+        self.read.is_busy()
     }
 
     /// Starts a read that appends to `buffer`, which is lent to the kernel until [`poll_read`](Self::poll_read) gives it
@@ -197,7 +219,7 @@ impl Stream {
     pub fn start_read(&mut self, buffer: BytesMut) {
         assert!(!self.is_reading(), "one read at a time");
         assert!(buffer.capacity() > buffer.len(), "a read needs room");
-        self.shared.read.start(buffer);
+        self.read.start(buffer);
     }
 
     /// The end of the read under way: how many bytes were appended (0: the peer has ended its side), and the buffer.
@@ -206,13 +228,13 @@ impl Stream {
     /// # Cancellation
     /// Nothing is lost: the read goes on, and the next poll finds its result.
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, BytesMut)> {
-        self.shared.read.poll(&mut self.reader, cx)
+        self.read.poll(&mut self.reader, cx)
     }
 
     /// Whether a write was started whose end nobody has seen yet.
     #[must_use]
     pub fn is_writing(&self) -> bool {
-        self.shared.write.is_busy()
+        self.writer.as_ref().is_some_and(|writer| writer.state.slot.is_busy())
     }
 
     /// Starts a write of all of `batch`. It goes out with the next poll.
@@ -221,7 +243,7 @@ impl Stream {
     /// If a write is under way already.
     pub fn start_write(&mut self, batch: WriteBatch) {
         assert!(!self.is_writing(), "one write at a time");
-        self.shared.write.start(batch);
+        self.writer().state.slot.start(batch);
     }
 
     /// The end of the write under way: everything was written, or the error that stopped it. The buffers come back.
@@ -230,25 +252,25 @@ impl Stream {
     /// # Cancellation
     /// Nothing is lost: the write goes on, and the next poll finds its result.
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
-        if self.writer.is_none() {
-            self.writer();
+        match &mut self.writer {
+            Some(Writer { coroutine, state }) => state.slot.poll(coroutine, cx),
+            None => Poll::Pending,
         }
-        let writer = self.writer.as_mut().expect("made above");
-        self.shared.write.poll(writer, cx)
     }
 
     /// Bytes that the kernel has taken since the socket was opened.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.shared.written.get()
+        self.written_before + self.writer.as_ref().map_or(0, |writer| writer.state.written.get())
     }
 
     /// Ends our side of the connection: the peer reads an end of stream after what was written. Takes effect at once
     /// when no write is under way, otherwise with the next poll after its end.
     pub fn shutdown_write(&mut self, cx: &mut Context<'_>) {
-        self.shared.write_end.set(true);
+        let writer = self.writer();
+        writer.state.end.set(true);
         // The shutdown itself is a plain system call that the coroutine makes as soon as it is idle.
-        let _ = self.writer().as_mut().poll(cx);
+        let _ = writer.poll(cx);
     }
 }
 
@@ -271,32 +293,41 @@ impl fmt::Debug for Stream {
     }
 }
 
-async fn read_on_demand(mut socket: impl AsyncReadRent, shared: Rc<Shared>) {
+async fn read_on_demand(mut socket: impl AsyncReadRent, slot: Rc<Slot<BytesMut, usize>>) {
     loop {
         // No waker is needed: the owner polls after it has asked.
-        let buffer = poll_fn(|_| shared.read.take_start().map_or(Poll::Pending, Poll::Ready)).await;
+        let buffer = poll_fn(|_| slot.take_start().map_or(Poll::Pending, Poll::Ready)).await;
         let (start, end) = (buffer.len(), buffer.capacity());
         let (result, slice) = socket.read(SliceMut::new(buffer, start, end)).await;
-        shared.read.finish(result, slice.into_inner());
+        slot.finish(result, slice.into_inner());
     }
 }
 
 async fn write_on_demand<S: Writable>(
     mut socket: OwnedWriteHalf<S>,
-    shared: Rc<Shared>,
+    state: Rc<WriteState>,
     half: fn(OwnedWriteHalf<S>) -> WriteHalf,
 ) {
     loop {
-        let (result, batch) = match poll_fn(|_| shared.next_write()).await {
-            NextWrite::Batch(WriteBatch::One(buffer)) => {
-                write_one(&mut socket, buffer, &shared.written).await
-            }
+        let (result, batch) = match poll_fn(|_| state.next()).await {
+            // Here and not in a function of its own: the future of one would be moved, once per answer.
+            NextWrite::Batch(WriteBatch::One(mut buffer)) => loop {
+                if buffer.is_empty() {
+                    break (Ok(()), WriteBatch::One(buffer));
+                }
+                let result;
+                (result, buffer) = socket.write(buffer).await;
+                match progress(result, &state.written) {
+                    Ok(count) => buffer.advance(count),
+                    Err(error) => break (Err(error), WriteBatch::One(buffer)),
+                }
+            },
             NextWrite::Batch(WriteBatch::Many(chunks)) => {
-                write_many(&mut socket, chunks, &shared.written).await
+                write_many(&mut socket, chunks, &state.written).await
             }
             NextWrite::Batch(WriteBatch::File(mut batch)) => {
                 // In a box: its state is large, and most connections never send a file.
-                let result = Box::pin(write_file(&socket, &mut batch, &shared.written)).await;
+                let result = Box::pin(write_file(&socket, &mut batch, &state.written)).await;
                 (result, WriteBatch::File(batch))
             }
             NextWrite::End => {
@@ -306,25 +337,9 @@ async fn write_on_demand<S: Writable>(
             }
             NextWrite::Rest => break,
         };
-        shared.write.finish(result, batch);
+        state.slot.finish(result, batch);
     }
-    shared.write_half.set(Some(half(socket)));
-}
-
-async fn write_one(
-    socket: &mut impl AsyncWriteRent,
-    mut buffer: BytesMut,
-    written: &Cell<u64>,
-) -> (io::Result<()>, WriteBatch) {
-    while !buffer.is_empty() {
-        let result;
-        (result, buffer) = socket.write(buffer).await;
-        match progress(result, written) {
-            Ok(count) => buffer.advance(count),
-            Err(error) => return (Err(error), WriteBatch::One(buffer)),
-        }
-    }
-    (Ok(()), WriteBatch::One(buffer))
+    state.half.set(Some(half(socket)));
 }
 
 async fn write_many(

@@ -124,10 +124,9 @@ impl<F: Future> Future for Task<F> {
     type Output = Outcome<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let core = self.contained.core.clone();
-        if core.tasks().must_cancel(self.key, cx.waker()) {
+        if self.contained.core.tasks().must_cancel(self.key, cx.waker()) {
             self.contained.drop_future();
-            count(&core.stats().tasks_cancelled);
+            count(&self.contained.core.stats().tasks_cancelled);
             self.unlist();
             return Poll::Ready(Outcome(Err(JoinError::Cancelled)));
         }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use self::wheel::{NEVER, Wheel};
+use self::wheel::{Index, NEVER, Wheel};
 
 /// A point on a core's clock, in whole milliseconds.
 ///
@@ -270,7 +270,7 @@ impl fmt::Debug for Timers {
 /// A point in time that is moved cheaply, and whose passing wakes whoever waits for it. It fires once each time it is set.
 pub struct Deadline {
     timers: Timers,
-    entry: usize,
+    entry: Index,
 }
 
 impl Deadline {

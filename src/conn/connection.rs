@@ -51,8 +51,8 @@ pub(crate) struct Connection {
     cycle: Cell<u32>,
     /// The task that serves the connection, to be woken when the server stops.
     task: RefCell<Option<Waker>>,
-    /// Those in other tasks, who wait for what this task does.
-    others: RefCell<Others>,
+    /// Those in other tasks, who wait for what this task does, if there are any.
+    others: RefCell<Option<Box<Others>>>,
     taken: Cell<bool>,
     /// The last request: the next one mostly has the same fields. Given up when the connection turns out to be idle.
     last: Cell<Option<Box<Exchange>>>,
@@ -61,9 +61,9 @@ pub(crate) struct Connection {
     /// What ends the running request from the other side.
     cancel_on: Cell<CancelOnDisconnect>,
     /// The running request's line in the access log, if there is one.
-    entry: RefCell<Option<Box<Entry>>>,
+    entry: Cell<Option<Box<Entry>>>,
     /// Answers that were queued since the queue was last empty.
-    unflushed: Cell<usize>,
+    unflushed: Cell<u32>,
 }
 
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
@@ -81,12 +81,6 @@ struct Others {
     reader: Option<Waker>,
     /// With the number of bytes that may still be queued when it goes on.
     writer: Option<(usize, Waker)>,
-}
-
-impl Others {
-    fn is_empty(&self) -> bool {
-        self.reader.is_none() && self.writer.is_none()
-    }
 }
 
 impl Connection {
@@ -123,7 +117,7 @@ impl Connection {
             last: Cell::new(None),
             answered: Cell::new(false),
             cancel_on: Cell::new(host.config.cancel_on_disconnect),
-            entry: RefCell::new(None),
+            entry: Cell::new(None),
             unflushed: Cell::new(0),
             host,
         })
@@ -149,7 +143,8 @@ impl Connection {
     /// Sends what is queued, and wakes who waits for it elsewhere. For the connection's own task.
     fn poll_flush(&self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
         let flushed = wire.poll_flush(cx);
-        let writer = self.others.borrow_mut().writer.take_if(|(queued_max, _)| is_drained(wire, *queued_max));
+        let drained = |(queued_max, _): &mut (usize, Waker)| is_drained(wire, *queued_max);
+        let writer = self.others.borrow_mut().as_mut().and_then(|others| others.writer.take_if(drained));
         if let Some((_, writer)) = writer {
             writer.wake();
         }
@@ -205,7 +200,7 @@ impl Connection {
             if is_drained(wire, queued_max) {
                 return Poll::Ready(Ok(()));
             }
-            self.others.borrow_mut().writer = Some((queued_max, cx.waker().clone()));
+            self.others.borrow_mut().get_or_insert_default().writer = Some((queued_max, cx.waker().clone()));
             return Poll::Pending;
         }
         match self.poll_flush(cx, wire) {
@@ -241,7 +236,7 @@ impl Connection {
     /// Counts an answer that was queued; whether it is time to let the queue shrink before the next request.
     pub(crate) fn count_answer(&self, answers_max: usize, bytes_max: usize) -> bool {
         self.unflushed.set(self.unflushed.get() + 1);
-        self.unflushed.get() >= answers_max || self.queued() >= bytes_max
+        self.unflushed.get() as usize >= answers_max || self.queued() >= bytes_max
     }
 
     /// Ends the cycle: the next head may be read, and what is left of the old request cannot touch the connection.
@@ -255,11 +250,10 @@ impl Connection {
     /// Cuts what is left of the running request off from the connection.
     pub(crate) fn end_cycle(&self) {
         self.cycle.set(self.cycle.get().wrapping_add(1));
-        if self.others.borrow().is_empty() {
-            return;
+        if let Some(others) = self.others.take() {
+            let writer = others.writer.map(|(_, writer)| writer);
+            others.reader.into_iter().chain(writer).for_each(Waker::wake);
         }
-        let Others { reader, writer } = self.others.take();
-        reader.into_iter().chain(writer.map(|(_, writer)| writer)).for_each(Waker::wake);
     }
 
     /// Keeps a request that is done with for the sake of the next one.

@@ -51,7 +51,7 @@ impl WriteQueue {
     /// The buffer to encode a head or another small piece into, at the end of the queue.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         if self.tail.capacity() == 0 {
-            self.tail = self.pool.take();
+            self.tail = self.pool.take_small();
         }
         &mut self.tail
     }
@@ -109,8 +109,8 @@ impl WriteQueue {
     /// Takes back the buffers of a batch that is written.
     pub(crate) fn give_back(&mut self, batch: WriteBatch) {
         match batch {
-            WriteBatch::One(buffer) => self.pool.give(buffer),
-            WriteBatch::File(batch) => self.pool.give(batch.head),
+            WriteBatch::One(buffer) => self.pool.give_small(buffer),
+            WriteBatch::File(batch) => self.pool.give_small(batch.head),
             WriteBatch::Many(_) if self.is_empty() => {
                 // The views in the batch go first, so that the buffer they are in is whole again.
                 drop(batch);
@@ -138,7 +138,7 @@ impl WriteQueue {
     /// Gives the buffer that is being filled back to the core.
     fn recycle(&mut self) {
         if self.tail.capacity() > 0 {
-            self.pool.give(std::mem::take(&mut self.tail));
+            self.pool.give_small(std::mem::take(&mut self.tail));
         }
     }
 }

@@ -19,19 +19,24 @@ const SLOT_MASK: u64 = SLOTS as u64 - 1;
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
 
 /// The end of a list.
-const NONE: usize = usize::MAX;
+const NONE: Index = Index::MAX;
+
+/// The number of an entry. Of half the size of a pointer, so that an entry fits into a cache line.
+pub(super) type Index = u32;
+
+const _: () = assert!(size_of::<Entry>() <= 48);
 
 /// All deadlines of a core.
 pub(super) struct Wheel {
     entries: Vec<Entry>,
-    free: Vec<usize>,
+    free: Vec<Index>,
     /// Everything before this has been looked at.
     elapsed: u64,
     /// Per level, a bit for each slot that has entries.
     occupied: [u64; LEVELS],
-    heads: Box<[[usize; SLOTS]; LEVELS]>,
+    heads: Box<[[Index; SLOTS]; LEVELS]>,
     /// Entries whose deadline has passed and whose waker has not been called.
-    due: VecDeque<usize>,
+    due: VecDeque<Index>,
 }
 
 struct Entry {
@@ -39,11 +44,11 @@ struct Entry {
     at: u64,
     fired: bool,
     /// Where it is linked: the level and slot, and the neighbours in the slot's list.
-    place: Option<(usize, usize)>,
+    place: Option<(u8, u8)>,
     /// The time of that place.
     queued: u64,
-    previous: usize,
-    next: usize,
+    previous: Index,
+    next: Index,
     waker: Option<Waker>,
 }
 
@@ -60,7 +65,7 @@ impl Wheel {
     }
 
     /// Adds an entry that is not set.
-    pub(super) fn insert(&mut self) -> usize {
+    pub(super) fn insert(&mut self) -> Index {
         let entry = Entry {
             at: NEVER,
             fired: false,
@@ -72,54 +77,55 @@ impl Wheel {
         };
         match self.free.pop() {
             Some(index) => {
-                self.entries[index] = entry;
+                self.entries[index as usize] = entry;
                 index
             }
             None => {
+                let index = Index::try_from(self.entries.len()).expect("fewer than 2^32 deadlines");
                 self.entries.push(entry);
-                self.entries.len() - 1
+                index
             }
         }
     }
 
     /// Takes an entry out for good.
-    pub(super) fn remove(&mut self, index: usize) -> Option<Waker> {
+    pub(super) fn remove(&mut self, index: Index) -> Option<Waker> {
         self.unlink(index);
         self.due.retain(|&due| due != index);
         self.free.push(index);
-        self.entries[index].waker.take()
+        self.entries[index as usize].waker.take()
     }
 
     /// Sets a deadline, and says when its entry is looked at next.
-    pub(super) fn set(&mut self, index: usize, at: u64) -> u64 {
-        let entry = &mut self.entries[index];
+    pub(super) fn set(&mut self, index: Index, at: u64) -> u64 {
+        let entry = &mut self.entries[index as usize];
         entry.at = at;
         entry.fired = false;
         if entry.queued > at {
             self.unlink(index);
             self.link(index);
         }
-        self.entries[index].queued
+        self.entries[index as usize].queued
     }
 
-    pub(super) fn clear(&mut self, index: usize) {
-        self.entries[index].at = NEVER;
-        self.entries[index].fired = false;
+    pub(super) fn clear(&mut self, index: Index) {
+        self.entries[index as usize].at = NEVER;
+        self.entries[index as usize].fired = false;
     }
 
     /// Whether the deadline has passed since it was set: true once.
-    pub(super) fn take_fired(&mut self, index: usize) -> bool {
-        std::mem::take(&mut self.entries[index].fired)
+    pub(super) fn take_fired(&mut self, index: Index) -> bool {
+        std::mem::take(&mut self.entries[index as usize].fired)
     }
 
     /// Whether `waker` is whom the deadline wakes already.
-    pub(super) fn will_wake(&self, index: usize, waker: &Waker) -> bool {
-        self.entries[index].waker.as_ref().is_some_and(|stored| stored.will_wake(waker))
+    pub(super) fn will_wake(&self, index: Index, waker: &Waker) -> bool {
+        self.entries[index as usize].waker.as_ref().is_some_and(|stored| stored.will_wake(waker))
     }
 
     /// Says whom to wake, and gives who was to be woken before.
-    pub(super) fn set_waker(&mut self, index: usize, waker: Waker) -> Option<Waker> {
-        self.entries[index].waker.replace(waker)
+    pub(super) fn set_waker(&mut self, index: Index, waker: Waker) -> Option<Waker> {
+        self.entries[index as usize].waker.replace(waker)
     }
 
     /// When the next slot comes up.
@@ -131,7 +137,7 @@ impl Wheel {
     pub(super) fn next_due(&mut self, now: u64) -> Option<Option<Waker>> {
         loop {
             if let Some(index) = self.due.pop_front() {
-                let entry = &mut self.entries[index];
+                let entry = &mut self.entries[index as usize];
                 // It may have been set anew since.
                 if entry.fired {
                     return Some(entry.waker.clone());
@@ -156,7 +162,7 @@ impl Wheel {
         while self.heads[level][slot] != NONE {
             let index = self.heads[level][slot];
             self.unlink(index);
-            let entry = &mut self.entries[index];
+            let entry = &mut self.entries[index as usize];
             if entry.at <= self.elapsed {
                 entry.at = NEVER;
                 entry.fired = true;
@@ -179,37 +185,40 @@ impl Wheel {
         Some((level, slot, target << shift))
     }
 
-    fn link(&mut self, index: usize) {
-        let at = self.entries[index].at;
+    fn link(&mut self, index: Index) {
+        let at = self.entries[index as usize].at;
         // What is due already is due with the next millisecond; what is out of reach is looked at again.
         let time = at.clamp(self.elapsed + 1, (self.elapsed | REACH).max(self.elapsed + 1));
         let differing = (self.elapsed ^ time) | SLOT_MASK;
         let level = ((63 - differing.leading_zeros() as usize) / SLOT_BITS).min(LEVELS - 1);
-        let slot = usize::try_from((time >> (SLOT_BITS * level)) & SLOT_MASK).expect("below 64");
+        let slot = u8::try_from((time >> (SLOT_BITS * level)) & SLOT_MASK).expect("below 64");
+        let place = (u8::try_from(level).expect("below 7"), slot);
+        let slot = usize::from(slot);
         let head = std::mem::replace(&mut self.heads[level][slot], index);
         if head != NONE {
-            self.entries[head].previous = index;
+            self.entries[head as usize].previous = index;
         }
         self.occupied[level] |= 1 << slot;
-        let entry = &mut self.entries[index];
-        entry.place = Some((level, slot));
+        let entry = &mut self.entries[index as usize];
+        entry.place = Some(place);
         entry.queued = time;
         entry.previous = NONE;
         entry.next = head;
     }
 
-    fn unlink(&mut self, index: usize) {
-        let entry = &mut self.entries[index];
+    fn unlink(&mut self, index: Index) {
+        let entry = &mut self.entries[index as usize];
         let Some((level, slot)) = entry.place.take() else {
             return;
         };
+        let (level, slot) = (usize::from(level), usize::from(slot));
         entry.queued = NEVER;
         let (previous, next) = (entry.previous, entry.next);
         if next != NONE {
-            self.entries[next].previous = previous;
+            self.entries[next as usize].previous = previous;
         }
         if previous != NONE {
-            self.entries[previous].next = next;
+            self.entries[previous as usize].next = next;
             return;
         }
         self.heads[level][slot] = next;
@@ -252,7 +261,7 @@ mod tests {
         let mut wheel = Wheel::new(now);
         let mut model: BTreeSet<(u64, usize)> = BTreeSet::new();
         let mut at = [NEVER; 50];
-        let entries: Vec<usize> = (0..50).map(|_| wheel.insert()).collect();
+        let entries: Vec<Index> = (0..50).map(|_| wheel.insert()).collect();
         for (n, &entry) in entries.iter().enumerate() {
             wheel.set_waker(entry, Waker::from(Arc::new(Named(n, Arc::clone(&woken)))));
         }

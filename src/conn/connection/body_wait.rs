@@ -1,7 +1,7 @@
 //! Reading the running request's body, under its deadline, its least rate and its limit.
 #![forbid(unsafe_code)]
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -62,7 +62,7 @@ impl Connection {
         if let Some(wait) = &mut body.wait {
             wait.pause(self.host.timers.now());
         }
-        if !self.is_polled_by_task(cx) && self.others.borrow_mut().reader.take().is_some() {
+        if !self.is_polled_by_task(cx) && self.take_other_reader().is_some() {
             // It is not read elsewhere any more: whoever watches for the peer's end may do so again.
             self.wake();
         }
@@ -125,9 +125,13 @@ impl Connection {
             return Poll::Ready(Err(BodyError::Timeout));
         }
         if !self.is_polled_by_task(cx) {
-            self.others.borrow_mut().reader = Some(cx.waker().clone());
+            self.others.borrow_mut().get_or_insert_default().reader = Some(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    fn take_other_reader(&self) -> Option<Waker> {
+        self.others.borrow_mut().as_mut()?.reader.take()
     }
 
     /// Queues the 100 that the peer waits for, if it does and has not got it.

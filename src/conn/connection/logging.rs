@@ -14,7 +14,7 @@ impl Connection {
     pub(crate) fn begin_entry(&self, head: &RequestHead) {
         if let Some(mut entry) = self.new_entry() {
             entry.note_request(head);
-            *self.entry.borrow_mut() = Some(entry);
+            self.entry.set(Some(entry));
         }
     }
 
@@ -22,7 +22,7 @@ impl Connection {
     pub(crate) fn begin_refused_entry(&self, lines: &[u8], unread: &[u8]) {
         if let Some(mut entry) = self.new_entry() {
             entry.note_refused(if lines.is_empty() { unread } else { lines });
-            *self.entry.borrow_mut() = Some(entry);
+            self.entry.set(Some(entry));
         }
     }
 
@@ -33,30 +33,30 @@ impl Connection {
 
     /// The head of a response leaves.
     pub(crate) fn note_response(&self, response: &Response) {
-        if let Some(entry) = &mut *self.entry.borrow_mut() {
-            entry.note_response(response);
-        }
+        self.with_entry(|entry| entry.note_response(response));
     }
 
     /// The head of an answer leaves that is no response.
     pub(crate) fn note_status(&self, status: StatusCode) {
-        if let Some(entry) = &mut *self.entry.borrow_mut() {
-            entry.note_status(status);
-        }
+        self.with_entry(|entry| entry.note_status(status));
     }
 
     /// Bytes of a response's body leave.
     pub(crate) fn note_sent(&self, bytes: u64) {
-        if let Some(entry) = &mut *self.entry.borrow_mut() {
-            entry.note_sent(bytes);
-        }
+        self.with_entry(|entry| entry.note_sent(bytes));
     }
 
     /// The answer is complete, or there will be none; `close` is why the connection ends with it, if it does.
     pub(crate) fn end_entry(&self, close: Option<CloseReason>) {
-        let entry = self.entry.borrow_mut().take();
-        if let Some(entry) = entry {
+        if let Some(entry) = self.entry.take() {
             entry.end(close);
+        }
+    }
+
+    fn with_entry(&self, note: impl FnOnce(&mut Entry)) {
+        if let Some(mut entry) = self.entry.take() {
+            note(&mut entry);
+            self.entry.set(Some(entry));
         }
     }
 }

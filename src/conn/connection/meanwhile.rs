@@ -55,13 +55,17 @@ impl Connection {
         wait.poll(cx, self, flushing, written)
     }
 
+    fn is_read_elsewhere(&self) -> bool {
+        self.others.borrow().as_ref().is_some_and(|others| others.reader.is_some())
+    }
+
     /// Whether the peer is gone, as far as the running request asks for that.
     ///
     /// The read that waits for the next head is made now already: it belongs to the connection, and who comes next finds
     /// what it brought. No more than that one read goes ahead, so there is no watch while unread bytes are here.
     fn find_peer_gone(&self, cx: &mut Context<'_>) -> Option<CloseReason> {
         let cancel_on = self.cancel_on.get();
-        if cancel_on == CancelOnDisconnect::Off || self.others.borrow().reader.is_some() {
+        if cancel_on == CancelOnDisconnect::Off || self.is_read_elsewhere() {
             return None;
         }
         let mut io = self.io.borrow_mut();

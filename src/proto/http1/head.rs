@@ -243,19 +243,14 @@ impl Scan {
 
 /// Parses `head`, which [`Scan`] found to be complete, into `into`, whose header map is empty. In place: a head is large,
 /// and a move costs as much as a field.
-pub(super) fn parse_request(
-    head: &Bytes,
-    limits: &Limits,
-    known_host: &mut KnownHost,
-    into: &mut RequestHead,
-) -> Result<(), PeerError> {
+pub(super) fn parse_request(head: &Bytes, limits: &Limits, into: &mut RequestHead) -> Result<(), PeerError> {
     if limits.header_count_max > SLOTS {
         // A field takes at least four bytes of the head: no more slots than it can fill.
         let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
-        return request_in(head, &mut slots, limits, known_host, into);
+        return request_in(head, &mut slots, limits, into);
     }
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    request_in(head, &mut slots[..limits.header_count_max], limits, known_host, into)
+    request_in(head, &mut slots[..limits.header_count_max], limits, into)
 }
 
 /// Reads the head at the front of `input` if its field lines are those that `into` was made of, byte for byte: clients mostly
@@ -304,7 +299,6 @@ fn request_in<'head>(
     head: &'head Bytes,
     slots: &mut [MaybeUninit<httparse::Header<'head>>],
     limits: &Limits,
-    known_host: &mut KnownHost,
     into: &mut RequestHead,
 ) -> Result<(), PeerError> {
     let mut parsed = httparse::Request::new(&mut []);
@@ -323,7 +317,7 @@ fn request_in<'head>(
 
     let mut notes = Notes::default();
     fill(&mut into.headers, &mut notes, head, parsed.headers, fields::repeated_in_request)?;
-    check_host(&notes, into.version, known_host)?;
+    check_host(&notes, into.version)?;
     if into.target.form() == TargetForm::Absolute
         && let Some(host) = into.target.host_value()
     {
@@ -426,37 +420,11 @@ fn fill<'head>(
     Ok(())
 }
 
-/// The last valid Host of a connection: requests of one connection mostly name the same.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KnownHost {
-    bytes: [u8; Self::BYTES_MAX],
-    length: u8,
-}
-
-impl KnownHost {
-    /// Longer ones are checked each time.
-    const BYTES_MAX: usize = 31;
-
-    pub(super) const NONE: Self = Self { bytes: [0; Self::BYTES_MAX], length: 0 };
-
-    fn is_valid(&mut self, host: &[u8]) -> bool {
-        if !host.is_empty() && host == &self.bytes[..usize::from(self.length)] {
-            return true;
-        }
-        let valid = syntax::host_port(host).is_some();
-        if valid && host.len() <= Self::BYTES_MAX {
-            self.bytes[..host.len()].copy_from_slice(host);
-            self.length = u8::try_from(host.len()).expect("at most BYTES_MAX");
-        }
-        valid
-    }
-}
-
 /// RFC 9112 §3.2: exactly one valid Host in HTTP/1.1; a repeated one was refused before.
 #[inline]
-fn check_host(notes: &Notes<'_>, version: Version, known: &mut KnownHost) -> Result<(), PeerError> {
+fn check_host(notes: &Notes<'_>, version: Version) -> Result<(), PeerError> {
     match notes.host {
-        Some(host) if !known.is_valid(host) => Err(PeerError::HostInvalid),
+        Some(host) if syntax::host_port(host).is_none() => Err(PeerError::HostInvalid),
         None if version == Version::HTTP_11 => Err(PeerError::HostMissing),
         _ => Ok(()),
     }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::Limits;
 use super::chunked::{self, ChunkedDecoder};
 use super::framing::Framing;
-use super::head::{self, KnownHost, RequestHead, ResponseHead, Scan, Section};
+use super::head::{self, RequestHead, ResponseHead, Scan, Section};
 use super::renew::renew;
 use super::state::{State, Step, after};
 use crate::proto::{Misuse, PeerError};
@@ -34,14 +34,13 @@ pub struct RequestReader {
     flow: Flow,
     /// Empty lines skipped before the present head.
     empty_lines: u8,
-    known_host: KnownHost,
 }
 
 impl RequestReader {
     /// A reader in [`State::Idle`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { flow: Flow::new(limits), empty_lines: 0, known_host: KnownHost::NONE }
+        Self { flow: Flow::new(limits), empty_lines: 0 }
     }
 
     /// Reads one head from the front of `input`, if it is there completely.
@@ -97,7 +96,7 @@ impl RequestReader {
             return Ok(false);
         };
         head.clear();
-        let parsed = head::parse_request(&lines, &self.flow.limits, &mut self.known_host, head);
+        let parsed = head::parse_request(&lines, &self.flow.limits, head);
         if parsed.is_err() {
             head.refuse(lines);
         }
