@@ -1,4 +1,5 @@
 //! How long an exchange waits.
+#![forbid(unsafe_code)]
 
 use super::*;
 

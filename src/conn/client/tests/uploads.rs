@@ -1,4 +1,5 @@
 //! Request bodies that are streamed.
+#![forbid(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
