@@ -412,8 +412,8 @@ impl<K: Clone + Eq + Hash, T> Inner<K, T> {
         }
         if let Some(share) = table.share() {
             share.register(cx.waker());
-            if share.others_want() {
-                table.evict(&mut after);
+            if share.others_lack() {
+                table.give_to_others(&mut after);
             }
         }
         let keep = |key: &K, item: &mut T| keep(cx, key, item);

@@ -56,6 +56,8 @@ impl Shared {
 pub(super) struct Share {
     shared: Arc<Shared>,
     wants: bool,
+    /// Another pool lacks one, and this one had none to give.
+    owes: bool,
     /// Its place among the drivers.
     driver: Option<usize>,
 }
@@ -64,17 +66,26 @@ pub(super) struct Share {
 // afterwards. So one of the two sees the other.
 impl Share {
     pub(super) fn new(limit: &SharedLimit) -> Self {
-        Self { shared: Arc::clone(&limit.0), wants: false, driver: None }
+        Self { shared: Arc::clone(&limit.0), wants: false, owes: false, driver: None }
     }
 
     pub(super) fn take(&self) -> bool {
         let limit = self.shared.limit;
         let more = |used| (used < limit).then_some(used + 1);
-        self.shared.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+        let is_taken = self.shared.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok();
+        if is_taken {
+            // What was given up may have been taken by another pool than the one that waits, or that may wait for more.
+            self.tell_if_wanted();
+        }
+        is_taken
     }
 
     pub(super) fn give(&self) {
         self.shared.used.fetch_sub(1, Ordering::SeqCst);
+        self.tell_if_wanted();
+    }
+
+    fn tell_if_wanted(&self) {
         if self.shared.wanting.load(Ordering::SeqCst) > 0 {
             self.shared.wake_drivers();
         }
@@ -94,9 +105,21 @@ impl Share {
         }
     }
 
-    /// Whether another pool waits for one.
-    pub(super) fn others_want(&self) -> bool {
-        self.shared.wanting.load(Ordering::SeqCst) > usize::from(self.wants)
+    /// Whether another pool waits for one, and there is none: what was given up for it already is not given up twice.
+    pub(super) fn others_lack(&self) -> bool {
+        let is_wanted = self.shared.wanting.load(Ordering::SeqCst) > usize::from(self.wants);
+        is_wanted && self.shared.used.load(Ordering::SeqCst) >= self.shared.limit
+    }
+
+    /// Remembers that another pool lacks one.
+    pub(super) fn owe(&mut self) {
+        self.owes = true;
+    }
+
+    /// Whether another pool still lacks one, that this one had none for when it was asked.
+    pub(super) fn owes(&mut self) -> bool {
+        self.owes = self.owes && self.others_lack();
+        self.owes
     }
 
     /// Whom to wake when something changes.

@@ -186,6 +186,9 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         self.slots[slot].waiting.remove(&rank);
         self.refresh(slot, config);
         self.release_slot(slot);
+        if self.heads.is_empty() {
+            self.note_wanted(false);
+        }
         None
     }
 
@@ -218,7 +221,8 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
             self.grant_first(slot, Grant::Item { item, old_at }, config, after);
             return;
         }
-        let Some(until) = until.filter(|_| own.is_none() && other.is_none() && !self.closed) else {
+        let is_wanted = own.is_some() || other.is_some() || self.share.as_mut().is_some_and(Share::owes);
+        let Some(until) = until.filter(|_| !is_wanted && !self.closed) else {
             after.dropped.push(item);
             self.give_up(slot, config, after);
             return;
@@ -319,6 +323,15 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         self.leave_place(slot);
         self.release_slot(slot);
         true
+    }
+
+    /// Drops an idle item for another pool that lacks one, or else the next that comes back.
+    pub(super) fn give_to_others(&mut self, after: &mut Aftermath<T>) {
+        if !self.evict(after)
+            && let Some(share) = &mut self.share
+        {
+            share.owe();
+        }
     }
 
     fn slot_of<Q>(&mut self, key: &Q) -> usize

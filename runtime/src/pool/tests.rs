@@ -427,12 +427,62 @@ fn cores_share_a_limit_and_give_up_idle_items_for_each_other() {
     let out = [here.place("a", 1), here.place("a", 2)];
     let mut waits = there.acquire("b");
     assert!(there.waits(&mut waits));
+    assert!(!drive(&here, &mut drivers[0]));
     drop(waits);
-    assert!(!drive(&there, &mut drivers[1]));
     out.into_iter().for_each(Place::give_back);
     assert!(!drive(&here, &mut drivers[0]));
     assert_eq!(here.counts(), (0, 2, 0));
     drop((drivers, here, there));
+    assert_eq!(limit.used(), 0);
+}
+
+#[test]
+fn no_more_is_given_up_for_others_than_they_lack() {
+    let limit = SharedLimit::new(3);
+    let config = PoolConfig { shared_limit: Some(limit.clone()), ..PoolConfig::default() };
+    let (here, there) = (Bench::new(config.clone()), Bench::new(config));
+    let mut drivers = [&here, &there].map(|bench| Box::pin(bench.pool.drive(|_, _, _| true)));
+    assert!(!drive(&here, &mut drivers[0]) && !drive(&there, &mut drivers[1]));
+    let items = [1, 2, 3].map(|number| here.place("a", number));
+    items.into_iter().for_each(Place::give_back);
+
+    let mut waits = [there.acquire("b"), there.acquire("b")];
+    assert!(there.waits(&mut waits[0]) && there.waits(&mut waits[1]));
+    for _ in 0..3 {
+        assert!(!drive(&here, &mut drivers[0]));
+        assert_eq!((here.counts(), limit.used()), ((0, 2, 0), 2), "one goes, and is not taken yet");
+    }
+    assert!(!drive(&there, &mut drivers[1]));
+    let first = there.now(&mut waits[0]);
+    assert!(there.waits(&mut waits[1]));
+    let before = here.wakes.count();
+    assert!(!drive(&here, &mut drivers[0]));
+    assert_eq!((here.counts(), limit.used()), ((0, 1, 0), 2), "another one, for the next in line");
+    assert!(here.wakes.count() > before && !drive(&there, &mut drivers[1]));
+    let second = there.now(&mut waits[1]);
+
+    // A newcomer is quicker than who waits: its pool is asked again, and if it has none idle, for what it gets back.
+    for is_asked_first in [false, true] {
+        let mut late = there.acquire("b");
+        assert!(there.waits(&mut late));
+        assert!(!drive(&here, &mut drivers[0]) && !drive(&here, &mut drivers[0]));
+        let before = here.wakes.count();
+        let newcomer = here.place("c", 4);
+        assert!(here.wakes.count() > before && there.waits(&mut late));
+        if is_asked_first {
+            assert!(!drive(&here, &mut drivers[0]));
+            newcomer.give_back();
+        } else {
+            newcomer.give_back();
+            assert!(!drive(&here, &mut drivers[0]));
+        }
+        assert!(!drive(&there, &mut drivers[1]));
+        drop(there.now(&mut late));
+        assert_eq!((here.counts(), there.counts()), ((0, 0, 0), (2, 0, 0)));
+        here.place("a", 5).give_back();
+        assert_eq!(here.counts(), (0, 1, 0), "nobody asks for it any more");
+    }
+    drop((first, second, drivers, here, there));
     assert_eq!(limit.used(), 0);
 }
 
