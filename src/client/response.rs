@@ -274,11 +274,13 @@ impl Response {
     }
 
     async fn gather(&mut self) -> Result<Bytes> {
-        let length = self.length().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+        // The length of an answer to HEAD, or of a 304, is that of a body that does not come.
+        let length = self.length().filter(|_| self.body.lease.is_some());
+        let length = length.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
         if length > self.bytes_max {
             return Err(self.fail(Error::new(ErrorKind::BodyTooLarge)));
         }
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(first) = self.chunk_within(0).await? else { return Ok(Bytes::new()) };
         let Some(second) = self.chunk_within(first.len()).await? else { return Ok(first) };
         let mut all = BytesMut::with_capacity(length.max(first.len() + second.len()));
         all.extend_from_slice(&first);

@@ -50,6 +50,21 @@ fn every_way_to_end_a_body() {
 }
 
 #[test]
+fn a_length_without_a_body_is_no_length() {
+    let mut config = ClientConfig::default();
+    config.body_bytes_max = 1000;
+    with_config(&config, async |_, client| {
+        let server = sending("HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n");
+        for _ in 0..2 {
+            let answer = client.head(server.url("/")).send().await.expect("an answer");
+            assert_eq!(answer.length(), Some(1_000_000));
+            assert!(answer.bytes().await.expect("it has no body").is_empty());
+        }
+        assert_eq!(server.accepted(), 1);
+    });
+}
+
+#[test]
 fn trailers_come_behind_the_body() {
     with_config(&ClientConfig::default(), async |_, client| {
         let server =
