@@ -71,10 +71,13 @@ impl Resolver {
         limits.entries_max = config.dns_entries_max;
         limits.ttl = config.dns_ttl;
         limits.failure_ttl = config.dns_failure_ttl;
+        let overrides = config.host_overrides.iter();
         Self {
             core: core.clone(),
             custom: config.resolver.clone(),
-            overrides: config.host_overrides.clone(),
+            overrides: overrides
+                .map(|(host, addresses)| (host.to_ascii_lowercase(), addresses.clone()))
+                .collect(),
             filter: config.addresses.clone(),
             known: Cache::new(core.timers(), limits),
         }
@@ -124,7 +127,8 @@ impl Resolver {
                 tracer.tell(|trace, request| trace.dns_resolve_start(request, host));
                 let addresses = self.ask(host).await;
                 tracer.tell(|trace, request| trace.dns_resolve_end(request, host));
-                let addresses = addresses?;
+                let mut addresses = addresses?;
+                addresses.truncate(ADDRESSES_MAX);
                 if addresses.is_empty() {
                     return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
                 }
@@ -180,6 +184,9 @@ impl Found {
         }
     }
 }
+
+/// Addresses of a name that are kept and tried: whoever owns a name decides how many it has.
+const ADDRESSES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
