@@ -72,15 +72,14 @@ fn is_public(address: IpAddr) -> bool {
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let is_special = match a {
-        0 | 10 | 127 => true,
+        // This network, a private one, loopback; multicast, reserved, broadcast.
+        0 | 10 | 127 | 224.. => true,
         100 => b & 0xc0 == 64,
         169 => b == 254,
         172 => b & 0xf0 == 16,
         192 => matches!((b, c), (0, 0 | 2) | (31, 196) | (52, 193) | (88, 99) | (168, _) | (175, 48)),
         198 => b & 0xfe == 18 || (b, c) == (51, 100),
         203 => (b, c) == (0, 113),
-        // Multicast, reserved, broadcast.
-        224.. => true,
         _ => false,
     };
     !is_special

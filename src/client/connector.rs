@@ -111,7 +111,7 @@ impl Connector {
         let mut connecting = pin!(connecting);
         poll_fn(|cx| match connecting.as_mut().poll(cx) {
             Poll::Pending => deadline.poll_expired(cx).map(|()| Err(Error::new(kind))),
-            ready => ready,
+            Poll::Ready(result) => Poll::Ready(result),
         })
         .await
     }

@@ -243,8 +243,22 @@ const fn classes() -> [u8; 256] {
     while index < 256 {
         table[index] = match index as u8 {
             b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' => HOST | PATH | QUERY,
-            b'A'..=b'Z' | b'_' | b'~' | b'!' | b'$' | b'&' | b'(' | b')' | b'*' | b'+' => PATH | QUERY,
-            b',' | b';' | b'=' | b':' | b'@' | b'/' => PATH | QUERY,
+            b'A'..=b'Z'
+            | b'_'
+            | b'~'
+            | b'!'
+            | b'$'
+            | b'&'
+            | b'('
+            | b')'
+            | b'*'
+            | b'+'
+            | b','
+            | b';'
+            | b'='
+            | b':'
+            | b'@'
+            | b'/' => PATH | QUERY,
             b'\'' => PATH,
             b'?' | b'%' => QUERY,
             _ => 0,

@@ -105,16 +105,19 @@ mod tests {
 
     use super::*;
 
-    fn follow(from: &str, method: Method, status: u16, location: &[u8]) -> Result<Option<Next>> {
+    fn follow(from: &str, method: &Method, status: u16, location: &[u8]) -> Result<Option<Next>> {
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, HeaderValue::from_bytes(location).unwrap());
         let from = Location::parse(from, None).unwrap().0;
-        next(&from, &method, StatusCode::from_u16(status).unwrap(), &headers)
+        next(&from, method, StatusCode::from_u16(status).unwrap(), &headers)
     }
+
+    /// The next method, and whether the body goes along.
+    type Followed = Option<(Method, bool)>;
 
     #[test]
     fn rfc9110_15_4_methods_and_bodies() {
-        const CASES: &[(u16, Method, Option<(Method, bool)>)] = &[
+        const CASES: &[(u16, Method, Followed)] = &[
             (301, Method::GET, Some((Method::GET, true))),
             (301, Method::POST, Some((Method::GET, false))),
             (302, Method::POST, Some((Method::GET, false))),
@@ -131,7 +134,7 @@ mod tests {
             (200, Method::GET, None),
         ];
         for (status, method, expected) in CASES {
-            let next = follow("http://a/", method.clone(), *status, b"/b").unwrap();
+            let next = follow("http://a/", method, *status, b"/b").unwrap();
             let next = next.map(|next| (next.method, next.keeps_body));
             assert_eq!(next, *expected, "{status} {method}");
         }
@@ -150,7 +153,7 @@ mod tests {
             (b"", "http://a/b#f"),
         ];
         for (location, expected) in CASES {
-            let next = follow("http://a/b#f", Method::GET, 302, location).unwrap().unwrap();
+            let next = follow("http://a/b#f", &Method::GET, 302, location).unwrap().unwrap();
             assert_eq!(next.location.as_str(), *expected, "{}", location.escape_ascii());
         }
     }
@@ -166,7 +169,7 @@ mod tests {
             b"http://a:x/",
             b"\xff",
         ] {
-            let error = follow("http://a/", Method::GET, 302, location).err().unwrap();
+            let error = follow("http://a/", &Method::GET, 302, location).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Redirect, "{}", location.escape_ascii());
         }
         let from = Location::parse("http://a/", None).unwrap().0;

@@ -106,12 +106,7 @@ impl RequestBuilder {
     /// Sets fields, each in place of those of its name.
     pub fn headers(self, headers: HeaderMap) -> Self {
         self.change(|outline| {
-            for name in headers.keys() {
-                outline.headers.remove(name);
-            }
-            for (name, value) in &headers {
-                outline.headers.append(name, value.clone());
-            }
+            outline.headers.extend(headers);
             Ok(())
         })
     }

@@ -34,7 +34,7 @@ pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Re
     let (shared, tracer) = (&client.shared, client.tracer());
     count(&shared.counters.requests);
     let result = match outline {
-        Ok(outline) => Run::new(shared, outline, &tracer).to_the_end().await,
+        Ok(outline) => Run::new(shared, outline, &tracer).run().await,
         Err(error) => Err(error),
     };
     result.inspect_err(|error| {
@@ -62,8 +62,9 @@ impl<'a> Run<'a> {
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
         let without = settings.without.clone();
-        let mut run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
-        run.settle_encoding();
+        let run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
+        #[cfg(feature = "compression")]
+        let run = run.settle_encoding();
         run
     }
 
@@ -72,8 +73,8 @@ impl<'a> Run<'a> {
     }
 
     /// What is accepted follows what this request says about decompressing.
-    fn settle_encoding(&mut self) {
-        #[cfg(feature = "compression")]
+    #[cfg(feature = "compression")]
+    fn settle_encoding(mut self) -> Self {
         if let Some(own) = &self.outline.own_settings {
             let defaults = self.shared.defaults.fields();
             match (own.decompress, self.shared.config.decompress) {
@@ -85,9 +86,10 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
+        self
     }
 
-    async fn to_the_end(mut self) -> Result<Response> {
+    async fn run(mut self) -> Result<Response> {
         self.tracer.tell(|trace, request| {
             trace.request_start(request, &self.outline.method, self.outline.location.as_str());
         });

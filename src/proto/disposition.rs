@@ -82,9 +82,12 @@ fn extended_value(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// The kind, and the file name.
+    type Parsed = Option<(&'static str, Option<&'static str>)>;
+
     #[test]
     fn rfc6266_4_names_of_files() {
-        const CASES: &[(&str, Option<(&str, Option<&str>)>)] = &[
+        const CASES: &[(&str, Parsed)] = &[
             ("attachment", Some(("attachment", None))),
             ("INLINE; filename=a.txt", Some(("INLINE", Some("a.txt")))),
             ("attachment; filename=\"a b;c.txt\"", Some(("attachment", Some("a b;c.txt")))),

@@ -56,13 +56,13 @@ impl Bench {
         self.with(ClientConnection::poll_idle)
     }
 
-    fn begin(&mut self, method: Method, headers: &[(&'static str, &'static str)], body: impl Into<Body>) {
+    fn begin(&mut self, method: &Method, headers: &[(&'static str, &'static str)], body: impl Into<Body>) {
         self.begin_within(method, headers, body, ExchangeLimits { queued_max: 1024, ..Default::default() });
     }
 
     fn begin_within(
         &mut self,
-        method: Method,
+        method: &Method,
         headers: &[(&'static str, &'static str)],
         body: impl Into<Body>,
         limits: ExchangeLimits,
@@ -72,7 +72,7 @@ impl Bench {
             map.append(*name, HeaderValue::from_static(value));
         }
         let request = Outgoing {
-            method: &method,
+            method,
             target: "/",
             headers: &map,
             implied: ImpliedRequest { host: Some("h"), ..ImpliedRequest::default() },
@@ -83,7 +83,7 @@ impl Bench {
     }
 
     fn get(&mut self) {
-        self.begin(Method::GET, &[], ());
+        self.begin(&Method::GET, &[], ());
     }
 
     fn head(&mut self) -> Poll<Result<(), Failure>> {
@@ -241,7 +241,7 @@ fn a_reset_is_not_the_end_of_a_body_without_a_length() {
 #[test]
 fn answers_to_head_have_no_body_and_say_close_before_it() {
     let mut bench = Bench::new();
-    bench.begin(Method::HEAD, &[], ());
+    bench.begin(&Method::HEAD, &[], ());
     bench.far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
     assert_eq!(bench.status(), 200);
     assert_eq!(bench.body(), b"");
@@ -279,7 +279,7 @@ fn a_switch_of_protocols_has_to_be_asked_for() {
     assert!(matches!(bench.head(), Poll::Ready(Err(Failure::UnaskedSwitch))));
 
     let mut bench = Bench::new();
-    bench.begin(Method::GET, &[("connection", "Upgrade"), ("upgrade", "x")], ());
+    bench.begin(&Method::GET, &[("connection", "Upgrade"), ("upgrade", "x")], ());
     bench.far.send(SWITCH);
     assert_eq!(bench.status(), 101);
     let mut upgraded = bench.connection.into_upgraded(SECOND).expect("switched");
@@ -291,14 +291,14 @@ fn a_switch_of_protocols_has_to_be_asked_for() {
 #[test]
 fn a_tunnel_begins_behind_a_success() {
     let mut bench = Bench::new();
-    bench.begin(Method::CONNECT, &[], ());
+    bench.begin(&Method::CONNECT, &[], ());
     bench.far.send(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
     assert_eq!(bench.status(), 200);
     assert_eq!(bench.connection.finish(), Err(CloseReason::Upgraded));
     assert!(bench.connection.into_upgraded(SECOND).is_some());
 
     let mut bench = Bench::new();
-    bench.begin(Method::CONNECT, &[], ());
+    bench.begin(&Method::CONNECT, &[], ());
     bench.far.send(b"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno");
     assert_eq!(bench.status(), 407);
     assert_eq!(bench.body(), b"no");
@@ -385,7 +385,7 @@ fn a_rest_that_is_here_is_passed_over() {
 #[test]
 fn a_request_that_closes_is_the_last() {
     let mut bench = Bench::new();
-    bench.begin(Method::GET, &[("connection", "close")], ());
+    bench.begin(&Method::GET, &[("connection", "close")], ());
     assert!(bench.head().is_pending());
     assert!(bench.received().contains("connection: close\r\n"));
     bench.far.send(OK);
@@ -424,7 +424,7 @@ fn bodies_that_are_whole_leave_with_their_head() {
     ];
     for (method, body, end) in CASES {
         let mut bench = Bench::new();
-        bench.begin(method.clone(), &[], *body);
+        bench.begin(method, &[], *body);
         assert!(bench.head().is_pending());
         let sent = bench.received();
         assert!(sent.ends_with(end), "{method} {body:?}: {sent}");

@@ -301,7 +301,7 @@ impl UploadQueue {
     }
 
     /// Waits until there is room for more.
-    pub(in crate::conn) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(in crate::conn) fn poll_room(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         self.check_open()?;
         if self.bytes.get() < self.bytes_max {
             return Poll::Ready(Ok(()));
@@ -310,7 +310,7 @@ impl UploadQueue {
     }
 
     /// Waits until everything is with the kernel.
-    pub(in crate::conn) fn poll_flushed(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(in crate::conn) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<()>> {
         self.check_open()?;
         if !self.unflushed.get() {
             return Poll::Ready(Ok(()));

@@ -25,7 +25,7 @@ fn a_stream_is_chunked_and_ends_with_its_trailers() {
         out.set_trailers(trailers);
         Ok(())
     });
-    bench.begin(Method::POST, &[], body);
+    bench.begin(&Method::POST, &[], body);
     assert!(bench.head().is_pending());
     assert_eq!(
         bench.received(),
@@ -50,7 +50,7 @@ fn a_server_that_reads_slowly_slows_the_writer_down() {
         }
         Ok(())
     });
-    bench.begin(Method::POST, &[], body);
+    bench.begin(&Method::POST, &[], body);
     assert!(bench.head().is_pending());
     let mut sent = Vec::new();
     while written.get() < 100_000 {
@@ -89,7 +89,7 @@ fn flush_waits_for_the_kernel() {
         step.set(3);
         Ok(())
     });
-    bench.begin(Method::POST, &[], body);
+    bench.begin(&Method::POST, &[], body);
     assert!(bench.head().is_pending());
     assert_eq!(steps.get(), 1);
     bench.far.set_window(usize::MAX);
@@ -103,7 +103,7 @@ fn an_answer_may_come_before_the_request_is_sent() {
     let mut bench = Bench::new();
     bench.far.set_window(200);
     let body = Body::stream_of(100_000, async |mut out| out.write(vec![0; 100_000]).await);
-    bench.begin(Method::POST, &[], body);
+    bench.begin(&Method::POST, &[], body);
     bench.far.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!");
     assert_eq!(bench.status(), 413);
     assert_eq!(bench.body(), b"no!");
@@ -118,7 +118,7 @@ fn an_answer_is_read_from_a_server_that_takes_no_more_of_the_request() {
         let bytes = vec![0; 100_000];
         let body =
             if stream { Body::stream(async |mut out| out.write(bytes).await) } else { Body::from(bytes) };
-        bench.begin(Method::POST, &[], body);
+        bench.begin(&Method::POST, &[], body);
         assert!(bench.head().is_pending());
         bench.far.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nno!");
         bench.far.break_writes();
@@ -132,7 +132,7 @@ fn an_answer_is_read_from_a_server_that_takes_no_more_of_the_request() {
 fn a_failed_write_is_told_when_no_answer_comes() {
     let mut bench = Bench::new();
     bench.far.set_window(200);
-    bench.begin(Method::POST, &[], vec![0; 100_000]);
+    bench.begin(&Method::POST, &[], vec![0; 100_000]);
     assert!(bench.head().is_pending());
     bench.far.break_writes();
     assert!(bench.head().is_pending());
@@ -150,7 +150,7 @@ fn a_body_that_fails_or_is_not_as_long_as_it_should_be_fails_the_exchange() {
     ];
     for body in cases {
         let mut bench = Bench::new();
-        bench.begin(Method::POST, &[], body());
+        bench.begin(&Method::POST, &[], body());
         assert!(matches!(bench.head(), Poll::Ready(Err(Failure::Upload(_)))));
         assert_eq!(bench.connection.finish(), Err(CloseReason::Failed));
     }
@@ -171,7 +171,7 @@ fn body_by_hand() -> (Body, Rc<RefCell<Option<BodySender>>>) {
 fn both_directions_stream_at_once() {
     let mut bench = Bench::new();
     let (body, sender) = body_by_hand();
-    bench.begin(Method::POST, &[], body);
+    bench.begin(&Method::POST, &[], body);
     bench.far.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert_eq!(bench.status(), 200);
     bench.received();
@@ -198,7 +198,7 @@ fn a_writer_in_another_task_waits_for_room_and_is_told_the_end() {
     let mut bench = Bench::new();
     bench.far.set_window(0);
     let (body, sender) = body_by_hand();
-    bench.begin(Method::POST, &[], body);
+    bench.begin(&Method::POST, &[], body);
     assert!(bench.head().is_pending());
     let mut out = sender.borrow_mut().take().expect("the function has run");
     let other: Arc<Wakes> = Arc::default();
