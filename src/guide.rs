@@ -1,7 +1,8 @@
 //! How to do things with ringhttp: one page a subject, each with code that is compiled by the tests.
 //!
 //! Begin with [`quickstart`] and [`cores_and_state`]; [`from_axum`] and [`from_aiohttp`] are for those who come from there.
-//! What a request brings is in [`reading`], what goes back in [`answers`], [`streaming`] and [`files`].
+//! What a request brings is in [`reading`], what goes back in [`answers`], [`streaming`] and [`files`]. Asking others is in
+//! [`client`].
 #![forbid(unsafe_code)]
 
 #[doc = include_str!("../docs/guide/quickstart.md")]
@@ -29,6 +30,9 @@ pub mod files {}
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 #[doc = include_str!("../docs/guide/cookies_and_auth.md")]
 pub mod cookies_and_auth {}
+
+#[doc = include_str!("../docs/guide/client.md")]
+pub mod client {}
 
 #[doc = include_str!("../docs/guide/middleware.md")]
 pub mod middleware {}
