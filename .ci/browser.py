@@ -3,7 +3,7 @@
 
     browser.py DIRECTORY [DRIVER …]
 
-DIRECTORY has the built examples `upload`, `sse` and `files`; drivers are `io_uring` and `epoll`, both unless named.
+DIRECTORY has the built examples `upload`, `sse`, `files`, `chat`, `log_monitor` and `ws_echo`; drivers are `io_uring` and `epoll`, both unless named.
 Needs Debian's `chromium` and `chromium-driver`, and PyPI's `selenium`.
 """
 
@@ -194,6 +194,81 @@ def files(chromium, driver, directory):
         assert changed == {"": 304, "page.js": 304, "style.css": 200}, changed
 
 
+def chat(chromium, driver, directory):
+    """Two people in two browsers see each other come, speak and go, whichever core each is on."""
+    with serving("chat", driver) as server:
+        with browser(directory / f"other-{driver}") as other:
+            for page, name in ((chromium, "ada"), (other, "brian")):
+                page.get(f"{server.url}?room=tea&name={name}")
+                wait_in(page, lambda page: text(page, "state") == "connected", f"{name} is connected")
+            for page in (chromium, other):
+                wait_in(page, lambda page: text(page, "count") == "2", "two are here")
+                wait_in(page, lambda page: text(page, "names") == "ada, brian", "both are named")
+            for page, words in ((chromium, "Grüße 🎈 <b>"), (other, "x" * 900)):
+                page.execute_script("element('text').value = arguments[0]", words)
+                page.find_element(By.ID, "send").click()
+                for reader in (chromium, other):
+                    wait_in(reader, lambda page: text(page, "seen").endswith(words), "what is said arrives")
+        # The other browser is closed now.
+        wait_in(chromium, lambda page: "brian left" in text(page, "seen"), "who leaves is seen to leave")
+        wait_in(chromium, lambda page: text(page, "count") == "1", "one is left")
+    wait_in(chromium, lambda page: text(page, "state") == "closed 1001", "a stop is told to the page")
+
+
+def log_monitor(chromium, driver, directory):
+    """Lines show up as they are written, and a filter lets through what it is for."""
+    log = directory / f"app-{driver}.log"
+    log.write_text("before anybody watched\n")
+
+    def write(line):
+        with log.open("a") as file:
+            file.write(f"{line}\n")
+
+    with serving("log_monitor", driver, "--files", str(log)) as server:
+        chromium.get(server.url)
+        wait_in(chromium, lambda page: text(page, "state") == "connected", "the page is connected")
+        # The file is followed from where it ended when it was first looked at.
+        wait_for(lambda: write("first") or "first" in text(chromium, "lines"), "a line shows up")
+        chromium.find_element(By.ID, "filter").send_keys("error")
+        wait_for(lambda: write("an error") or "an error" in text(chromium, "lines"), "a line that passes shows up")
+        # The filter may take a moment to get there; behind this line it has.
+        shown = int(text(chromium, "count"))
+        write("all is well")
+        write("the last error")
+        wait_in(chromium, lambda page: "the last error" in text(page, "lines"), "the last line shows up")
+        assert int(text(chromium, "count")) > shown
+        assert "all is well" not in text(chromium, "lines"), "the filter lets everything through"
+        assert "before anybody" not in text(chromium, "lines")
+
+
+def ws_echo(chromium, driver, _):
+    """The browser's own WebSocket: text, binary, compressed, large, and how it is closed."""
+    script = """
+        const [url, done] = arguments, socket = new WebSocket(url), seen = {}, sizes = [0, 125, 126, 65535, 65536, 3000000];
+        socket.binaryType = "arraybuffer";
+        const text = "Grüße 🎈 ".repeat(10000), queue = [text, "", ...sizes.map((size) => new Uint8Array(size).fill(size % 251))];
+        const bytes = (data) => new Uint8Array(data.buffer || data);
+        const same = (a, b) => typeof a === "string" ? a === b
+            : bytes(a).length === bytes(b).length && bytes(a).every((byte, at) => byte === bytes(b)[at]);
+        let next = 0;
+        socket.onopen = () => { seen.extensions = socket.extensions; socket.send(queue[0]); };
+        socket.onmessage = ({ data }) => {
+            if (!same(queue[next], data)) return done({ error: `message ${next} differs` });
+            next += 1;
+            next < queue.length ? socket.send(queue[next]) : socket.close(4321, "enough");
+        };
+        socket.onclose = (event) => done({ ...seen, next, code: event.code, reason: event.reason, clean: event.wasClean });
+    """
+    with serving("ws_echo", driver) as server:
+        url = server.url.replace("http", "ws") + "ws"
+        # A page of the server's own host: the browser sends an Origin.
+        chromium.get(server.url)
+        seen = chromium.execute_async_script(script, url)
+        assert seen.get("next") == 8, seen
+        assert seen["extensions"].startswith("permessage-deflate"), seen
+        assert (seen["code"], seen["clean"]) == (4321, True), seen
+
+
 def statuses(chromium, url="", names=()):
     """What came over the wire since the last call, by path: status codes before the browser's cache hides a 304."""
     urls, found = {}, {}
@@ -220,15 +295,19 @@ def main(drivers):
         with browser(directory) as chromium:
             print(chromium.capabilities["browserName"], chromium.capabilities["browserVersion"])
             for driver in drivers:
-                for test in (uploads, events, files):
+                for test in (uploads, events, files, chat, log_monitor, ws_echo):
                     start = time.monotonic()
+                    # The page of the test before would go on looking for its server.
+                    chromium.get("about:blank")
                     chromium.get_log("browser")
                     test(chromium, driver, Path(directory))
                     errors = [line for line in chromium.get_log("browser") if line["level"] == "SEVERE"]
                     # While no server runs, the browser may say so.
                     errors = [line for line in errors if not (test is events and "ERR_" in line["message"])]
+                    # The echo server has no page.
+                    errors = [line for line in errors if not (test is ws_echo and "404" in line["message"])]
                     assert not errors, errors
-                    print(f"{test.__name__:8} {driver:9} ok {time.monotonic() - start:6.1f} s", flush=True)
+                    print(f"{test.__name__:11} {driver:9} ok {time.monotonic() - start:6.1f} s", flush=True)
 
 
 if len(sys.argv) < 2:

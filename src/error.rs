@@ -12,6 +12,7 @@ use ringhttp_runtime::sync::Closed;
 use ringhttp_runtime::time::Elapsed;
 use ringhttp_runtime::{BlockingError, InvokeError, JoinError, RunError};
 
+use crate::conn::websocket::WebSocketError;
 use crate::conn::{BodyError, CloseReason};
 
 /// A result whose error is an [`Error`]; by default of a [`Response`](crate::Response), as middleware returns it.
@@ -251,6 +252,17 @@ internal! {
     Closed,
     #[cfg(feature = "json")]
     serde_json::Error,
+}
+
+impl From<WebSocketError> for Error {
+    fn from(error: WebSocketError) -> Self {
+        // Sent to nobody, since the connection is none of HTTP any more. Without a source, unless it is our own mistake: what
+        // peers do is nothing for the log.
+        match error {
+            WebSocketError::Misuse(_) => Self::internal(error),
+            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR).with_text(error.to_string()),
+        }
+    }
 }
 
 impl From<BodyError> for Error {

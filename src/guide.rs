@@ -20,6 +20,9 @@ pub mod answers {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[doc = include_str!("../docs/guide/websocket.md")]
+pub mod websocket {}
+
 #[cfg(feature = "compression")]
 #[doc = include_str!("../docs/guide/http_semantics.md")]
 pub mod http_semantics {}

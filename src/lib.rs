@@ -26,7 +26,7 @@
 //! | feature | on by default | what it adds |
 //! |---|---|---|
 //! | `json` | yes | `Request::json`, `Json`, `json_lines`, `Problem`, JSON in `testing`, and the guide |
-//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate |
+//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages |
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
 //! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |
@@ -45,6 +45,7 @@ pub mod proto;
 mod server;
 pub mod testing;
 mod web;
+pub mod websocket;
 
 pub use bytes::Bytes;
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -70,6 +71,7 @@ pub use crate::web::{
 };
 #[cfg(feature = "json")]
 pub use crate::web::{Json, Problem, json_lines};
+pub use crate::websocket::{WebSocket, WebSocketConfig};
 
 /// The examples of README.md, compiled by the tests.
 #[cfg(doctest)]

@@ -1,4 +1,5 @@
-//! What a request costs in allocations: counted on the core's thread, for a keep-alive GET through the router.
+//! What a request costs in allocations, counted on the core's thread: a keep-alive GET through the router, and a message of a
+//! WebSocket.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -6,7 +7,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use ringhttp::testing::{each_driver, serve_on};
-use ringhttp::{Next, Request, Response, Router, ServerConfig};
+use ringhttp::websocket::Closed;
+use ringhttp::{Next, Request, Response, Router, ServerConfig, WebSocketConfig};
 
 /// Allocations that a keep-alive GET through the router and three middlewares may cost.
 const ALLOCATIONS_MAX: f64 = 0.1;
@@ -68,6 +70,59 @@ fn a_keep_alive_get_through_the_router_and_its_middleware_allocates_next_to_noth
             let counted: u32 = counted.await.expect("no panic").parse().expect("a number");
             let each = f64::from(counted) / f64::from(REQUESTS);
             assert!(each <= ALLOCATIONS_MAX, "{each} allocations per request");
+        })
+        .await;
+    });
+}
+
+/// Allocations that a message of 16 bytes may cost that is received and sent back.
+const ECHO_ALLOCATIONS_MAX: f64 = 0.05;
+
+#[test]
+fn a_small_message_that_is_echoed_allocates_next_to_nothing() {
+    const MESSAGES: u32 = 1000;
+    each_driver(async |core| {
+        let routes = Router::new().get("/ws", async |_: &(), req: Request| -> ringhttp::Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            let mut before = 0;
+            for n in 0.. {
+                let Some(message) = socket.receive().await? else { break };
+                if n == 100 {
+                    before = COUNT.get();
+                }
+                if n == 100 + MESSAGES {
+                    socket.send((COUNT.get() - before).to_string()).await?;
+                    break;
+                }
+                socket.send(message).await?;
+            }
+            Ok(socket.close().await?)
+        });
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let address = client.address();
+            let counted = core.spawn_blocking(move || {
+                let mut socket = TcpStream::connect(address).expect("the server listens");
+                let opening = "GET /ws HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n";
+                socket.write_all(opening.as_bytes()).expect("the server reads");
+                let mut answer = [0; 1024];
+                let count = socket.read(&mut answer).expect("the server answers");
+                assert!(answer[..count].ends_with(b"\r\n\r\n"));
+                // 16 bytes, masked with zeros.
+                let message = b"\x82\x90\x00\x00\x00\x000123456789abcdef";
+                for _ in 0..100 + MESSAGES {
+                    socket.write_all(message).expect("the server reads");
+                    let count = socket.read(&mut answer).expect("the server answers");
+                    assert_eq!(&answer[..count], b"\x82\x100123456789abcdef");
+                }
+                socket.write_all(message).expect("the server reads");
+                let count = socket.read(&mut answer).expect("the server answers");
+                let end = answer[..count].windows(2).position(|end| end[0] == 0x88).unwrap_or(count);
+                std::str::from_utf8(&answer[2..end]).expect("a number").to_owned()
+            });
+            let counted: u32 = counted.await.expect("no panic").parse().expect("a number");
+            let each = f64::from(counted) / f64::from(MESSAGES);
+            assert!(each <= ECHO_ALLOCATIONS_MAX, "{each} allocations per message");
         })
         .await;
     });

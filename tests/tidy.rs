@@ -11,7 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("conn", &["io", "proto", "error"]),
     ("server", &["conn", "error"]),
     ("client", &["conn", "websocket", "proto", "error"]),
-    ("websocket", &["conn", "error"]),
+    ("websocket", &["conn", "proto", "error"]),
     ("web", &["server", "websocket", "conn", "proto", "error"]),
     ("error", &["conn"]),
 ];

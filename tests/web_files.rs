@@ -645,8 +645,9 @@ fn a_client_that_stops_reading_or_vanishes_costs_nothing() {
     let mut server = ServerConfig::default();
     server.write_timeout = Duration::from_secs(1);
     serve_with(&server, &scratch.root(), &FilesConfig::default(), async |core, client| {
-        assert_eq!(client.get("/text").await.text(), "text");
         let before = descriptors();
+        assert_eq!(client.get("/text").await.text(), "text");
+        until_closed(core, before).await;
         let mut gone = Vec::new();
         for _ in 0..20 {
             let mut connection = client.raw(ASK_FOR_LARGE).await;

@@ -42,6 +42,8 @@ pub struct BufferPool {
 struct PoolInner {
     free: RefCell<Vec<BytesMut>>,
     free_small: RefCell<Vec<BytesMut>>,
+    #[expect(clippy::vec_box, reason = "a write moves the box around, not what is in it")]
+    free_chunks: RefCell<Vec<Box<Chunks>>>,
     taken: Cell<u64>,
     reused: Cell<u64>,
 }
@@ -98,6 +100,21 @@ impl BufferPool {
         let has_room = buffer.capacity() >= SMALL_BYTES || buffer.try_reclaim(SMALL_BYTES);
         if has_room && buffer.capacity() <= POOLED_BYTES {
             keep(&self.inner.free_small, buffer);
+        }
+    }
+
+    /// Takes an empty list of views.
+    #[must_use]
+    pub fn take_chunks(&self) -> Box<Chunks> {
+        self.inner.free_chunks.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Gives a list of views back; those still in it are let go of.
+    pub fn give_chunks(&self, mut chunks: Box<Chunks>) {
+        chunks.clear();
+        let mut free = self.inner.free_chunks.borrow_mut();
+        if chunks.chunks.capacity() <= IOVEC_COUNT_MAX && free.len() < POOLED_COUNT_MAX {
+            free.push(chunks);
         }
     }
 
@@ -175,7 +192,9 @@ impl WriteBatch {
 }
 
 /// An ordered list of views that is written by `writev`.
+#[derive(Default)]
 pub struct Chunks {
+    /// None of them empty: a write of nothing but empty slices would report 0, which means an error.
     chunks: Vec<Bytes>,
     /// Chunks before this one are written.
     first: usize,
@@ -185,12 +204,31 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// Takes the views that are to be written, in order.
+    /// Adds a view behind the others.
+    pub fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            self.chunks.push(chunk);
+        }
+    }
+
+    /// How many views there are that are not written yet.
     #[must_use]
-    pub fn new(mut chunks: Vec<Bytes>) -> Self {
-        // A write of nothing but empty slices would report 0, which means an error.
-        chunks.retain(|chunk| !chunk.is_empty());
-        Self { chunks, first: 0, iovecs: Vec::new() }
+    pub fn count(&self) -> usize {
+        self.chunks.len() - self.first
+    }
+
+    /// Moves the first `count` views to the end of `into`.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn move_front(&mut self, count: usize, into: &mut Self) {
+        into.chunks.extend(self.chunks.drain(self.first..self.first + count));
+    }
+
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.iovecs.clear();
+        self.first = 0;
     }
 
     /// Bytes not written yet.
@@ -272,6 +310,12 @@ impl fmt::Debug for Chunks {
 mod tests {
     use super::*;
 
+    fn listed(views: Vec<Bytes>) -> Chunks {
+        let mut chunks = Chunks::default();
+        views.into_iter().for_each(|view| chunks.push(view));
+        chunks
+    }
+
     /// What the raw slices say, read back through the pointers.
     fn described(chunks: &Chunks) -> Vec<u8> {
         let mut all = Vec::new();
@@ -309,7 +353,7 @@ mod tests {
                     for first in 0..=total {
                         for second in 0..=total - first {
                             let (chunks, all) = twin(&[a, b, c]);
-                            let mut chunks = Chunks::new(chunks);
+                            let mut chunks = listed(chunks);
                             chunks.describe();
                             assert_eq!(described(&chunks), all);
                             chunks.advance(first);
@@ -329,7 +373,7 @@ mod tests {
     #[test]
     fn one_write_describes_no_more_than_the_limit() {
         let (chunks, all) = twin(&[3; IOVEC_COUNT_MAX + 5]);
-        let mut chunks = Chunks::new(chunks);
+        let mut chunks = listed(chunks);
         chunks.describe();
         assert_eq!(chunks.iovecs.len(), IOVEC_COUNT_MAX);
         chunks.advance(3 * IOVEC_COUNT_MAX);

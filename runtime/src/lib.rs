@@ -23,6 +23,7 @@ pub mod deadline;
 pub mod file;
 pub mod listener;
 pub mod pool;
+pub mod random;
 pub mod stream;
 pub mod sync;
 pub mod time;

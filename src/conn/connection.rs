@@ -27,6 +27,7 @@ use super::close_reason::CloseReason;
 use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
+use super::upgrade::Session;
 use crate::io::read_buffer::Purpose;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
@@ -53,7 +54,8 @@ pub(crate) struct Connection {
     task: RefCell<Option<Waker>>,
     /// Those in other tasks, who wait for what this task does, if there are any.
     others: RefCell<Option<Box<Others>>>,
-    taken: Cell<bool>,
+    /// What the handler has made of the connection, if it took it out of HTTP.
+    session: RefCell<Option<Session>>,
     /// The last request: the next one mostly has the same fields. Given up when the connection turns out to be idle.
     last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
@@ -113,7 +115,7 @@ impl Connection {
             cycle: Cell::new(0),
             task: RefCell::new(None),
             others: RefCell::default(),
-            taken: Cell::new(false),
+            session: RefCell::new(None),
             last: Cell::new(None),
             answered: Cell::new(false),
             cancel_on: Cell::new(host.config.cancel_on_disconnect),
@@ -160,7 +162,39 @@ impl Connection {
 
     /// Whether the handler took the transport.
     pub(crate) fn was_taken(&self) -> bool {
-        self.taken.get()
+        self.session.borrow().is_some()
+    }
+
+    /// The connection is a session from now on. Its task looks after it, wherever it was handed over.
+    pub(super) fn hand_over(&self, session: Session) {
+        if let (Session::WebSocket(session), Some(task)) = (&session, &*self.task.borrow()) {
+            session.driven_by(task);
+        }
+        *self.session.borrow_mut() = Some(session);
+        self.wake();
+    }
+
+    /// The handler is polled now, in the connection's task.
+    pub(crate) fn begin_turn(&self) {
+        if let Some(Session::WebSocket(session)) = &*self.session.borrow() {
+            session.begin_turn();
+        }
+    }
+
+    /// Looks after the session; ready when it has ended, or is ended by the cut.
+    pub(crate) fn poll_session_end(&self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        let session = self.session.borrow();
+        let Some(session) = &*session else {
+            return Poll::Ready(CloseReason::Upgraded);
+        };
+        if self.host.is_cut() {
+            session.cut();
+            return Poll::Ready(CloseReason::Cut);
+        }
+        if self.host.is_stopping() {
+            session.stop();
+        }
+        session.poll_end(cx).map(|()| CloseReason::Upgraded)
     }
 
     /// Whether the request of this number may still take the connection over.
@@ -233,10 +267,16 @@ impl Connection {
         self.io.borrow().wire.as_ref().map_or(0, Wire::written)
     }
 
-    /// Counts an answer that was queued; whether it is time to let the queue shrink before the next request.
-    pub(crate) fn count_answer(&self, answers_max: usize, bytes_max: usize) -> bool {
+    /// Counts an answer that was queued.
+    pub(crate) fn count_answer(&self) {
         self.unflushed.set(self.unflushed.get() + 1);
-        self.unflushed.get() as usize >= answers_max || self.queued() >= bytes_max
+    }
+
+    /// Whether so many answers wait, or so much of them, that they have to leave before another request is handled.
+    pub(crate) fn has_many_answers(&self) -> bool {
+        let config = &self.host.config;
+        self.unflushed.get() as usize >= config.pipelined_requests_max
+            || self.queued() >= config.write_buffer_bytes_max
     }
 
     /// Ends the cycle: the next head may be read, and what is left of the old request cannot touch the connection.
@@ -258,7 +298,8 @@ impl Connection {
 
     /// Keeps a request that is done with for the sake of the next one.
     pub(crate) fn keep_exchange(&self, mut exchange: Box<Exchange>, cycle: u32) {
-        if cycle != self.cycle.get() {
+        // A session has no next request.
+        if cycle != self.cycle.get() || self.was_taken() {
             return self.host.give_exchange(exchange);
         }
         exchange.keep_fields();
@@ -278,8 +319,12 @@ impl Connection {
         }
     }
 
-    /// Closes the connection, unless it was taken over: requests and bodies that are kept somewhere do not hold the socket.
+    /// Closes the connection and the session that it may have become: who keeps a request, a body or a session somewhere does
+    /// not hold the socket.
     pub(crate) fn close(&self) {
+        if let Some(session) = &*self.session.borrow() {
+            session.cut();
+        }
         self.end_cycle();
         self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
@@ -322,9 +367,7 @@ impl Connection {
 
     /// Takes the wire out for somebody else; the connection ends with the running request.
     pub(crate) fn take_wire(&self) -> Option<Wire> {
-        let wire = self.io.borrow_mut().wire.take();
-        self.taken.set(wire.is_some());
-        wire
+        self.io.borrow_mut().wire.take()
     }
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::header::CONNECTION;
-use http::{Method, StatusCode, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use ringhttp_runtime::Core;
 use ringhttp_runtime::file::FileSlice;
 
@@ -75,17 +75,14 @@ pub(super) async fn write_response(
         Kind::File(parts) => Box::pin(send_parts(connection, parts)).await?,
         kind => queue_body(connection, kind),
     }
-    let config = &connection.host.config;
-    if connection.count_answer(config.pipelined_requests_max, config.write_buffer_bytes_max) {
-        Box::pin(give_way(connection, config.write_buffer_bytes_max / 2)).await?;
-    }
+    connection.count_answer();
     Ok(close)
 }
 
 /// Lets the queue shrink, and the other connections of the core have their turn: what one read brings is enough for
 /// thousands of requests, and a peer that takes all answers at once would have the core to itself.
-async fn give_way(connection: &Connection, queued_max: usize) -> Result<(), CloseReason> {
-    flush(connection, queued_max).await?;
+pub(super) async fn give_way(connection: &Connection) -> Result<(), CloseReason> {
+    flush(connection, connection.host.config.write_buffer_bytes_max / 2).await?;
     match Core::current() {
         Some(core) => wait_for(connection, core.yield_now()).await,
         None => Ok(()),
@@ -138,8 +135,13 @@ fn take_close(response: &mut Response) -> bool {
     else {
         return false;
     };
-    let close = elements(headers, CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
+    let has = |option: &[u8]| elements(headers, CONNECTION).any(|one| one.eq_ignore_ascii_case(option));
+    let (close, upgrade) = (has(b"close"), has(b"upgrade"));
     headers.remove(CONNECTION);
+    if upgrade {
+        // RFC 9110 §7.8: it belongs to the `Upgrade` field of a 426.
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
     close
 }
 

@@ -14,6 +14,7 @@ use super::background::Background;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
 use super::request::Exchange;
+use super::websocket::WebSocketStats;
 use crate::proto::http1::{ClosingLines, Limits};
 
 /// Requests in flight whose memory one core keeps for the next ones.
@@ -65,6 +66,8 @@ pub struct ServerStats {
     pub log_lines_dropped: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
+    /// What the WebSockets did.
+    pub websockets: Rc<WebSocketStats>,
 }
 
 pub(crate) fn count(cell: &Cell<u64>) {

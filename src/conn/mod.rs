@@ -27,6 +27,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+pub(crate) mod websocket;
 
 pub use access_log::{AccessLog, AccessRecord};
 pub use body::{Body, BodyError, RequestBody};

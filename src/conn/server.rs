@@ -76,6 +76,11 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
         };
         first = false;
+        if connection.has_many_answers()
+            && let Err(reason) = Box::pin(exchange::give_way(connection)).await
+        {
+            return reason;
+        }
         count(&connection.host.stats.requests);
         let cycle = Cycle::new(&exchange.head);
         connection.begin_entry(&exchange.head);
@@ -86,7 +91,8 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Err(reason) => return reason,
         };
         if connection.was_taken() {
-            return CloseReason::Upgraded;
+            // What the handler returned is for nobody. Its session may go on elsewhere.
+            return poll_fn(|cx| connection.poll_session_end(cx)).await;
         }
         // 3. The response: queued if it is small, sent bit by bit if it is a stream.
         let close = match exchange::write_response(connection, &cycle, response).await {
@@ -150,6 +156,7 @@ async fn run_handler(
     let mut handler = pin!(handler);
     let mut wait: Option<Meanwhile> = None;
     poll_fn(|cx| {
+        connection.begin_turn();
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
             Ok(Poll::Pending) => {}

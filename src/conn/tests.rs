@@ -2,6 +2,7 @@
 
 mod disconnect;
 mod hostile;
+mod websocket;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -42,6 +43,8 @@ struct Bench {
     task: Option<Pin<Box<dyn Future<Output = CloseReason>>>>,
     ended: Option<CloseReason>,
     flag: Arc<Flag>,
+    /// Bytes that came behind what was looked at.
+    left: Vec<u8>,
 }
 
 impl Bench {
@@ -58,7 +61,15 @@ impl Bench {
         let served = Rc::clone(&connection);
         let task: Pin<Box<dyn Future<Output = CloseReason>>> =
             Box::pin(async move { serve_connection(served, &service).await });
-        let mut bench = Self { far, host, connection, task: Some(task), ended: None, flag: Arc::default() };
+        let mut bench = Self {
+            far,
+            host,
+            connection,
+            task: Some(task),
+            ended: None,
+            flag: Arc::default(),
+            left: Vec::new(),
+        };
         bench.run();
         bench
     }

@@ -1,10 +1,12 @@
 //! Taking a connection out of HTTP: what is left is a stream of bytes, beginning with those that had come already.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,14 +14,16 @@ use http::{HeaderMap, StatusCode, Version};
 use ringhttp_runtime::time::Deadline;
 
 use super::connection::Connection;
+use super::websocket;
 use crate::error::{Error, Result};
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
 use crate::proto::http1::{Framing, Implied, encode_response_head};
 
-/// A connection that speaks another protocol now. Dropping it closes the connection.
+/// A connection that speaks another protocol now. Dropping it closes the connection; on a server, so does the cut of a stop,
+/// wherever it was moved to.
 pub struct Upgraded {
-    wire: Wire,
+    lease: Rc<Lease>,
     /// What was queued last is bounded by this before a writer waits.
     queued_max: usize,
     write_timeout: Duration,
@@ -31,7 +35,17 @@ pub struct Upgraded {
 impl Upgraded {
     /// A session on what was a connection: its limits stay those that it had.
     pub(super) fn new(wire: Wire, queued_max: usize, write_timeout: Duration, deadline: Deadline) -> Self {
-        Self { wire, queued_max, write_timeout, deadline, stalled_at: None }
+        let lease = Rc::new(Lease {
+            wire: RefCell::new(Some(wire)),
+            user: RefCell::default(),
+            task: RefCell::default(),
+        });
+        Self { lease, queued_max, write_timeout, deadline, stalled_at: None }
+    }
+
+    /// The wire, for who makes something else of the session.
+    pub(crate) fn into_wire(self) -> Option<Wire> {
+        self.lease.wire.take()
     }
 
     /// Takes a connection from its server, and queues the answer that says so.
@@ -51,19 +65,42 @@ impl Upgraded {
         let mut wire =
             connection.take_wire().ok_or_else(|| Error::internal("the connection is taken already"))?;
         wire.output().buffer().extend_from_slice(&head);
+        wire.switch();
         connection.note_status(switching_status(tunnel));
         let host = &connection.host;
         let config = &host.config;
-        Ok(Self::new(wire, config.write_buffer_bytes_max, config.write_timeout, host.timers.deadline()))
+        let upgraded =
+            Self::new(wire, config.write_buffer_bytes_max, config.write_timeout, host.timers.deadline());
+        connection.hand_over(Session::Stream(Rc::clone(&upgraded.lease)));
+        Ok(upgraded)
+    }
+
+    /// Runs a poll on the wire, unless the session was ended from the connection's side.
+    fn with_wire<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Wire, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let mut wire = self.lease.wire.borrow_mut();
+        let Some(wire) = &mut *wire else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        remember(&self.lease.user, cx);
+        poll(wire, cx)
     }
 
     /// Sends what is queued, while the peer takes some of it within every `write_timeout`.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Poll::Ready(flushed) = self.wire.poll_flush(cx) {
+        let mut written = 0;
+        let flushed = self.with_wire(cx, |wire, cx| {
+            let flushed = wire.poll_flush(cx);
+            written = wire.written();
+            flushed
+        });
+        if flushed.is_ready() {
             self.stalled_at = None;
-            return Poll::Ready(flushed);
+            return flushed;
         }
-        let written = self.wire.written();
         if self.stalled_at.replace(written) != Some(written) {
             self.deadline.set(self.write_timeout);
         }
@@ -85,13 +122,17 @@ impl Upgraded {
     pub async fn read(&mut self) -> io::Result<Option<Bytes>> {
         poll_fn(|cx| {
             loop {
-                if !self.wire.input().is_empty() {
-                    return Poll::Ready(Ok(Some(self.wire.take_input())));
+                let here = self.with_wire(cx, |wire, _| {
+                    let is_here = !wire.input().is_empty();
+                    Poll::Ready(Ok(is_here.then(|| wire.take_input())))
+                });
+                if let Some(here) = ready!(here)? {
+                    return Poll::Ready(Ok(Some(here)));
                 }
                 if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
                     return Poll::Ready(Err(error));
                 }
-                if ready!(self.wire.poll_fill(cx, Purpose::More))? == 0 {
+                if ready!(self.with_wire(cx, |wire, cx| wire.poll_fill(cx, Purpose::More)))? == 0 {
                     return Poll::Ready(Ok(None));
                 }
             }
@@ -107,10 +148,12 @@ impl Upgraded {
     /// # Cancellation
     /// The bytes are queued by the first poll; they leave with this future or the next call.
     pub async fn write(&mut self, bytes: impl Into<Bytes>) -> io::Result<()> {
-        self.wire.output().push(bytes.into());
+        if let Some(wire) = &mut *self.lease.wire.borrow_mut() {
+            wire.output().push(bytes.into());
+        }
         let queued_max = self.queued_max;
         poll_fn(|cx| match self.poll_flush(cx) {
-            Poll::Pending if self.wire.output().queued() < queued_max => Poll::Ready(Ok(())),
+            Poll::Pending if self.queued() < queued_max => Poll::Ready(Ok(())),
             flushed => flushed,
         })
         .await
@@ -137,10 +180,94 @@ impl Upgraded {
     pub async fn shutdown(&mut self) -> io::Result<()> {
         self.flush().await?;
         poll_fn(|cx| {
-            self.wire.shutdown_write(cx);
-            Poll::Ready(Ok(()))
+            self.with_wire(cx, |wire, cx| {
+                wire.shutdown_write(cx);
+                Poll::Ready(Ok(()))
+            })
         })
         .await
+    }
+
+    fn queued(&self) -> usize {
+        self.lease.wire.borrow_mut().as_mut().map_or(0, |wire| wire.output().queued())
+    }
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        self.lease.end();
+    }
+}
+
+/// The wire of a session, shared by its user and by the connection that it was: that one keeps its place among the others
+/// until the session ends, and ends it when the server is cut.
+pub(super) struct Lease {
+    wire: RefCell<Option<Wire>>,
+    /// Who waits on the session.
+    user: RefCell<Option<Waker>>,
+    /// The connection's task, once it waits for the session's end.
+    task: RefCell<Option<Waker>>,
+}
+
+impl Lease {
+    /// Closes the connection, and tells both sides.
+    fn end(&self) {
+        let wire = self.wire.take();
+        if wire.is_some() {
+            drop(wire);
+            [self.user.take(), self.task.take()].into_iter().flatten().for_each(Waker::wake);
+        }
+    }
+
+    fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.wire.borrow().is_none() {
+            return Poll::Ready(());
+        }
+        remember(&self.task, cx);
+        Poll::Pending
+    }
+}
+
+/// What a connection has become that left HTTP.
+pub(super) enum Session {
+    /// A stream of bytes.
+    Stream(Rc<Lease>),
+    /// A WebSocket.
+    WebSocket(Rc<websocket::Session>),
+}
+
+impl Session {
+    /// Looks after the session, in the connection's task; ready when it has ended.
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Stream(lease) => lease.poll_end(cx),
+            Self::WebSocket(session) => session.poll_drive(cx),
+        }
+    }
+
+    /// Ends it where it is.
+    pub(super) fn cut(&self) {
+        match self {
+            Self::Stream(lease) => lease.end(),
+            Self::WebSocket(session) => session.cut(),
+        }
+    }
+
+    /// Tells it that the server stops.
+    pub(super) fn stop(&self) {
+        match self {
+            // What its bytes mean is not known here.
+            Self::Stream(_) => {}
+            Self::WebSocket(session) => session.stop(),
+        }
+    }
+}
+
+/// Keeps a waker to be woken by, unless it is the one that is kept.
+fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+    let mut place = place.borrow_mut();
+    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        *place = Some(cx.waker().clone());
     }
 }
 

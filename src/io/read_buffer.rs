@@ -38,6 +38,8 @@ pub(crate) enum Purpose {
     NextHead,
     /// More of a message that has begun.
     More,
+    /// So many bytes are the rest of one that has to be in one buffer.
+    Rest(usize),
 }
 
 /// The unread bytes of a connection.
@@ -49,6 +51,8 @@ pub(crate) struct ReadBuffer {
     landing_bytes: usize,
     bulk_bytes: usize,
     small_reads: u8,
+    /// The longest message that was completed by [`Purpose::Rest`]: memory for as much is given in advance.
+    proven_bytes: usize,
     lent_for: Purpose,
     lent_room: usize,
 }
@@ -62,6 +66,7 @@ impl ReadBuffer {
             landing_bytes: landing.bytes_min,
             bulk_bytes: POOLED_BYTES,
             small_reads: 0,
+            proven_bytes: 0,
             lent_for: Purpose::NextHead,
             lent_room: 0,
         }
@@ -75,10 +80,14 @@ impl ReadBuffer {
     /// The buffer to append to, with room: unread bytes stay at its front. It must come back by
     /// [`restore`](Self::restore).
     pub(crate) fn lend(&mut self, purpose: Purpose) -> BytesMut {
-        let purpose = if self.bytes.is_empty() { purpose } else { Purpose::More };
+        let purpose = match purpose {
+            Purpose::NextHead if !self.bytes.is_empty() => Purpose::More,
+            purpose => purpose,
+        };
         let buffer = match purpose {
             Purpose::NextHead => self.landing_buffer(),
             Purpose::More => self.bulk_buffer(),
+            Purpose::Rest(missing) => self.rest_buffer(missing),
         };
         self.lent_for = purpose;
         self.lent_room = buffer.capacity() - buffer.len();
@@ -93,8 +102,15 @@ impl ReadBuffer {
         match self.lent_for {
             Purpose::NextHead => self.adapt_landing(read, filled),
             Purpose::More if filled => self.bulk_bytes = (self.bulk_bytes * 2).min(BULK_BYTES_MAX),
-            Purpose::More => {}
+            Purpose::Rest(missing) if read >= missing => self.proven_bytes = self.bytes.len(),
+            Purpose::More | Purpose::Rest(_) => {}
         }
+    }
+
+    /// What comes from now on is of another kind than what came before.
+    pub(crate) fn forget_sizes(&mut self) {
+        self.landing_bytes = self.landing.bytes_min;
+        self.small_reads = 0;
     }
 
     /// Gives the memory back to the core; unread bytes are forgotten.
@@ -125,6 +141,26 @@ impl ReadBuffer {
         let mut larger = self.pool.take_at_least(buffer.len() + self.bulk_bytes);
         larger.extend_from_slice(&buffer);
         self.pool.give(buffer);
+        larger
+    }
+
+    /// A buffer that the rest of a message fits into, and nothing behind it: then the message is all that its memory is
+    /// for. Who only announces a long message gets no memory for it, beyond a multiple of what has come or has come
+    /// before; so a long one is copied a few times at first, and then no more.
+    fn rest_buffer(&mut self, missing: usize) -> BytesMut {
+        let here = self.bytes.len();
+        if here + missing <= POOLED_BYTES {
+            return self.bulk_buffer();
+        }
+        let room = self.bytes.capacity() - here;
+        if room >= missing.min(POOLED_BYTES) {
+            // Room for a good read is used up first: who sends byte by byte causes no copy for each.
+            return std::mem::take(&mut self.bytes);
+        }
+        let earned = (here * 3).max(BULK_BYTES_MAX).max(self.proven_bytes.saturating_sub(here));
+        let mut larger = BytesMut::with_capacity(here + missing.min(earned));
+        larger.extend_from_slice(&self.bytes);
+        self.pool.give(std::mem::replace(&mut self.bytes, BytesMut::new()));
         larger
     }
 
@@ -206,6 +242,43 @@ mod tests {
             drop(buffer.bytes().split());
         }
         assert!(buffer.lend(Purpose::NextHead).capacity() <= Landing::REQUESTS.bytes_max);
+    }
+
+    #[test]
+    fn a_long_message_gets_memory_as_it_comes_and_at_once_when_one_has_come_before() {
+        let message = vec![7; 1 << 20];
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        for round in 0..2 {
+            let mut done = read(&mut buffer, Purpose::NextHead, &message);
+            let mut reads = 0;
+            while done < message.len() {
+                let lent = buffer.lend(Purpose::Rest(message.len() - done));
+                let room = lent.capacity() - lent.len();
+                assert!(round > 0 || room <= (3 * done).max(BULK_BYTES_MAX), "{room} at {done}");
+                buffer.restore(lent, 0);
+                done += read(&mut buffer, Purpose::Rest(message.len() - done), &message[done..]);
+                reads += 1;
+            }
+            assert!(reads <= if round == 0 { 4 } else { 1 }, "{reads} reads");
+            assert_eq!(buffer.bytes().split().len(), message.len());
+            assert!(buffer.lend(Purpose::NextHead).capacity() <= Landing::REQUESTS.bytes_max);
+            buffer.restore(BytesMut::new(), 0);
+        }
+    }
+
+    #[test]
+    fn a_long_message_that_comes_byte_by_byte_is_copied_a_few_times_at_most() {
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let (mut done, mut places) = (0, Vec::new());
+        while done < 300_000 {
+            let missing = 300_000 - done;
+            done += read(&mut buffer, Purpose::Rest(missing), &[1]);
+            let place = buffer.bytes().as_ptr();
+            if places.last() != Some(&place) {
+                places.push(place);
+            }
+        }
+        assert!(places.len() <= 4, "{} buffers", places.len());
     }
 
     #[test]

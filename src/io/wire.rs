@@ -24,6 +24,8 @@ pub(crate) struct Wire {
     input: ReadBuffer,
     output: WriteQueue,
     ended: bool,
+    /// Bytes of the batch that is being written.
+    in_flight: usize,
     /// Reads in a row that did not have to wait.
     streak: u8,
     /// The pause after too many of them.
@@ -47,6 +49,7 @@ impl Wire {
             input: ReadBuffer::new(pool.clone(), landing),
             output: WriteQueue::new(pool.clone()),
             ended: false,
+            in_flight: 0,
             streak: 0,
             pause: None,
         }
@@ -120,6 +123,7 @@ impl Wire {
         loop {
             if self.transport.is_writing() {
                 let (result, batch) = ready!(self.transport.poll_write(cx));
+                self.in_flight = 0;
                 self.output.give_back(batch);
                 if let Err(error) = result {
                     self.output.clear();
@@ -127,7 +131,10 @@ impl Wire {
                 }
             }
             match self.output.take_batch() {
-                Some(batch) => self.transport.start_write(batch),
+                Some(batch) => {
+                    self.in_flight = batch.remaining();
+                    self.transport.start_write(batch);
+                }
                 None => return Poll::Ready(Ok(())),
             }
         }
@@ -159,6 +166,11 @@ impl Wire {
         self.transport.is_writing() || !self.output.is_empty()
     }
 
+    /// Bytes in memory that are not known to be with the kernel: those that wait, and the batch that is being written.
+    pub(crate) fn unsent(&self) -> usize {
+        self.output.queued() + self.in_flight
+    }
+
     /// Whether something waits for a write that nobody has started.
     pub(crate) fn is_flush_due(&self) -> bool {
         !self.transport.is_writing() && !self.output.is_empty()
@@ -172,6 +184,11 @@ impl Wire {
     /// Ends our side.
     pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
         self.transport.shutdown_write(cx);
+    }
+
+    /// What comes from now on is of another protocol: how long its messages are is to be seen.
+    pub(crate) fn switch(&mut self) {
+        self.input.forget_sizes();
     }
 
     /// Takes the unread bytes out as one view.

@@ -11,6 +11,9 @@ use ringhttp_runtime::stream::FileBatch;
 /// vectored one.
 const COPY_BYTES_MAX: usize = 2 * 1024;
 
+/// Up to this size a shared piece is copied all the same.
+const SHARED_COPY_BYTES_MAX: usize = 256;
+
 /// The largest write whose end nobody waits for: it fits into the smallest socket buffer (4,608 bytes).
 const QUIET_BYTES_MAX: usize = 4 * 1024;
 
@@ -18,8 +21,8 @@ const QUIET_BYTES_MAX: usize = 4 * 1024;
 /// caller's, by `ServerConfig::write_buffer_bytes_max`.
 #[derive(Debug)]
 pub(crate) struct WriteQueue {
-    /// Complete pieces, in front of `tail`.
-    chunks: Vec<Bytes>,
+    /// Complete pieces, in front of `tail`, if there are any.
+    chunks: Option<Box<Chunks>>,
     chunk_bytes: usize,
     /// The buffer that is being filled; without memory while nothing is queued.
     tail: BytesMut,
@@ -30,7 +33,7 @@ pub(crate) struct WriteQueue {
 
 impl WriteQueue {
     pub(crate) fn new(pool: BufferPool) -> Self {
-        Self { chunks: Vec::new(), chunk_bytes: 0, tail: BytesMut::new(), file: None, pool }
+        Self { chunks: None, chunk_bytes: 0, tail: BytesMut::new(), file: None, pool }
     }
 
     /// Bytes that wait in memory: those of a file do not count.
@@ -39,13 +42,12 @@ impl WriteQueue {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty() && self.tail.is_empty() && self.file.is_none()
+        self.chunks.is_none() && self.tail.is_empty() && self.file.is_none()
     }
 
-    /// Whether what waits is one buffer that the kernel takes at once, unless its own are full.
+    /// Whether what waits is so little that the kernel takes it at once, unless its own buffers are full.
     pub(crate) fn is_small(&self) -> bool {
-        let is_one = self.chunks.is_empty() && self.file.is_none();
-        is_one && !self.tail.is_empty() && self.tail.len() <= QUIET_BYTES_MAX
+        !self.is_empty() && self.file.is_none() && self.queued() <= QUIET_BYTES_MAX
     }
 
     /// The buffer to encode a head or another small piece into, at the end of the queue.
@@ -62,9 +64,25 @@ impl WriteQueue {
             self.buffer().extend_from_slice(&piece);
             return;
         }
+        self.push_view(piece);
+    }
+
+    /// Queues a piece that others queue too: unless it is tiny it stays a view, so that many of them take no buffers.
+    pub(crate) fn push_shared(&mut self, piece: Bytes) {
+        if piece.len() <= SHARED_COPY_BYTES_MAX {
+            return self.push(piece);
+        }
+        self.push_view(piece);
+    }
+
+    fn push_view(&mut self, piece: Bytes) {
         self.seal_tail();
-        self.chunk_bytes += piece.len();
-        self.chunks.push(piece);
+        self.add_chunk(piece);
+    }
+
+    fn add_chunk(&mut self, chunk: Bytes) {
+        self.chunk_bytes += chunk.len();
+        self.chunks.get_or_insert_with(|| self.pool.take_chunks()).push(chunk);
     }
 
     /// Queues a part of a file: one at a time, so whoever sends several waits between them.
@@ -74,7 +92,8 @@ impl WriteQueue {
     pub(crate) fn push_file(&mut self, slice: FileSlice) {
         assert!(self.file.is_none(), "one part of a file at a time");
         let head = std::mem::take(&mut self.tail);
-        self.file = Some((self.chunks.len(), Box::new(FileBatch { head, slice })));
+        let before = self.chunks.as_ref().map_or(0, |chunks| chunks.count());
+        self.file = Some((before, Box::new(FileBatch { head, slice })));
     }
 
     /// Whether a part of a file waits.
@@ -89,21 +108,32 @@ impl WriteQueue {
                 return Some(WriteBatch::File(batch));
             }
             self.file = Some((0, batch));
-            let rest = self.chunks.split_off(before);
-            let chunks = std::mem::replace(&mut self.chunks, rest);
-            self.chunk_bytes = self.chunks.iter().map(Bytes::len).sum();
-            return Some(WriteBatch::Many(Box::new(Chunks::new(chunks))));
+            return Some(WriteBatch::Many(self.take_chunks(before)));
         }
-        if self.chunks.is_empty() {
-            if self.tail.is_empty() {
-                self.recycle();
-                return None;
-            }
-            return Some(WriteBatch::One(std::mem::take(&mut self.tail)));
+        if self.chunks.is_some() {
+            self.seal_tail();
+            self.chunk_bytes = 0;
+            return self.chunks.take().map(WriteBatch::Many);
         }
-        self.seal_tail();
-        self.chunk_bytes = 0;
-        Some(WriteBatch::Many(Box::new(Chunks::new(std::mem::take(&mut self.chunks)))))
+        if self.tail.is_empty() {
+            self.recycle();
+            return None;
+        }
+        Some(WriteBatch::One(std::mem::take(&mut self.tail)))
+    }
+
+    /// The first `count` of the complete pieces.
+    fn take_chunks(&mut self, count: usize) -> Box<Chunks> {
+        let mut front = self.pool.take_chunks();
+        if let Some(chunks) = &mut self.chunks {
+            chunks.move_front(count, &mut front);
+            self.chunk_bytes = chunks.remaining();
+        }
+        self.chunks
+            .take_if(|chunks| chunks.count() == 0)
+            .into_iter()
+            .for_each(|empty| self.pool.give_chunks(empty));
+        front
     }
 
     /// Takes back the buffers of a batch that is written.
@@ -111,18 +141,19 @@ impl WriteQueue {
         match batch {
             WriteBatch::One(buffer) => self.pool.give_small(buffer),
             WriteBatch::File(batch) => self.pool.give_small(batch.head),
-            WriteBatch::Many(_) if self.is_empty() => {
-                // The views in the batch go first, so that the buffer they are in is whole again.
-                drop(batch);
-                self.recycle();
+            WriteBatch::Many(chunks) => {
+                // The views go first, so that the buffer they are in is whole again.
+                self.pool.give_chunks(chunks);
+                if self.is_empty() {
+                    self.recycle();
+                }
             }
-            WriteBatch::Many(_) => {}
         }
     }
 
     /// Forgets what waits.
     pub(crate) fn clear(&mut self) {
-        self.chunks = Vec::new();
+        self.chunks = None;
         self.chunk_bytes = 0;
         self.file = None;
         self.recycle();
@@ -130,8 +161,8 @@ impl WriteQueue {
 
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.chunk_bytes += self.tail.len();
-            self.chunks.push(self.tail.split().freeze());
+            let sealed = self.tail.split().freeze();
+            self.add_chunk(sealed);
         }
     }
 

@@ -1,7 +1,7 @@
-//! The texts of the CORS protocol (Fetch §3.3): origins as browsers send them, and the field names they ask for.
+//! The texts of the CORS protocol (Fetch §3.3): origins as browsers send them, whose they are, and the field names they ask for.
 #![forbid(unsafe_code)]
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::http1::list;
 
@@ -53,6 +53,24 @@ pub(crate) fn requested_names(value: Option<&HeaderValue>) -> Option<Vec<HeaderN
         names.push(HeaderName::from_bytes(name).ok()?);
     }
     Some(names)
+}
+
+/// Whether an origin is a page of `host`, as far as a server behind a proxy can tell: the scheme is not compared.
+pub(crate) fn is_of_host(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = authority(origin) else { return false };
+    // Browsers leave the scheme's own port out of the origin.
+    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
+    let host = host.strip_suffix(port).unwrap_or(host);
+    !host.is_empty() && authority.strip_suffix(port).unwrap_or(authority).eq_ignore_ascii_case(host)
+}
+
+/// Scheme and authority of an origin (RFC 6454 §6.2); `None` if it is something else, or `null`.
+pub(crate) fn authority(origin: &str) -> Option<(&str, &str)> {
+    let (scheme, authority) = origin.split_once("://")?;
+    let uri = Uri::try_from(origin).ok()?;
+    // Nothing but the two: no user, no path, no query.
+    let whole = uri.authority().is_some_and(|found| found.as_str() == authority);
+    (whole && !authority.contains('@') && !uri.host()?.is_empty()).then_some((scheme, authority))
 }
 
 #[cfg(test)]

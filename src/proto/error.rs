@@ -108,6 +108,10 @@ pub enum Misuse {
     BodyUnexpected,
     /// The next message was started before the body of this one was read to its end.
     BodyUnread,
+    /// A close code that may not be sent, or a reason of more than 123 bytes.
+    CloseInvalid,
+    /// A WebSocket's Ping or Pong with more than 125 bytes.
+    ControlTooLong,
     /// The id or the type of a server-sent event with a line end, or an id with a NUL.
     EventFieldInvalid,
     /// The header map has a `Content-Length` or `Transfer-Encoding` that contradicts the framing, or this status or
@@ -136,6 +140,8 @@ impl fmt::Display for Misuse {
             Self::BodyTooShort => "body is shorter than its announced length",
             Self::BodyUnexpected => "body bytes on a message without a body",
             Self::BodyUnread => "body of the present message was not read to its end",
+            Self::CloseInvalid => "close code may not be sent, or its reason is too long",
+            Self::ControlTooLong => "ping or pong has more than 125 bytes",
             Self::EventFieldInvalid => "id or type of an event has a byte that is not allowed",
             Self::FramingConflict => "framing contradicts the header fields, the status or the version",
             Self::HostInvalid => "host has a byte that is not allowed",

@@ -31,6 +31,7 @@ mod parameters;
 pub mod proxy_header;
 pub mod range;
 pub mod sse;
+pub mod websocket;
 
 pub use content_type::ContentType;
 pub use disposition::ContentDisposition;

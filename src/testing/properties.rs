@@ -3,6 +3,8 @@
 //! Every property takes `data`, from which it draws its choices: a fuzzer's input or bytes of a seeded generator.
 #![forbid(unsafe_code)]
 
+mod websocket;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
@@ -12,6 +14,10 @@ use crate::proto::http1::{
     BodyWriter, Framing, Implied, ImpliedRequest, Limits, encode_request_head, encode_response_head,
 };
 use crate::proto::multipart::{self, MultipartError};
+
+#[cfg(feature = "compression")]
+pub use self::websocket::deflate_round_trip;
+pub use self::websocket::{any_websocket_bytes, websocket_round_trip};
 
 /// No bytes make the request reader panic, and how they were cut does not show.
 pub fn any_request_bytes(data: &[u8]) {
@@ -470,6 +476,14 @@ mod tests {
     fn multipart_bodies() {
         run(multipart_round_trip);
         run(any_multipart_bytes);
+    }
+
+    #[test]
+    fn websocket_streams() {
+        run(any_websocket_bytes);
+        run(websocket_round_trip);
+        #[cfg(feature = "compression")]
+        run(deflate_round_trip);
     }
 
     #[test]

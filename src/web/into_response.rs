@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use crate::conn::{Body, Response};
 use crate::error::Error;
 use crate::proto::http1::ContentTypeLine;
+use crate::websocket::Closed;
 
 /// What a handler may return.
 ///
@@ -21,7 +22,7 @@ use crate::proto::http1::ContentTypeLine;
     message = "a handler cannot return `{Self}`",
     label = "this is not a response",
     note = "handlers return `Response`, `&'static str`, `String`, `Bytes`, `Vec<u8>`, `()`, `StatusCode`, `Json<T>`, `Html<T>`, \
-            `Redirect`, `Sse`, `Problem`, a stream of JSON lines, a pair `(StatusCode, T)`, a triple `(StatusCode, HeaderMap, T)` of those, or a `Result` of them whose \
+            `Redirect`, `Sse`, `Problem`, `websocket::Closed`, a stream of JSON lines, a pair `(StatusCode, T)`, a triple `(StatusCode, HeaderMap, T)` of those, or a `Result` of them whose \
             error turns into `ringhttp::Error`"
 )]
 pub trait IntoResponse {
@@ -81,6 +82,13 @@ impl IntoResponse for () {
 impl IntoResponse for StatusCode {
     fn into_response(self) -> Response {
         Response::empty(self)
+    }
+}
+
+/// 101, which was sent when the socket was opened: middleware sees it, and nobody else.
+impl IntoResponse for Closed {
+    fn into_response(self) -> Response {
+        Response::empty(StatusCode::SWITCHING_PROTOCOLS)
     }
 }
 

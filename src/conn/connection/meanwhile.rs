@@ -47,8 +47,9 @@ impl Connection {
                 (wire.is_flushing(), wire.written())
             }
             None => {
-                // The handler is a session now, which lasts as long as it likes.
+                // The handler is a session now, which lasts as long as it likes, and may end before the handler does.
                 wait.until = None;
+                let _ = self.poll_session_end(cx);
                 (false, 0)
             }
         };

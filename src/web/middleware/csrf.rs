@@ -4,10 +4,11 @@
 use std::collections::HashSet;
 
 use http::header::ORIGIN;
-use http::{HeaderName, Method, StatusCode, Uri};
+use http::{HeaderName, Method, StatusCode};
 
 use crate::conn::Request;
 use crate::error::{Error, Result};
+use crate::proto::cors::{authority, is_of_host};
 use crate::web::Next;
 
 /// Refuses with 403 what a page of another origin made a browser send, by the fields that browsers add and pages cannot
@@ -96,23 +97,6 @@ fn is_own(req: &Request) -> bool {
     }
     let host = req.own_host().unwrap_or_default();
     req.header(ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(|origin| is_of_host(origin, host)))
-}
-
-fn is_of_host(origin: &str, host: &str) -> bool {
-    let Some((scheme, authority)) = authority(origin) else { return false };
-    // Browsers leave the scheme's own port out of the origin.
-    let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
-    let host = host.strip_suffix(port).unwrap_or(host);
-    !host.is_empty() && authority.strip_suffix(port).unwrap_or(authority).eq_ignore_ascii_case(host)
-}
-
-/// Scheme and authority of an origin (RFC 6454 §6.2); `None` if it is something else, or `null`.
-fn authority(origin: &str) -> Option<(&str, &str)> {
-    let (scheme, authority) = origin.split_once("://")?;
-    let uri = Uri::try_from(origin).ok()?;
-    // Nothing but the two: no user, no path, no query.
-    let whole = uri.authority().is_some_and(|found| found.as_str() == authority);
-    (whole && !authority.contains('@') && !uri.host()?.is_empty()).then_some((scheme, authority))
 }
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

@@ -1,0 +1,39 @@
+//! A WebSocket that sends every message back: what conformance tests, other clients and load generators are pointed at.
+//!
+//! `cargo run --release --example ws_echo`, then `websocat ws://127.0.0.1:8080/ws`.
+
+mod common;
+
+use ringhttp::websocket::{Closed, CompressionConfig};
+use ringhttp::{Request, Result, Router, Server, ServerConfig, WebSocketConfig};
+
+/// Messages of up to 16 MiB, in up to 100,000 fragments: more than a service needs, less than a test asks for.
+fn config() -> WebSocketConfig {
+    let mut compression = CompressionConfig::default();
+    compression.threshold_bytes = 0;
+    compression.binary = true;
+    compression.context_takeover = true;
+    let mut config = WebSocketConfig::default();
+    config.message_bytes_max = 16 << 20;
+    config.fragment_count_max = 100_000;
+    config.compression = Some(compression);
+    config
+}
+
+async fn echo(_: &(), req: Request) -> Result<Closed> {
+    let mut socket = req.websocket(config()).await?;
+    while let Some(message) = socket.receive().await? {
+        socket.send(message).await?;
+    }
+    Ok(socket.close().await?)
+}
+
+fn main() -> Result<()> {
+    let options = common::Options::from_args();
+    ringhttp::run(options.runtime.clone(), async |core| {
+        let routes = Router::new().get("/ws", echo);
+        let server = Server::bind(&options.address, ServerConfig::default())?;
+        common::announce(&core, &server, "websocat URL/ws, with ws:// in place of http://");
+        server.serve(&core, routes, ()).await
+    })
+}

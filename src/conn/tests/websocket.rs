@@ -1,0 +1,759 @@
+//! WebSockets on a wire in memory with a paused clock. The far end is a client: it masks, and reads what a client would.
+#![forbid(unsafe_code)]
+
+mod client_role;
+#[cfg(feature = "compression")]
+mod compressed;
+mod openings;
+
+use bytes::{BufMut, BytesMut};
+
+use super::*;
+use crate::conn::websocket::{Message, SlowReader, WebSocketError};
+use crate::proto::websocket::{
+    CloseCode, CloseFrame, Event, FrameHead, Inflaters, Opcode, Reader, ReaderRules, Role, mask,
+};
+use crate::{WebSocket, WebSocketConfig};
+
+const OPENING: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A frame as a client sends it: FIN, RSV1 and opcode in `first`.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let key = [1, 2, 3, 4];
+    let head = FrameHead { mask: Some(key), ..FrameHead::whole(Opcode::Text, payload.len()) };
+    let mut bytes = BytesMut::new();
+    head.encode(&mut bytes);
+    bytes[0] = first;
+    let start = bytes.len();
+    bytes.put_slice(payload);
+    mask::apply(key, 0, &mut bytes[start..]);
+    bytes.to_vec()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    frame(0x81, text.as_bytes())
+}
+
+fn close(code: u16) -> Vec<u8> {
+    frame(0x88, &code.to_be_bytes())
+}
+
+/// What a client sees of what the server sent.
+fn seen(bytes: &[u8]) -> Vec<Event> {
+    let mut input = BytesMut::from(bytes);
+    let mut rules = ReaderRules::new(Role::Server);
+    rules.limits.message_bytes_max = 64 << 20;
+    rules.limits.frame_bytes_max = 64 << 20;
+    let mut reader = Reader::new(rules);
+    let mut events = Vec::new();
+    loop {
+        match reader.next(&mut input, &mut Inflaters::default()).expect("a server keeps to the protocol") {
+            Event::NeedMore { .. } => {
+                assert!(input.is_empty(), "half a frame: {}", input.escape_ascii());
+                return events;
+            }
+            event => events.push(event),
+        }
+    }
+}
+
+fn a_text(text: &str) -> Event {
+    Event::Text(text.to_owned().into())
+}
+
+fn a_close(code: u16) -> Event {
+    Event::Close(CloseFrame { code: CloseCode::new(code), reason: String::new() })
+}
+
+/// The code of the Close frame at the end.
+fn close_code(events: &[Event]) -> Option<u16> {
+    match events.last() {
+        Some(Event::Close(frame)) => Some(frame.code.as_u16()),
+        _ => None,
+    }
+}
+
+/// An open socket whose handler is `handler`.
+fn open<H>(config: WebSocketConfig, handler: H) -> Bench
+where
+    H: AsyncFn(WebSocket) + 'static,
+{
+    open_with(config, handler, b"")
+}
+
+/// The same; `behind` comes right behind the handshake.
+fn open_with<H>(config: WebSocketConfig, handler: H, behind: &[u8]) -> Bench
+where
+    H: AsyncFn(WebSocket) + 'static,
+{
+    let handler = Rc::new(handler);
+    let mut bench = Bench::new(async move |request: Request| {
+        let socket = request.websocket(config.clone()).await.expect("a good request");
+        let handler = Rc::clone(&handler);
+        handler(socket).await;
+        Response::empty(http::StatusCode::SWITCHING_PROTOCOLS)
+    });
+    bench.far.send(&[OPENING, behind].concat());
+    bench.run();
+    let (head, left) = split_head(&bench.far.received());
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    bench.left = left;
+    bench
+}
+
+/// The head of an answer, and what is behind it.
+fn split_head(answer: &[u8]) -> (String, Vec<u8>) {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer") + 4;
+    (String::from_utf8(answer[..end].to_vec()).expect("text"), answer[end..].to_vec())
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Ok(Some(message)) = socket.receive().await {
+        if socket.send(message).await.is_err() {
+            break;
+        }
+    }
+    let _ = socket.close().await;
+}
+
+impl Bench {
+    /// Sends bytes and gives what the server answers.
+    fn ask(&mut self, bytes: &[u8]) -> Vec<Event> {
+        self.far.send(bytes);
+        self.run();
+        self.answers()
+    }
+
+    fn answers(&mut self) -> Vec<Event> {
+        let mut bytes = std::mem::take(&mut self.left);
+        bytes.extend(self.far.received());
+        seen(&bytes)
+    }
+
+    fn later(&mut self, by: Duration) -> Vec<Event> {
+        self.advance_only(by);
+        self.answers()
+    }
+
+    /// Lets time pass without looking at what has come.
+    fn advance_only(&mut self, by: Duration) {
+        self.host.timers.advance(by);
+        self.run();
+    }
+
+    /// Polls the connection's task so many times, whether it was woken or not.
+    fn run_some(&mut self, polls: usize) {
+        let waker = Waker::from(Arc::clone(&self.flag));
+        for _ in 0..polls {
+            let Some(task) = &mut self.task else { return };
+            if let Poll::Ready(reason) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
+                self.ended = Some(reason);
+                self.task = None;
+            }
+        }
+    }
+}
+
+/// As [`open`], with a peer that takes nothing behind the handshake.
+fn open_closed<H>(config: WebSocketConfig, handler: H) -> Bench
+where
+    H: AsyncFn(WebSocket) + 'static,
+{
+    let started = Rc::new(Cell::new(false));
+    let starting = Rc::clone(&started);
+    let mut bench = open(config, async move |socket: WebSocket| {
+        std::future::poll_fn(|_| if starting.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+        handler(socket).await;
+    });
+    bench.far.set_window(0);
+    started.set(true);
+    bench.run();
+    bench
+}
+
+#[test]
+fn messages_are_echoed_and_the_peer_closes() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    assert_eq!(bench.ask(&text("hello")), [a_text("hello")]);
+    assert_eq!(bench.ask(&frame(0x82, &[7; 100])), [Event::Binary(vec![7; 100].into())]);
+    assert_eq!(bench.ask(&[text("a"), text("b")].concat()), [a_text("a"), a_text("b")]);
+    assert_eq!(bench.ask(&close(1001)), [a_close(1001)]);
+    assert!(bench.far.near_has_ended());
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+    let stats = &bench.host.stats.websockets;
+    assert_eq!((stats.total.get(), stats.active.get()), (1, 0));
+    assert_eq!((stats.messages_in.get(), stats.messages_out.get()), (4, 4));
+    assert_eq!((stats.bytes_in.get(), stats.bytes_out.get()), (107, 107 + 4 * 2 + 4));
+}
+
+#[test]
+fn bytes_right_behind_the_handshake_are_not_lost() {
+    let mut bench = open_with(WebSocketConfig::default(), echo, &[text("early"), text("bird")].concat());
+    assert_eq!(bench.answers(), [a_text("early"), a_text("bird")]);
+}
+
+#[test]
+fn streams_split_at_every_byte_get_the_same_answers() {
+    let stream =
+        [text("grün"), frame(0x89, b"p"), frame(0x01, b"a"), frame(0x80, b"b"), close(1000)].concat();
+    let expected = [a_text("grün"), Event::Pong("p".into()), a_text("ab"), a_close(1000)];
+    for limit in 1..stream.len() {
+        let mut bench = open(WebSocketConfig::default(), echo);
+        bench.far.limit_reads(limit);
+        assert_eq!(bench.ask(&stream), expected, "{limit} bytes at a time");
+    }
+}
+
+#[test]
+fn what_came_before_a_fault_is_answered_before_it_is_closed() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    let answers = bench.ask(&[text("fine"), frame(0xa1, b"bad"), frame(0x89, b"")].concat());
+    assert_eq!(answers[0], a_text("fine"));
+    assert_eq!(close_code(&answers), Some(1002));
+    assert_eq!(answers.len(), 2, "nothing behind the fault is read");
+    assert!(bench.far.near_has_ended());
+    assert_eq!(bench.ended, None, "it lingers, so that the Close frame arrives");
+    bench.far.end();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn hostile_frames_each_with_the_code_it_gets() {
+    let mut config = WebSocketConfig::default();
+    config.message_bytes_max = 1000;
+    config.fragment_count_max = 3;
+    config.accepts = crate::proto::websocket::Accepts::Text;
+    let cases: &[(&[u8], u16)] = &[
+        (&frame(0xc1, b"a"), 1002),
+        (&frame(0x83, b"a"), 1002),
+        (b"\x81\x01a", 1002),
+        (&frame(0x09, b""), 1002),
+        (&frame(0x89, &[0; 126]), 1002),
+        (&frame(0x80, b"a"), 1002),
+        (&[frame(0x01, b"a"), text("b")].concat(), 1002),
+        (&frame(0x88, b"\x03"), 1002),
+        (&close(1005), 1002),
+        (&frame(0x82, b"a"), 1003),
+        (&frame(0x81, b"\xff"), 1007),
+        (&frame(0x88, b"\x03\xe8\xff"), 1007),
+        (&frame(0x81, &[b'a'; 1001]), 1009),
+        (b"\x81\xff\x00\x00\x00\x00\x40\x00\x00\x00mask", 1009),
+        (&[frame(0x01, b""), frame(0x00, b""), frame(0x00, b""), frame(0x00, b"")].concat(), 1009),
+    ];
+    for (bytes, code) in cases {
+        for limit in [1, usize::MAX] {
+            let mut bench = open(config.clone(), echo);
+            bench.far.limit_reads(limit);
+            assert_eq!(close_code(&bench.ask(bytes)), Some(*code), "{}", bytes.escape_ascii());
+            assert!(bench.far.near_has_ended(), "{}", bytes.escape_ascii());
+            bench.later(11 * SECOND);
+            assert_eq!(bench.ended, Some(CloseReason::Upgraded), "it does not linger for ever");
+        }
+    }
+}
+
+#[test]
+fn a_fault_is_told_to_the_receiver_once() {
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let telling = Rc::clone(&told);
+    let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+        for _ in 0..3 {
+            let received = socket.receive().await;
+            telling.borrow_mut().push((received, socket.close_code()));
+        }
+    });
+    bench.ask(&[text("a"), frame(0x83, b"")].concat());
+    let code = Some(CloseCode::PROTOCOL);
+    assert_eq!(
+        *told.borrow(),
+        [
+            (Ok(Some(Message::text("a"))), None),
+            (Err(WebSocketError::Fault(crate::proto::websocket::Fault::OpcodeUnknown)), code),
+            (Ok(None), code)
+        ]
+    );
+}
+
+#[test]
+fn our_close_is_answered_and_what_comes_before_the_answer_is_thrown_away() {
+    let closed = Rc::new(Cell::new(None));
+    let code = Rc::clone(&closed);
+    let mut bench = open(WebSocketConfig::default(), async move |socket: WebSocket| {
+        let result = socket.close_with(CloseCode::new(4000), "done").await;
+        code.set(Some(result.expect("a good code").code()));
+    });
+    let said = CloseFrame { code: CloseCode::new(4000), reason: "done".to_owned() };
+    assert_eq!(bench.answers(), [Event::Close(said)]);
+    assert_eq!(bench.ask(&[text("late"), frame(0x89, b"?")].concat()), []);
+    assert_eq!((bench.ended, closed.get()), (None, None));
+    assert_eq!(bench.ask(&close(4001)), []);
+    assert_eq!(closed.get(), Some(CloseCode::new(4001)), "the peer's word");
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_socket_that_a_sender_closes_gives_its_receiver_nothing_more() {
+    let senders = Rc::new(RefCell::new(None));
+    let giving = Rc::clone(&senders);
+    let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+        *giving.borrow_mut() = Some(socket.sender());
+        assert_eq!(socket.receive().await, Ok(None));
+        assert_eq!(socket.close_code(), Some(CloseCode::new(3001)));
+    });
+    let sender = senders.borrow_mut().take().expect("it was given");
+    sender.close(CloseFrame::new(CloseCode::new(3000), "").unwrap());
+    bench.run();
+    assert_eq!(bench.answers(), [a_close(3000)]);
+    assert_eq!(bench.ask(&text("too late")), []);
+    bench.ask(&close(3001));
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_peer_that_does_not_answer_a_close_is_left_after_the_close_timeout() {
+    let mut bench = open(WebSocketConfig::default(), async |socket: WebSocket| {
+        let closed = socket.close().await.expect("a good code");
+        assert_eq!(closed.code(), CloseCode::NORMAL);
+    });
+    assert_eq!(bench.answers(), [a_close(1000)]);
+    bench.later(9 * SECOND);
+    assert_eq!(bench.ended, None);
+    bench.later(2 * SECOND);
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_socket_that_is_dropped_or_whose_handler_panics_is_closed_with_1011() {
+    for panics in [false, true] {
+        let mut bench = open(WebSocketConfig::default(), async move |_socket: WebSocket| {
+            assert!(!panics, "on purpose");
+        });
+        assert_eq!(bench.answers(), [a_close(1011)]);
+        assert_eq!(bench.ended, None, "the peer's answer is waited for");
+        bench.ask(&close(1011));
+        assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+    }
+}
+
+#[test]
+fn a_peer_that_vanishes_is_the_end_of_the_messages() {
+    for resets in [false, true] {
+        let code = Rc::new(Cell::new(None));
+        let seen = Rc::clone(&code);
+        let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+            assert_eq!(socket.receive().await, Ok(Some(Message::text("last"))));
+            assert_eq!(socket.receive().await, Ok(None));
+            assert_eq!(socket.send("too late").await, Err(WebSocketError::Closed));
+            seen.set(socket.close_code());
+        });
+        bench.ask(&text("last"));
+        if resets {
+            bench.far.reset();
+        } else {
+            bench.far.end();
+        }
+        bench.run();
+        assert_eq!((bench.ended, code.get()), (Some(CloseReason::Upgraded), Some(CloseCode::ABNORMAL)));
+    }
+}
+
+/// A handler that waits for something else than its socket.
+async fn sleeper(_socket: WebSocket) {
+    std::future::pending::<()>().await;
+}
+
+#[test]
+fn pings_are_answered_and_a_close_too_while_the_handler_waits_elsewhere() {
+    let mut bench = open(WebSocketConfig::default(), sleeper);
+    assert_eq!(bench.ask(&frame(0x89, b"there?")), [Event::Pong("there?".into())]);
+    assert_eq!(bench.ask(&[text("unread"), frame(0x89, b"")].concat()), [Event::Pong("".into())]);
+    let mut bench = open(WebSocketConfig::default(), sleeper);
+    assert_eq!(bench.ask(&close(1000)), [a_close(1000)]);
+    assert_eq!(bench.ended, None, "the handler goes on");
+}
+
+#[test]
+fn the_heartbeat_pings_a_silent_peer_and_ends_when_nothing_comes() {
+    let mut config = WebSocketConfig::default();
+    config.heartbeat = Some(30 * SECOND);
+    for handler_receives in [true, false] {
+        let mut bench = open(config.clone(), async move |mut socket: WebSocket| {
+            if handler_receives {
+                assert_eq!(socket.receive().await, Err(WebSocketError::HeartbeatLost));
+            } else {
+                std::future::pending::<()>().await;
+            }
+        });
+        assert_eq!(bench.later(29 * SECOND), []);
+        assert_eq!(bench.later(2 * SECOND), [Event::Ping("".into())]);
+        // Anything is a sign of life, and the next Ping is due that much later.
+        bench.later(10 * SECOND);
+        assert_eq!(bench.ask(&frame(0x8a, b"")), []);
+        assert_eq!(bench.later(29 * SECOND), []);
+        assert_eq!(bench.later(3 * SECOND), [Event::Ping("".into())]);
+        bench.later(13 * SECOND);
+        assert!(!bench.far.near_has_ended());
+        bench.later(4 * SECOND);
+        assert!(bench.far.near_has_ended());
+        assert_eq!(bench.ended.is_some(), handler_receives);
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_read_is_not_taken_for_dead() {
+    let mut config = WebSocketConfig::default();
+    config.heartbeat = Some(30 * SECOND);
+    config.read_ahead_bytes_max = 1000;
+    let mut bench = open(config, sleeper);
+    let flood = text(&"x".repeat(100)).repeat(100);
+    assert_eq!(bench.ask(&flood), []);
+    assert!(bench.far.unread() > 0, "no more is read than the limit says");
+    for _ in 0..10 {
+        bench.later(20 * SECOND);
+    }
+    assert!(!bench.far.near_has_ended());
+}
+
+#[test]
+fn a_receive_timeout_leaves_the_socket_open() {
+    let mut config = WebSocketConfig::default();
+    config.receive_timeout = Some(5 * SECOND);
+    let mut bench = open(config, async |mut socket: WebSocket| {
+        assert_eq!(socket.receive().await, Err(WebSocketError::ReceiveTimeout));
+        echo(socket).await;
+    });
+    bench.later(6 * SECOND);
+    assert_eq!(bench.ask(&text("still here")), [a_text("still here")]);
+}
+
+#[test]
+fn a_message_that_stalls_is_closed_with_1008() {
+    for part in [&frame(0x82, &[0; 100])[..50], &frame(0x02, b"a")] {
+        let mut bench = open(WebSocketConfig::default(), echo);
+        assert_eq!(bench.ask(part), []);
+        bench.later(20 * SECOND);
+        assert_eq!(bench.ask(b"").len(), 0);
+        assert_eq!(close_code(&bench.later(15 * SECOND)), Some(1008), "{}", part.escape_ascii());
+    }
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_left_after_the_write_timeout() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    bench.far.set_window(10);
+    bench.far.send(&frame(0x82, &[0; 10_000]));
+    bench.run();
+    for _ in 0..29 {
+        bench.advance_only(SECOND);
+    }
+    assert!(!bench.far.near_has_ended());
+    bench.far.set_window(1);
+    bench.run();
+    for _ in 0..29 {
+        bench.advance_only(SECOND);
+    }
+    assert!(!bench.far.near_has_ended(), "it has taken a byte");
+    for _ in 0..3 {
+        bench.advance_only(SECOND);
+    }
+    assert!(bench.far.near_has_ended());
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+/// A handler that sends numbers of 1,000 digits as long as it can, then waits, and says how many it could.
+fn flooder(sent: &Rc<Cell<u32>>) -> impl AsyncFn(WebSocket) + 'static + use<> {
+    let sent = Rc::clone(sent);
+    async move |mut socket: WebSocket| {
+        for n in 0..1000 {
+            if socket.send(format!("{n:01000}")).await.is_err() {
+                break;
+            }
+            sent.set(n + 1);
+        }
+        echo_into_nothing(&mut socket).await;
+    }
+}
+
+async fn echo_into_nothing(socket: &mut WebSocket) {
+    while let Ok(Some(_)) = socket.receive().await {}
+}
+
+fn numbers(events: &[Event]) -> Vec<u32> {
+    let number = |event: &Event| match event {
+        Event::Text(text) => text.as_str().parse().ok(),
+        _ => None,
+    };
+    events.iter().filter_map(number).collect()
+}
+
+#[test]
+fn slow_readers_are_waited_for_or_lose_messages_or_the_socket_as_the_policy_says() {
+    for policy in [SlowReader::Wait, SlowReader::DropNewest, SlowReader::DropOldest, SlowReader::Close] {
+        let mut config = WebSocketConfig::default();
+        config.slow_reader = policy;
+        config.send_queue_bytes_max = 200_000;
+        let sent = Rc::new(Cell::new(0));
+        let mut bench = open_closed(config, flooder(&sent));
+        let sent_early = sent.get();
+        let stats = Rc::clone(&bench.host.stats.websockets);
+        let queued = stats.messages_out.get();
+        assert!((150..=260).contains(&queued), "{policy:?}: {queued} of 1 KB in 200 KB");
+        bench.far.set_window(usize::MAX);
+        bench.run();
+        let answers = bench.answers();
+        let arrived = numbers(&answers);
+        assert!(arrived.is_sorted(), "{policy:?}: in order");
+        let all: Vec<u32> = (0..1000).collect();
+        match policy {
+            SlowReader::Wait => {
+                assert!(sent_early < 260, "{sent_early}");
+                assert_eq!((sent.get(), arrived), (1000, all));
+            }
+            SlowReader::DropNewest => {
+                assert_eq!(sent.get(), 1000);
+                assert_eq!(arrived, all[..arrived.len()]);
+                assert_eq!(stats.messages_dropped.get() + arrived.len() as u64, 1000);
+            }
+            SlowReader::DropOldest => {
+                assert_eq!(sent.get(), 1000);
+                assert_eq!(arrived.last(), Some(&999), "the newest is there");
+                assert_eq!(arrived[..10], all[..10], "what had begun to leave, too");
+                assert_eq!(stats.messages_dropped.get() + arrived.len() as u64, 1000);
+            }
+            SlowReader::Close => {
+                assert!(sent.get() < 260);
+                assert_eq!(close_code(&answers), Some(1008));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_pings_to_a_peer_that_reads_nothing_is_answered_once_at_the_end() {
+    let mut bench = open_closed(WebSocketConfig::default(), sleeper);
+    for n in 0..10_000_u32 {
+        bench.far.send(&frame(0x89, &[&n.to_be_bytes()[..], &[0; 100]].concat()));
+    }
+    bench.run();
+    assert_eq!(bench.far.unread(), 0, "they are read");
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    let answers = bench.answers();
+    assert!(answers.len() < 500, "{} Pongs", answers.len());
+    let Some(Event::Pong(last)) = answers.last() else { panic!("{answers:?}") };
+    assert_eq!(last[..4], 9_999_u32.to_be_bytes(), "the last one is answered (RFC 6455 §5.5.3)");
+}
+
+/// Polls a future so many times, then drops it.
+async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    std::future::poll_fn(move |cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+#[test]
+fn dropping_receive_at_every_await_loses_nothing() {
+    let stream =
+        [text("one"), frame(0x01, b"t"), frame(0x89, b""), frame(0x80, b"wo"), text("three"), close(1000)];
+    let stream = stream.concat();
+    for polls in 1..4 {
+        for step in 1..stream.len() {
+            let started = Rc::new(Cell::new(false));
+            let starting = Rc::clone(&started);
+            let mut bench = open(WebSocketConfig::default(), async move |mut socket: WebSocket| {
+                std::future::poll_fn(|_| if starting.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+                loop {
+                    match dropped_after(polls, socket.receive()).await {
+                        None => yield_once().await,
+                        Some(Ok(Some(message))) => socket.send(message).await.expect("open"),
+                        Some(end) => {
+                            assert_eq!(end, Ok(None));
+                            break;
+                        }
+                    }
+                }
+            });
+            started.set(true);
+            for piece in stream.chunks(step) {
+                bench.far.send(piece);
+                bench.run_some(8);
+            }
+            bench.run_some(50);
+            let answers = bench.answers();
+            let expected =
+                [a_text("one"), Event::Pong("".into()), a_text("two"), a_text("three"), a_close(1000)];
+            assert_eq!(answers, expected, "{polls} polls, {step} bytes at a time");
+        }
+    }
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn a_stop_closes_with_1001_and_waits_for_the_answer() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    bench.host.stop();
+    bench.connection.wake();
+    bench.run();
+    let answers = bench.answers();
+    assert_eq!(close_code(&answers), Some(1001));
+    assert_eq!(bench.ask(&text("on its way")), [], "it is received, but its answer cannot be sent");
+    assert_eq!(bench.ended, None);
+    bench.ask(&close(1001));
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_cut_ends_the_session_wherever_it_is() {
+    let kept: Rc<RefCell<Option<WebSocket>>> = Rc::default();
+    let keeping = Rc::clone(&kept);
+    let mut bench = open(WebSocketConfig::default(), async move |socket: WebSocket| {
+        *keeping.borrow_mut() = Some(socket);
+    });
+    assert_eq!(bench.ended, None, "the connection keeps its place");
+    let mut socket = kept.borrow_mut().take().expect("it was kept");
+    // Who holds it is driven by the connection's task.
+    bench.far.send(&text("over there"));
+    bench.run();
+    let mut cx = Context::from_waker(Waker::noop());
+    let received = Box::pin(socket.receive()).as_mut().poll(&mut cx);
+    assert_eq!(received, Poll::Ready(Ok(Some(Message::text("over there")))));
+    assert!(Box::pin(socket.send("back")).as_mut().poll(&mut cx).is_ready());
+    bench.run();
+    assert_eq!(bench.answers(), [a_text("back")]);
+    bench.host.cut();
+    bench.connection.wake();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Cut));
+    assert!(bench.far.near_has_ended());
+    assert_eq!(Box::pin(socket.receive()).as_mut().poll(&mut cx), Poll::Ready(Ok(None)));
+}
+
+#[test]
+fn an_upgraded_session_that_was_moved_keeps_its_place_and_is_cut() {
+    let kept: Rc<RefCell<Option<crate::Upgraded>>> = Rc::default();
+    let keeping = Rc::clone(&kept);
+    let mut bench = Bench::new(async move |request: Request| {
+        *keeping.borrow_mut() = Some(request.upgrade("x", &http::HeaderMap::new()).expect("asked for"));
+        Response::text("")
+    });
+    bench.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nabc");
+    assert_eq!(bench.ended, None);
+    let mut session = kept.borrow_mut().take().expect("it was kept");
+    let mut cx = Context::from_waker(Waker::noop());
+    let read = Box::pin(session.read()).as_mut().poll(&mut cx);
+    assert!(matches!(read, Poll::Ready(Ok(Some(bytes))) if &bytes[..] == b"abc"));
+    assert!(Box::pin(session.read()).as_mut().poll(&mut cx).is_pending());
+    bench.host.cut();
+    bench.connection.wake();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Cut));
+    assert!(matches!(Box::pin(session.read()).as_mut().poll(&mut cx), Poll::Ready(Err(_))));
+    drop(session);
+}
+
+#[test]
+fn an_upgraded_session_ends_its_connection_when_it_is_dropped_elsewhere() {
+    let kept: Rc<RefCell<Option<crate::Upgraded>>> = Rc::default();
+    let keeping = Rc::clone(&kept);
+    let mut bench = Bench::new(async move |request: Request| {
+        *keeping.borrow_mut() = Some(request.upgrade("x", &http::HeaderMap::new()).expect("asked for"));
+        Response::text("")
+    });
+    bench.send(b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    assert_eq!(bench.ended, None);
+    drop(kept.borrow_mut().take());
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn pieces_go_through_as_they_come() {
+    let mut config = WebSocketConfig::default();
+    config.pieces = true;
+    let mut bench = open(config, echo);
+    bench.far.send(&frame(0x01, b"ab"));
+    bench.run();
+    bench.left = bench.far.received();
+    assert_eq!(bench.left, b"\x01\x02ab");
+    assert_eq!(bench.ask(&[frame(0x80, b"c"), text("d")].concat()), [a_text("abc"), a_text("d")]);
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_and_the_socket_goes_on() {
+    use crate::proto::Misuse;
+    let mut bench = open(WebSocketConfig::default(), async |mut socket: WebSocket| {
+        let ping = Message::Ping(vec![0; 126].into());
+        assert_eq!(socket.send(ping).await, Err(WebSocketError::Misuse(Misuse::ControlTooLong)));
+        assert_eq!(socket.send(Message::Ping("hi".into())).await, Ok(()));
+        let _ = socket.receive().await;
+        let result = socket.close_with(CloseCode::ABNORMAL, "").await;
+        assert_eq!(result, Err(WebSocketError::Misuse(Misuse::CloseInvalid)));
+    });
+    assert_eq!(bench.answers(), [Event::Ping("hi".into())]);
+    assert_eq!(bench.ask(&text("go on")), [a_close(1011)]);
+}
+
+#[test]
+fn an_idle_socket_holds_no_buffer_but_the_landing_one() {
+    let mut bench = open(WebSocketConfig::default(), echo);
+    bench.ask(&frame(0x82, &vec![1; 1 << 20]));
+    bench.later(SECOND);
+    bench.later(SECOND);
+    // What the pool has given out has come back, except for the buffer that the kernel would hold.
+    let (taken, _) = bench.host.buffers.taken_and_reused();
+    assert!(taken > 0 && bench.host.buffers.free_count() > 0);
+    assert_eq!(bench.ask(&text("and goes on")), [a_text("and goes on")]);
+}
+
+#[test]
+fn who_waits_for_room_goes_on_when_the_rest_leaves_quietly() {
+    let mut config = WebSocketConfig::default();
+    config.send_queue_bytes_max = 3_000;
+    let sent = Rc::new(Cell::new(0));
+    let mut bench = open_closed(config, flooder(&sent));
+    assert_eq!(sent.get(), 2);
+    for _ in 0..1000 {
+        bench.far.set_window(1004);
+        bench.run();
+        let at_once = bench.far.received();
+        bench.left.extend(at_once);
+    }
+    assert_eq!(sent.get(), 1000);
+    let all: Vec<u32> = (0..1000).collect();
+    assert_eq!(numbers(&bench.answers())[..990], all[..990]);
+}
+
+#[test]
+fn what_a_peer_does_wrong_is_not_logged_as_a_failure_of_the_handler() {
+    use std::error::Error as _;
+    let fault = WebSocketError::Fault(crate::proto::websocket::Fault::TextInvalid);
+    assert!(crate::Error::from(fault).source().is_none());
+    let misuse = WebSocketError::Misuse(crate::proto::Misuse::WrongState);
+    assert!(crate::Error::from(misuse).source().is_some());
+}

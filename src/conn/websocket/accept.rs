@@ -1,0 +1,99 @@
+//! The server's side of the opening handshake: a request becomes a session.
+#![forbid(unsafe_code)]
+
+use std::rc::Rc;
+
+use http::StatusCode;
+use http::header::ORIGIN;
+
+use super::codec::has_memory_for_takeover;
+use super::config::{AllowedOrigins, WebSocketConfig};
+use super::session::{Agreed, Session};
+use crate::conn::request::Request;
+use crate::conn::upgrade::{self, Upgraded};
+use crate::error::{Error, Result};
+use crate::proto::cors::is_of_host;
+use crate::proto::websocket::{Refusal, Role, accept_offer, accepted_fields, check_request, choose_protocol};
+
+impl Session {
+    /// Answers a request with 101, and makes a session of its connection.
+    pub(crate) fn accept(request: Request, config: WebSocketConfig) -> Result<Rc<Self>> {
+        config.check().map_err(Error::internal)?;
+        check_request(request.method(), request.version(), request.headers()).map_err(refused)?;
+        if !is_allowed(&request, &config.origins) {
+            let error = Error::new(StatusCode::FORBIDDEN);
+            return Err(error.with_text("pages of this origin may not open a WebSocket here"));
+        }
+        let headers = request.headers();
+        let deflate = match &config.compression {
+            Some(own) if cfg!(feature = "compression") => {
+                accept_offer(headers, &own.offer(has_memory_for_takeover(own)))
+            }
+            _ => None,
+        };
+        let protocol = choose_protocol(headers, &config.protocols).map(str::to_owned);
+        let fields = accepted_fields(headers, protocol.as_deref(), deflate.as_ref());
+        let connection = Rc::clone(&request.body.connection);
+        let upgraded = request.upgrade("websocket", &fields)?;
+        let wire = upgraded.into_wire().ok_or_else(|| Error::internal("the server was cut"))?;
+        let host = &connection.host;
+        let (timers, stats) = (host.timers.clone(), Rc::clone(&host.stats.websockets));
+        let session = Self::new(wire, Role::Server, config, Agreed { protocol, deflate }, timers, stats);
+        connection.hand_over(upgrade::Session::WebSocket(Rc::clone(&session)));
+        Ok(session)
+    }
+
+    /// Makes a client's session of a connection whose handshake is done. Somebody has to drive it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the client's entry is not there yet"))]
+    pub(crate) fn over(
+        upgraded: Upgraded,
+        config: WebSocketConfig,
+        agreed: Agreed,
+        timers: ringhttp_runtime::time::Timers,
+        stats: Rc<super::WebSocketStats>,
+    ) -> Option<Rc<Self>> {
+        let wire = upgraded.into_wire()?;
+        Some(Self::new(wire, Role::Client, config, agreed, timers, stats))
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    let error = Error::new(refusal.status()).with_text(refusal.to_string());
+    refusal.fields().into_iter().fold(error, |error, (name, value)| error.with_header(name, value))
+}
+
+/// Whether a page of the request's origin may open a socket, or it was no page.
+fn is_allowed(request: &Request, allowed: &AllowedOrigins) -> bool {
+    let Some(origin) = request.header(ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return *allowed == AllowedOrigins::Any };
+    let is_same_host = || request.host().is_some_and(|host| is_of_host(origin, &host));
+    match allowed {
+        AllowedOrigins::Any => true,
+        AllowedOrigins::SameHost => is_same_host(),
+        AllowedOrigins::List(list) => {
+            list.iter().any(|one| one.eq_ignore_ascii_case(origin)) || is_same_host()
+        }
+    }
+}
+
+/// A session whose transport is in memory, and its peer's end of it.
+#[cfg(test)]
+pub(crate) fn in_memory(
+    role: Role,
+    config: WebSocketConfig,
+    timers: ringhttp_runtime::time::Timers,
+) -> (Rc<Session>, super::FarEnd) {
+    let (near, far) = crate::io::duplex::Duplex::pair();
+    let wire = crate::io::wire::Wire::new(
+        crate::io::transport::Transport::Duplex(near),
+        &ringhttp_runtime::buffer::BufferPool::new(),
+    );
+    let upgraded = Upgraded::new(wire, 1000, config.write_timeout, timers.deadline());
+    let session = match role {
+        Role::Client => Session::over(upgraded, config, Agreed::default(), timers, Rc::default()),
+        Role::Server => upgraded
+            .into_wire()
+            .map(|wire| Session::new(wire, role, config, Agreed::default(), timers, Rc::default())),
+    };
+    (session.expect("the wire is there"), far)
+}

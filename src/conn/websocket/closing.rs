@@ -1,0 +1,196 @@
+//! How a WebSocket ends: by either side's Close frame, by a fault of the peer, by the stop of the server, by being dropped.
+#![forbid(unsafe_code)]
+
+use std::task::{Context, Poll};
+
+use super::error::WebSocketError;
+use super::outbound::close_frame;
+use super::session::{Inner, Session};
+use crate::io::read_buffer::Purpose;
+use crate::io::wire::Wire;
+use crate::proto::websocket::{CloseCode, CloseFrame, Fault, Role, State, Step, after};
+
+/// What is known about the end.
+#[derive(Default)]
+pub(super) struct Closing {
+    /// The peer's Close frame.
+    pub(super) theirs: Option<CloseFrame>,
+    /// The code of ours, if we began.
+    ours: Option<CloseCode>,
+    /// What the receiver is told, once.
+    pub(super) error: Option<WebSocketError>,
+    /// Nobody wants the messages that still come.
+    pub(super) discards: bool,
+    /// Our side of the transport is ended.
+    shut: bool,
+    /// Bytes that were thrown away since.
+    discarded: usize,
+}
+
+/// Bytes of a failed connection that are read and thrown away, so that a reset does not take the Close frame away from its peer.
+const LINGER_BYTES_MAX: usize = 4 << 20;
+
+impl Session {
+    /// Begins the closing handshake, unless it has begun.
+    pub(crate) fn close(&self, frame: CloseFrame) {
+        let mut inner = self.inner.borrow_mut();
+        inner.closing.discards = true;
+        inner.inbox.clear();
+        self.begin_close(&mut inner, frame);
+        self.wake_driver();
+    }
+
+    /// Its user has gone without closing it.
+    pub(crate) fn abandon(&self) {
+        if self.inner.borrow().wire.is_some() {
+            self.close(close_frame(CloseCode::INTERNAL, ""));
+        }
+    }
+
+    /// The server stops. The user may go on receiving until the peer has answered.
+    pub(crate) fn stop(&self) {
+        let mut inner = self.inner.borrow_mut();
+        if inner.state.may_send() {
+            self.begin_close(&mut inner, close_frame(CloseCode::GOING_AWAY, "the server stops"));
+            self.wake_driver();
+        }
+    }
+
+    /// Waits until the closing handshake is done, or cannot be done any more.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the closing goes on.
+    pub(crate) fn poll_closed(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.inner.borrow().state.may_receive() {
+            return Poll::Ready(());
+        }
+        self.remember_receiver(cx);
+        Poll::Pending
+    }
+
+    /// Waits until nothing can be sent any more.
+    pub(crate) fn poll_unsendable(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.is_open() {
+            return Poll::Ready(());
+        }
+        self.remember_other(cx);
+        Poll::Pending
+    }
+
+    /// The peer's Close frame, if one came.
+    pub(crate) fn peer_close(&self) -> Option<CloseFrame> {
+        self.inner.borrow().closing.theirs.clone()
+    }
+
+    /// Why it was closed; `None` while it is open.
+    pub(crate) fn close_code(&self) -> Option<CloseCode> {
+        let inner = self.inner.borrow();
+        let theirs = inner.closing.theirs.as_ref().map(|frame| frame.code);
+        let failed = inner.closing.ours.filter(|_| inner.state == State::Failed);
+        let ended =
+            (inner.state == State::Ended).then_some(inner.closing.ours.unwrap_or(CloseCode::ABNORMAL));
+        theirs.or(failed).or(ended)
+    }
+
+    pub(super) fn begin_close(&self, inner: &mut Inner, frame: CloseFrame) {
+        let Some(next) = after(inner.state, Step::SendClose).filter(|_| inner.state == State::Open) else {
+            return;
+        };
+        inner.state = next;
+        inner.closing.ours = Some(frame.code);
+        self.put_close(inner, frame);
+        self.limit_closing(inner);
+        self.wake_others();
+    }
+
+    /// The peer's Close frame has come: it gets ours, behind what is queued (RFC 6455 §5.5.1).
+    pub(super) fn take_close(&self, inner: &mut Inner, frame: CloseFrame) {
+        let Some(next) = after(inner.state, Step::ReceiveClose) else { return };
+        inner.state = next;
+        if let Some(closed) = after(next, Step::SendClose) {
+            inner.state = closed;
+            self.put_close(inner, close_frame(frame.code, ""));
+        }
+        inner.closing.theirs = Some(frame);
+        self.limit_closing(inner);
+        self.wake_receiver();
+        self.wake_others();
+    }
+
+    /// The peer broke the protocol.
+    pub(super) fn fail(&self, inner: &mut Inner, fault: Fault) {
+        self.fail_with(inner, fault.code(), &fault.to_string(), WebSocketError::Fault(fault));
+    }
+
+    /// RFC 6455 §7.1.7: it is told so, and no more is read.
+    pub(super) fn fail_with(&self, inner: &mut Inner, code: CloseCode, reason: &str, error: WebSocketError) {
+        let has_sent_close = inner.state != State::Open;
+        let Some(failed) = after(inner.state, Step::Fault) else { return };
+        inner.state = failed;
+        inner.closing.error = Some(error);
+        if !has_sent_close {
+            inner.closing.ours = Some(code);
+            inner.outbox.clear();
+            self.put_close(inner, close_frame(code, reason));
+        }
+        self.limit_closing(inner);
+        self.wake_receiver();
+        self.wake_others();
+    }
+
+    fn limit_closing(&self, inner: &mut Inner) {
+        let by = self.timers.now() + self.config.close_timeout;
+        if inner.clock.close_by.is_none() {
+            inner.clock.close_by = Some(by);
+            self.look_at(inner, by);
+        }
+    }
+
+    /// Ends the transport when both sides have said all they had to, in the driving task.
+    pub(super) fn poll_finish(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        if !matches!(inner.state, State::Closed | State::Failed) {
+            return;
+        }
+        self.flush(inner, cx);
+        if inner.outbox.is_empty() && self.poll_transport_end(inner, cx).is_ready() {
+            self.end(inner, None);
+        }
+    }
+
+    fn poll_transport_end(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
+        let Inner { wire: Some(wire), closing, state, .. } = &mut *inner else {
+            return Poll::Ready(());
+        };
+        // With the waker of the driving task: what was sent quietly is waited for now.
+        if wire.is_flushing() && wire.poll_flush(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if !closing.shut {
+            closing.shut = true;
+            wire.shutdown_write(cx);
+        }
+        // RFC 6455 §7.1.1: the server closes first. Who has been failed may still be sending, and a reset would take the Close
+        // frame away from it.
+        if *state == State::Failed || self.role == Role::Client {
+            discard(wire, closing, cx)
+        } else {
+            Poll::Ready(())
+        }
+    }
+}
+
+/// Reads and forgets until the peer has ended its side.
+fn discard(wire: &mut Wire, closing: &mut Closing, cx: &mut Context<'_>) -> Poll<()> {
+    loop {
+        if !wire.is_filling() {
+            wire.discard_input();
+        }
+        match wire.poll_fill(cx, Purpose::More) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(count @ 1..)) if closing.discarded < LINGER_BYTES_MAX => {
+                closing.discarded += count;
+            }
+            Poll::Ready(_) => return Poll::Ready(()),
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What leaves: the queue of messages, its budget, and what happens when the peer does not take them.
+//!
+//! A message goes right into the write queue of the wire while little waits there, so that several leave in one write. Beyond
+//! that it waits in the outbox, whole: only there messages can be dropped, and only from there on they are compressed.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::config::SlowReader;
+use super::encoded::Encoded;
+use super::error::WebSocketError;
+use super::message::{Compression, Message};
+use super::session::{Inner, Session};
+use super::stats::add;
+use super::writing::Job;
+use crate::io::wire::Wire;
+use crate::proto::Misuse;
+use crate::proto::websocket::{CONTROL_BYTES_MAX, CloseCode, CloseFrame, Sequence, Step, after, sequence};
+
+/// Something to be sent.
+#[derive(Debug)]
+pub(crate) enum Outgoing {
+    Message(Message, Compression),
+    Encoded(Encoded),
+}
+
+impl Outgoing {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message, _) => message.len(),
+            Self::Encoded(encoded) => encoded.len(),
+        }
+    }
+
+    fn is_control(&self) -> bool {
+        match self {
+            Self::Message(message, _) => matches!(message, Message::Ping(_) | Message::Pong(_)),
+            Self::Encoded(encoded) => encoded.opcode().is_control(),
+        }
+    }
+
+    fn is_piece(&self) -> bool {
+        matches!(self, Self::Message(Message::Piece(_), _))
+    }
+}
+
+/// Messages that wait for room in the wire's queue.
+#[derive(Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<Entry>,
+    bytes: usize,
+    /// The last Ping that could not be answered at once. RFC 6455 §5.5.3: one Pong answers those before it, too.
+    pong: Option<Bytes>,
+    /// The message that is being compressed elsewhere; those behind it wait.
+    pub(super) job: Option<Box<Job>>,
+    /// Where the pieces of messages stand.
+    sequence: Sequence,
+}
+
+enum Entry {
+    Data(Outgoing),
+    Close(CloseFrame),
+}
+
+/// Bytes in the wire's queue beyond which messages wait in the outbox: enough for one write.
+const WIRE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes in the wire's queue beyond which Pings are not answered one by one.
+const PONG_BYTES_MAX: usize = 16 * 1024;
+
+/// What a message in the outbox counts beside its bytes, so that empty ones are not free.
+const ENTRY_BYTES: usize = 64;
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.job.is_none() && self.pong.is_none()
+    }
+
+    /// Forgets the messages that have not begun to leave.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        self.bytes += outgoing.len() + ENTRY_BYTES;
+        self.waiting.push_back(Entry::Data(outgoing));
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.waiting.pop_front()?;
+        if let Entry::Data(outgoing) = &entry {
+            self.bytes -= outgoing.len() + ENTRY_BYTES;
+        }
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        Some(entry)
+    }
+
+    /// Drops the oldest message that may be dropped; false if there is none.
+    fn drop_oldest(&mut self) -> bool {
+        let is_message = |entry: &Entry| match entry {
+            Entry::Data(outgoing) => !outgoing.is_control() && !outgoing.is_piece(),
+            Entry::Close(_) => false,
+        };
+        let Some(at) = self.waiting.iter().position(is_message) else { return false };
+        if let Some(Entry::Data(dropped)) = self.waiting.remove(at) {
+            self.bytes -= dropped.len() + ENTRY_BYTES;
+        }
+        true
+    }
+}
+
+impl Inner {
+    /// Bytes that are held for the peer.
+    fn held_bytes(&self) -> usize {
+        let job = self.outbox.job.as_ref().map_or(0, |job| job.len());
+        self.wire.as_ref().map_or(0, Wire::unsent) + self.outbox.bytes + job
+    }
+}
+
+impl Session {
+    /// Queues a message, as far as `slow_reader` allows; one that has to wait is left where it is.
+    ///
+    /// # Cancellation
+    /// The message is queued, or it is not sent.
+    pub(crate) fn poll_send(
+        &self,
+        cx: &Context<'_>,
+        outgoing: &mut Option<Outgoing>,
+    ) -> Poll<Result<(), WebSocketError>> {
+        match self.queue(outgoing) {
+            Err(WebSocketError::Full) => {
+                self.remember_other(cx);
+                Poll::Pending
+            }
+            queued => Poll::Ready(queued),
+        }
+    }
+
+    /// Queues a message now, or says why not.
+    pub(crate) fn queue(&self, outgoing: &mut Option<Outgoing>) -> Result<(), WebSocketError> {
+        self.queue_unsent(outgoing)?;
+        self.wake_driver();
+        Ok(())
+    }
+
+    /// Queues a message that many sockets get, for [`flush_from_outside`](Self::flush_from_outside) to send. Nobody waits for
+    /// one slow reader.
+    pub(crate) fn queue_shared(&self, encoded: &Encoded) {
+        let queued = self.queue_unsent(&mut Some(Outgoing::Encoded(encoded.clone())));
+        // Other errors are those of a member that is leaving, or was closed for being slow.
+        if queued == Err(WebSocketError::Full) {
+            self.close_slow_reader(&mut self.inner.borrow_mut());
+        }
+    }
+
+    fn queue_unsent(&self, outgoing: &mut Option<Outgoing>) -> Result<(), WebSocketError> {
+        let mut inner = self.inner.borrow_mut();
+        let Some(item) = outgoing.as_ref() else { return Ok(()) };
+        if !inner.state.may_send() {
+            return Err(WebSocketError::Closed);
+        }
+        check(item, inner.outbox.sequence)?;
+        if !self.make_room(&mut inner, item)? {
+            add(&self.stats.messages_dropped, 1);
+            *outgoing = None;
+            return Ok(());
+        }
+        let Some(item) = outgoing.take() else { return Ok(()) };
+        if let Outgoing::Message(Message::Piece(piece), _) = &item {
+            let next = sequence(inner.outbox.sequence, !piece.is_first, piece.is_last);
+            inner.outbox.sequence = next.expect("checked above");
+        }
+        if !item.is_control() {
+            add(&self.stats.messages_out, 1);
+        }
+        self.put(&mut inner, item);
+        self.touch(&mut inner);
+        Ok(())
+    }
+
+    /// Waits until all that was queued is with the kernel.
+    pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
+        let inner = self.inner.borrow_mut();
+        let Some(wire) = &inner.wire else { return Poll::Ready(Err(WebSocketError::Closed)) };
+        if inner.outbox.is_empty() && !wire.is_flushing() {
+            return Poll::Ready(Ok(()));
+        }
+        self.remember_other(cx);
+        self.wake_driver();
+        Poll::Pending
+    }
+
+    /// Sends what is queued, in another task than the driving one and with that one's waker: for who sends to many sockets, and
+    /// would otherwise wake as many tasks.
+    pub(crate) fn flush_from_outside(&self) {
+        let Some(driver) = self.driver() else { return };
+        self.flush(&mut self.inner.borrow_mut(), &mut Context::from_waker(&driver));
+    }
+
+    /// Whether the message may be queued now; false if it is dropped.
+    fn make_room(&self, inner: &mut Inner, item: &Outgoing) -> Result<bool, WebSocketError> {
+        let fits = |held: usize| held == 0 || held + item.len() <= self.config.send_queue_bytes_max;
+        if fits(inner.held_bytes()) {
+            return Ok(true);
+        }
+        match self.config.slow_reader {
+            // A piece that is missing would break the message.
+            _ if item.is_piece() || item.is_control() => Err(WebSocketError::Full),
+            SlowReader::Wait => Err(WebSocketError::Full),
+            SlowReader::DropNewest => Ok(false),
+            SlowReader::DropOldest => {
+                while !fits(inner.held_bytes()) && inner.outbox.drop_oldest() {
+                    add(&self.stats.messages_dropped, 1);
+                    self.stats.messages_out.set(self.stats.messages_out.get() - 1);
+                }
+                // What has begun to leave cannot be dropped: beside it, the newest waits.
+                Ok(true)
+            }
+            SlowReader::Close => {
+                self.close_slow_reader(inner);
+                Err(WebSocketError::Closed)
+            }
+        }
+    }
+
+    /// Gives up on a peer that does not take what is sent.
+    pub(super) fn close_slow_reader(&self, inner: &mut Inner) {
+        inner.outbox.clear();
+        self.begin_close(inner, close_frame(CloseCode::POLICY, "reads too slowly"));
+        self.wake_driver();
+    }
+
+    /// Puts a message into the wire's queue if it is its turn, and into the outbox otherwise.
+    fn put(&self, inner: &mut Inner, item: Outgoing) {
+        let has_room = inner.wire.as_ref().is_some_and(|wire| wire.unsent() < WIRE_BYTES_MAX);
+        if has_room && inner.outbox.is_empty() && !self.is_long_work(inner, &item) {
+            self.write(inner, item);
+        } else {
+            inner.outbox.push(item);
+        }
+    }
+
+    /// Queues the Close frame behind the messages. The caller has taken the step.
+    pub(super) fn put_close(&self, inner: &mut Inner, frame: CloseFrame) {
+        if inner.outbox.is_empty() {
+            self.write_close(inner, &frame);
+        } else {
+            inner.outbox.waiting.push_back(Entry::Close(frame));
+        }
+        self.touch(inner);
+    }
+
+    /// Answers a Ping: at once if the peer takes what is sent, and otherwise only the last one.
+    pub(super) fn answer_ping(&self, inner: &mut Inner, payload: Bytes) {
+        if after(inner.state, Step::Send).is_none() {
+            return;
+        }
+        if inner.wire.as_ref().is_some_and(|wire| wire.unsent() < PONG_BYTES_MAX) {
+            self.write_control(inner, Message::Pong(payload));
+        } else {
+            inner.outbox.pong = Some(payload);
+        }
+    }
+
+    pub(super) fn write_control(&self, inner: &mut Inner, message: Message) {
+        self.write(inner, Outgoing::Message(message, Compression::Off));
+    }
+
+    /// Sends what is queued, in the driving task.
+    pub(super) fn flush(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        self.refill(inner, cx);
+        let Inner { wire: Some(wire), outbox, .. } = &mut *inner else { return };
+        if !outbox.is_empty() || !wire.flush_quietly() {
+            self.flush_to_the_end(inner, cx);
+        }
+        if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
+            self.wake_others();
+        }
+    }
+
+    /// Sends until nothing is left or the peer takes no more, and is told when it does.
+    fn flush_to_the_end(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        while let Some(wire) = &mut inner.wire {
+            match wire.poll_flush(cx) {
+                Poll::Ready(Ok(())) => {
+                    self.refill(inner, cx);
+                    if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
+                        return inner.clock.forget_stall();
+                    }
+                }
+                Poll::Ready(Err(_)) => return self.end(inner, None),
+                Poll::Pending => {
+                    let written = wire.written();
+                    return self.note_stall(inner, written);
+                }
+            }
+        }
+    }
+
+    /// Moves messages from the outbox to the wire's queue, as far as there is room.
+    fn refill(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        loop {
+            if let Some(job) = &mut inner.outbox.job {
+                let Poll::Ready(packed) = job.poll(cx) else { return };
+                self.end_job(inner, packed);
+            }
+            if inner.wire.as_ref().is_none_or(|wire| wire.unsent() >= WIRE_BYTES_MAX) {
+                return;
+            }
+            if let Some(payload) = inner.outbox.pong.take() {
+                self.write_control(inner, Message::Pong(payload));
+            }
+            match inner.outbox.pop() {
+                None => return,
+                Some(Entry::Close(frame)) => self.write_close(inner, &frame),
+                Some(Entry::Data(item)) if self.is_long_work(inner, &item) => self.begin_job(inner, item),
+                Some(Entry::Data(item)) => self.write(inner, item),
+            }
+        }
+    }
+}
+
+/// What the protocol does not allow to be sent.
+fn check(item: &Outgoing, before: Sequence) -> Result<(), Misuse> {
+    if item.is_control() {
+        return if item.len() > CONTROL_BYTES_MAX { Err(Misuse::ControlTooLong) } else { Ok(()) };
+    }
+    let (is_continuation, is_final) = match item {
+        Outgoing::Message(Message::Piece(piece), _) => (!piece.is_first, piece.is_last),
+        _ => (false, true),
+    };
+    sequence(before, is_continuation, is_final).map(drop).ok_or(Misuse::WrongState)
+}
+
+pub(super) fn close_frame(code: CloseCode, reason: &str) -> CloseFrame {
+    CloseFrame { code, reason: reason.to_owned() }
+}

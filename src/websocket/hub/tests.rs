@@ -1,0 +1,157 @@
+//! Rooms with members on wires in memory.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use ringhttp_runtime::{Core, Cores, RuntimeConfig};
+
+use super::*;
+use crate::conn::websocket::{FarEnd, Session, SlowReader, WebSocketConfig, in_memory};
+use crate::proto::websocket::Role;
+
+/// An open server's socket, and the peer's end of it. Whoever drives it is the test.
+fn open(core: &Core, config: WebSocketConfig) -> (WebSocket, Rc<Session>, FarEnd) {
+    let (session, far) = in_memory(Role::Server, config, core.timers().clone());
+    assert!(session.poll_drive(&mut Context::from_waker(Waker::noop())).is_pending());
+    (WebSocket::new(Rc::clone(&session)), session, far)
+}
+
+fn on_cores(count: usize, body: impl AsyncFn(Core) + Send + Sync) {
+    let mut config = RuntimeConfig::default();
+    (config.cores, config.pin, config.handle_signals) = (Cores::Count(count), false, false);
+    let result: Result<()> = ringhttp_runtime::run(config, async |core| {
+        body(core).await;
+        Ok(())
+    });
+    result.expect("the run ends well");
+}
+
+async fn until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        ringhttp_runtime::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn ten_thousand_members_on_two_cores_are_counted_named_and_told() {
+    const MEMBERS: usize = 5_000;
+    let hub = Hub::default();
+    let told = AtomicUsize::new(0);
+    on_cores(2, async |core| {
+        let mut sockets = Vec::with_capacity(MEMBERS);
+        for n in 0..MEMBERS {
+            let (socket, session, far) = open(&core, WebSocketConfig::default());
+            let name = format!("{n} of core {}", core.id());
+            let member = hub.join("all", &name, &socket).expect("there is room");
+            sockets.push((member, socket, session, far));
+        }
+        until(|| hub.count("all") == 2 * MEMBERS).await;
+        let members = hub.members("all", usize::MAX).await.expect("both cores are there");
+        assert_eq!(members.len(), 2 * MEMBERS);
+        assert!(members.is_sorted_by(|one, other| one.id < other.id), "each once");
+        assert_eq!(hub.members("all", 7).await.expect("both cores are there").len(), 7);
+        if core.id() == 0 {
+            sockets[0].0.say("to all").expect("there is room");
+        }
+        let is_here = |bytes: Vec<u8>| {
+            assert!(bytes.is_empty() || bytes == b"\x81\x06to all", "{}", bytes.escape_ascii());
+            !bytes.is_empty()
+        };
+        let mut left: Vec<_> = sockets.iter().map(|(.., far)| far).collect();
+        while !left.is_empty() {
+            left.retain(|far| !is_here(far.received()));
+            ringhttp_runtime::time::sleep(Duration::from_millis(1)).await;
+        }
+        told.fetch_add(1, Ordering::SeqCst);
+        until(|| told.load(Ordering::SeqCst) == 2).await;
+        drop(sockets);
+        until(|| hub.count("all") == 0).await;
+    });
+    assert!(hub.rooms().is_empty(), "a room ends with its last member");
+}
+
+#[test]
+fn limits_are_kept() {
+    let mut config = HubConfig::default();
+    (config.rooms_max, config.members_max, config.name_bytes_max, config.queue_max) = (2, 2, 5, 3);
+    let hub = Hub::new(config);
+    on_cores(1, async |core| {
+        let (socket, ..) = open(&core, WebSocketConfig::default());
+        let join =
+            |room: &str, name: &str| hub.join(room, name, &socket).map_err(|error| error.status().as_u16());
+        let first = join("a", "x").expect("the first");
+        let _second = join("a", "x").expect("names may be the same");
+        assert_eq!(join("a", "x").unwrap_err(), 503);
+        assert_eq!(join("longer", "x").unwrap_err(), 400);
+        assert_eq!(join("b", "longer").unwrap_err(), 400);
+        let _third = join("b", "y").expect("another room");
+        assert_eq!(join("c", "z").unwrap_err(), 503);
+        drop(first);
+        let _fourth = join("a", "x").expect("a place is free again");
+        for _ in 0..3 {
+            hub.say("a", "hello").expect("they wait");
+        }
+        assert_eq!(hub.say("a", "one too many").unwrap_err().status(), 503);
+        assert_eq!(hub.messages_lost(), 1);
+        hub.say("nobody is here", "hello").expect("nobody misses it");
+    });
+}
+
+#[test]
+fn a_slow_reader_is_treated_as_its_socket_says_and_the_others_do_not_notice() {
+    let hub = Hub::default();
+    on_cores(1, async |core| {
+        let join = |policy| {
+            let mut config = WebSocketConfig::default();
+            config.slow_reader = policy;
+            config.send_queue_bytes_max = 10_000;
+            let (socket, session, far) = open(&core, config);
+            let member = hub.join("room", "somebody", &socket).expect("there is room");
+            (member, socket, session, far)
+        };
+        let policies = [SlowReader::Wait, SlowReader::Close, SlowReader::DropNewest, SlowReader::DropOldest];
+        let slow = policies.map(join);
+        let quick = join(SlowReader::Wait);
+        slow.iter().for_each(|(.., far)| far.set_window(0));
+        let mut got = Vec::new();
+        for n in 0..200 {
+            hub.say("room", format!("{n:01000}")).expect("it is taken");
+            until(|| {
+                got.extend(quick.3.received());
+                let _ = quick.2.poll_drive(&mut Context::from_waker(Waker::noop()));
+                got.len() == (n + 1) * 1004
+            })
+            .await;
+        }
+        let is_open: Vec<bool> = slow.iter().map(|(_, socket, ..)| socket.sender().is_open()).collect();
+        assert_eq!(is_open, [false, false, true, true], "who waits for nobody is closed");
+        assert!(quick.1.sender().is_open());
+    });
+}
+
+#[test]
+fn comings_and_goings_are_told_where_they_happen() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seeing = Arc::clone(&seen);
+    let mut config = HubConfig::default();
+    config.on_event = Some(Arc::new(move |hub, event| {
+        let what = (event.member.name.to_string(), event.is_joined, event.count);
+        seeing.lock().expect("whole").push(what);
+        hub.say(event.room, "something happened").expect("it may be said from here");
+    }));
+    let hub = Hub::new(config);
+    on_cores(1, async |core| {
+        let (socket, ..) = open(&core, WebSocketConfig::default());
+        let ada = hub.join("a", "ada", &socket).expect("there is room");
+        let brian = hub.join("a", "brian", &socket).expect("there is room");
+        assert_eq!((ada.count(), ada.room(), &*brian.member().name), (2, "a", "brian"));
+        drop(ada);
+        drop(brian);
+    });
+    let expected = [("ada", true, 1), ("brian", true, 2), ("ada", false, 1), ("brian", false, 0)];
+    let seen = seen.lock().expect("whole");
+    assert!(seen.iter().map(|(name, joined, count)| (&**name, *joined, *count)).eq(expected), "{seen:?}");
+}

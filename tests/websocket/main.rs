@@ -1,0 +1,312 @@
+//! WebSockets over real sockets, on both drivers.
+
+mod hub;
+mod peer;
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringhttp::proto::websocket::Event;
+use ringhttp::testing::{each_driver, serve_on};
+use ringhttp::websocket::{Closed, CompressionConfig, SlowReader, WebSocket};
+use ringhttp::{Core, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time};
+
+use peer::{Peer, frame};
+
+async fn echo(_: &(), req: Request) -> Result<Closed> {
+    let mut config = WebSocketConfig::default();
+    config.message_bytes_max = 16 << 20;
+    let mut socket = req.websocket(config).await?;
+    while let Some(message) = socket.receive().await? {
+        socket.send(message).await?;
+    }
+    Ok(socket.close().await?)
+}
+
+/// Serves `routes`, and runs `peer` on a thread of its own.
+async fn with_peer<S: 'static, T: Send + 'static>(
+    core: &Core,
+    routes: Router<S>,
+    state: S,
+    peer: impl FnOnce(std::net::SocketAddr) -> T + Send + 'static,
+) -> T {
+    let mut result = None;
+    serve_on(core, ServerConfig::default(), routes, state, async |client| {
+        let address = client.address();
+        let run = core.spawn_blocking(move || peer(address));
+        result = Some(run.await.expect("the peer does not panic"));
+    })
+    .await;
+    result.expect("the body ran")
+}
+
+#[test]
+fn messages_of_all_sizes_come_back() {
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            for bytes in [0, 1, 125, 126, 127, 5_000, 65_535, 65_536, 200_000, 1 << 20, 5_000_000, 3] {
+                let payload: Vec<u8> = (0..bytes).map(|n: u32| n.to_le_bytes()[(n % 3) as usize]).collect();
+                for _ in 0..3 {
+                    let sent = frame(0x82, &payload);
+                    let socket = peer.socket.try_clone().expect("an open socket");
+                    let sending = std::thread::spawn(move || std::io::Write::write_all(&mut &socket, &sent));
+                    assert!(peer.next() == Some(Event::Binary(payload.clone().into())), "{bytes} bytes");
+                    sending.join().expect("no panic").expect("the server reads");
+                }
+            }
+            peer.send(&frame(0x88, b"\x03\xe8"));
+            assert_eq!(peer.closed(), 1000);
+            assert_eq!(peer.next(), None, "the server ends the connection");
+        })
+        .await;
+    });
+}
+
+#[test]
+fn many_small_messages_in_one_write_and_bytes_behind_the_handshake_are_answered_in_order() {
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let mut batch = Vec::new();
+            for n in 0..2_000 {
+                batch.extend(frame(0x81, n.to_string().as_bytes()));
+            }
+            let mut peer = Peer::open(address, &batch);
+            for n in 0..2_000 {
+                assert_eq!(peer.text(), n.to_string());
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn what_came_before_a_fault_is_answered_before_it_is_closed() {
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send(&[frame(0x81, b"fine"), frame(0xa1, b"bad"), frame(0x89, b"")].concat());
+            assert_eq!(peer.text(), "fine");
+            assert_eq!(peer.closed(), 1002);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_socket_opens_behind_middleware() {
+    each_driver(async |core| {
+        let routes = Router::new()
+            .get("/ws", echo)
+            .with(middleware::compress(middleware::CompressConfig::default()))
+            .with(middleware::request_id(middleware::RequestIdConfig::default()))
+            .with(async |(): &(), req: Request, next: ringhttp::Next<'_, ()>| {
+                let response = next.run(req).await;
+                assert_eq!(response.status(), 101);
+                response
+            });
+        with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send_text("hello");
+            assert_eq!(peer.text(), "hello");
+            peer.send(&frame(0x88, b""));
+            assert_eq!(peer.closed(), 1005);
+        })
+        .await;
+    });
+}
+
+/// `receive` is dropped every 2 ms while messages come in two pieces each, in the middle of everything.
+#[test]
+fn dropping_receive_over_and_over_loses_nothing() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/ws", async |_: &(), req: Request| -> Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            loop {
+                match time::timeout(Duration::from_millis(2), socket.receive()).await {
+                    Err(_) => {}
+                    Ok(received) => match received? {
+                        Some(message) => socket.send(message).await?,
+                        None => return Ok(socket.close().await?),
+                    },
+                }
+            }
+        });
+        with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open(address, b"");
+            for n in 0..40_usize {
+                let text = "x".repeat(n * 500);
+                let sent = frame(0x81, text.as_bytes());
+                let (front, back) = sent.split_at(sent.len() / 2);
+                peer.send(front);
+                std::thread::sleep(Duration::from_millis(n as u64 % 5));
+                peer.send(back);
+                assert_eq!(peer.text(), text);
+            }
+        })
+        .await;
+    });
+}
+
+/// One write brings thousands of tiny messages: other tasks of the core run in between.
+#[test]
+fn a_flood_of_messages_does_not_have_the_core_to_itself() {
+    const MESSAGES: u32 = 20_000;
+    each_driver(async |core| {
+        let turns = Rc::new(Cell::new(0_u32));
+        let (turning, yielder) = (Rc::clone(&turns), core.clone());
+        let others = core.spawn("others", async move {
+            loop {
+                yielder.yield_now().await;
+                turning.set(turning.get() + 1);
+            }
+        });
+        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            socket.receive().await?;
+            let before = turns.get();
+            for _ in 1..MESSAGES {
+                socket.receive().await?;
+            }
+            socket.send((turns.get() - before).to_string()).await?;
+            Ok(socket.close().await?)
+        });
+        let turns = with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open(address, b"");
+            let flood = frame(0x82, b"").repeat(20_000);
+            peer.send(&flood);
+            peer.text().parse::<u32>().expect("a number")
+        });
+        let turns = turns.await;
+        others.cancel();
+        assert!(turns > MESSAGES / 128, "{turns} turns");
+    });
+}
+
+#[test]
+fn a_stop_closes_sockets_with_1001_and_waits_for_them() {
+    each_driver(async |core| {
+        let left = Rc::new(Cell::new(false));
+        let leaving = Rc::clone(&left);
+        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            assert_eq!(socket.receive().await?, None);
+            leaving.set(true);
+            Ok(socket.close().await?)
+        });
+        let mut thread = None;
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let address = client.address();
+            let open = core.spawn_blocking(move || Peer::open(address, b""));
+            let mut peer = open.await.expect("no panic");
+            // The stop comes when this body has ended.
+            thread = Some(std::thread::spawn(move || (peer.closed(), peer.next())));
+        })
+        .await;
+        let ended = thread.expect("the body ran").join().expect("no panic");
+        assert_eq!(ended, (1001, None));
+        assert!(left.get(), "the handler was waited for");
+    });
+}
+
+#[test]
+fn a_socket_that_was_moved_to_a_task_goes_on_and_is_reached_by_the_stop() {
+    each_driver(async |core| {
+        let spawner = core.clone();
+        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<()> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            drop(spawner.spawn("session", async move {
+                while let Ok(Some(message)) = socket.receive().await {
+                    if socket.send(message).await.is_err() {
+                        break;
+                    }
+                }
+                let _ = socket.close().await;
+            }));
+            Ok(())
+        });
+        let mut thread = None;
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let address = client.address();
+            let asked = core.spawn_blocking(move || {
+                let mut peer = Peer::open(address, b"");
+                for n in 0..100 {
+                    peer.send_text(&n.to_string());
+                    assert_eq!(peer.text(), n.to_string());
+                }
+                peer
+            });
+            let mut peer = asked.await.expect("no panic");
+            thread = Some(std::thread::spawn(move || (peer.closed(), peer.next())));
+        })
+        .await;
+        assert_eq!(thread.expect("the body ran").join().expect("no panic"), (1001, None));
+    });
+}
+
+/// A peer that reads nothing gets 64 MiB of messages: what is held for it stays within the budget.
+#[test]
+fn the_memory_of_a_slow_reader_is_bounded() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/ws", async |_: &(), mut req: Request| -> Result<Closed> {
+            let stats = req.server_stats();
+            let _ = req.body();
+            let mut config = WebSocketConfig::default();
+            config.slow_reader = SlowReader::DropOldest;
+            let socket: WebSocket = req.websocket(config).await?;
+            for n in 0..1024_u32 {
+                let mut message = n.to_be_bytes().to_vec();
+                message.resize(65_536, 0);
+                socket.send(message).await?;
+                if n % 64 == 0 {
+                    time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            // 256 KiB in the queue, and what the kernel takes: some MiB.
+            assert!(stats.websockets.messages_dropped.get() > 700, "{:?}", stats.websockets);
+            assert!(stats.websockets.bytes_out.get() < 20 << 20, "{:?}", stats.websockets);
+            Ok(socket.close().await?)
+        });
+        with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open(address, b"");
+            std::thread::sleep(Duration::from_millis(300));
+            let mut last = None;
+            while let Some(Event::Binary(message)) = peer.next() {
+                last = Some(u32::from_be_bytes(message[..4].try_into().expect("four bytes")));
+            }
+            assert_eq!(last, Some(1023), "the newest message is there");
+        })
+        .await;
+    });
+}
+
+#[cfg(feature = "compression")]
+#[test]
+fn a_message_that_is_compressed_elsewhere_keeps_its_place() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/ws", async |_: &(), req: Request| -> Result<Closed> {
+            let mut compression = CompressionConfig::default();
+            compression.blocking_bytes_min = 10_000;
+            let mut config = WebSocketConfig::default();
+            config.send_queue_bytes_max = 64 << 20;
+            config.compression = Some(compression);
+            let socket = req.websocket(config).await?;
+            for n in 0..20 {
+                socket.send("long ".repeat(100_000)).await?;
+                socket.send(format!("short {n}")).await?;
+            }
+            Ok(socket.close().await?)
+        });
+        with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open_with(address, "sec-websocket-extensions: permessage-deflate\r\n", b"");
+            let long = "long ".repeat(100_000);
+            for n in 0..20 {
+                assert!(peer.text() == long, "{n}");
+                assert_eq!(peer.text(), format!("short {n}"));
+            }
+            assert_eq!(peer.closed(), 1000);
+        })
+        .await;
+    });
+}
