@@ -1,6 +1,7 @@
 //! A file server: a directory with its index pages and listings, and a handler that answers with one file of it.
 //!
 //! `cargo run --release --example files -- --directory docs`, then `curl http://127.0.0.1:8080/guide/quickstart.md`.
+//! `/-/first-page` is the `index.html` of the directory, if it has one, as a download.
 
 #[expect(dead_code, reason = "this example has an option of its own")]
 mod common;
@@ -20,7 +21,7 @@ impl Site {
     /// One file of the program's own choosing, as a download.
     async fn first_page(&self, req: Request) -> Result {
         let response = Response::file(&req, self.directory.join("index.html")).await?;
-        Ok(response.with_header("content-disposition", HeaderValue::from_static("attachment")))
+        Ok(response.with_attachment("first page.html"))
     }
 }
 

@@ -60,10 +60,14 @@ impl Uploads {
     }
 
     /// A browser saves what somebody uploaded: it must not become a page of this site.
-    async fn as_download(&self, req: Request, next: Next<'_, Self>) -> Result {
+    async fn as_download(&self, req: Request, next: Next<'_, Self>) -> Response {
+        // The directory itself has no name.
         let name = req.param_str("path").map(|name| name.into_owned());
-        let response: Response = next.run(req).await;
-        Ok(response.with_attachment(&name?))
+        let response = next.run(req).await;
+        match name {
+            Ok(name) => response.with_attachment(&name),
+            Err(_) => response,
+        }
     }
 }
 
@@ -84,6 +88,8 @@ fn stored_in(directory: &PathBuf) -> std::io::Result<Vec<Stored>> {
 fn routes(directory: &PathBuf) -> Router<Uploads> {
     let mut config = FilesConfig::default();
     config.index = None;
+    // Otherwise whoever uploads `report.pdf.gz` says what others get for `report.pdf`.
+    config.precompressed = false;
     let downloads =
         Router::new().files("/files", Files::with_config(directory, config)).with(Uploads::as_download);
     Router::new()

@@ -1,8 +1,8 @@
 //! How to do things with ringhttp: one page a subject, each with code that is compiled by the tests.
 //!
 //! Begin with [`quickstart`] and [`cores_and_state`]; [`from_axum`] and [`from_aiohttp`] are for those who come from there.
-//! What a request brings is in [`reading`], what goes back in [`answers`], [`streaming`] and [`files`]. Asking others is in
-//! [`client`].
+//! What leads to a handler is in [`routing`], what a request brings in [`reading`], what goes back in [`answers`],
+//! [`streaming`] and [`files`]. Asking others is in [`client`].
 #![forbid(unsafe_code)]
 
 #[doc = include_str!("../docs/guide/quickstart.md")]
@@ -10,6 +10,9 @@ pub mod quickstart {}
 
 #[doc = include_str!("../docs/guide/cores_and_state.md")]
 pub mod cores_and_state {}
+
+#[doc = include_str!("../docs/guide/routing.md")]
+pub mod routing {}
 
 #[doc = include_str!("../docs/guide/reading.md")]
 pub mod reading {}

@@ -148,6 +148,38 @@ fn files_and_directories_are_answered() {
 }
 
 #[test]
+fn the_directory_of_a_nested_router_keeps_its_slash() {
+    let _beside = beside_others();
+    let scratch = Scratch::new("nested");
+    scratch.write("index.html", "<p>root").write("sub/index.html", "<p>sub");
+    testing::each_driver(async |core: Core| {
+        let files = || Router::new().files("/", Files::new(scratch.root()));
+        let deep = Router::new().get("/", async |_: &(), _| "deep").nest("/site", files());
+        let router = Router::new().nest("/site", files()).nest("/deep", deep).nest("/", files());
+        testing::serve_on(&core, ServerConfig::default(), router, (), async |client| {
+            for (path, status, found) in [
+                ("/", 200, "<p>root"),
+                ("/site", 308, "/site/"),
+                ("/site?a=//b", 308, "/site/?a=//b"),
+                ("/site/", 200, "<p>root"),
+                ("/site/index.html", 200, "<p>root"),
+                ("/site/sub", 308, "/site/sub/"),
+                ("/deep", 200, "deep"),
+                ("/deep/site", 308, "/deep/site/"),
+                ("/deep/site/", 200, "<p>root"),
+                ("/deep/site/sub/", 200, "<p>sub"),
+                ("//site", 404, "Not Found\n"),
+            ] {
+                let answer = client.get(path).await;
+                let text = answer.header("location").unwrap_or(answer.text());
+                assert_eq!((answer.status.as_u16(), text), (status, found), "{path}");
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
 fn nothing_outside_of_the_root_is_answered() {
     let _beside = beside_others();
     let scratch = Scratch::new("hostile");

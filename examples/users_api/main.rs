@@ -42,8 +42,8 @@ fn routes() -> Result<Router<Rc<Api>>> {
     let users = Router::new()
         .get("/", users::list)
         .post("/", users::create)
-        .get("/{id:int}", users::show)
-        .delete("/{id:int}", users::remove)
+        .get("/{id:uint}", users::show)
+        .delete("/{id:uint}", users::remove)
         .with(middleware::rate_limit(limit)?);
     Ok(Router::new()
         .nest("/users", users)

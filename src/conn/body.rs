@@ -14,10 +14,11 @@ use ringhttp_runtime::file::{FileSlice, OpenFile};
 
 use super::close_reason::CloseReason;
 use super::connection::Connection;
+use super::cut::Window;
 use super::sender::BodySender;
 #[cfg(feature = "compression")]
 use super::stage::DecodeStage;
-use super::stage::{Decoding, EncodeStage};
+use super::stage::{Detour, EncodeStage};
 use crate::error::Result;
 use crate::proto::PeerError;
 
@@ -48,7 +49,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(slice) => slice.length,
@@ -74,8 +75,10 @@ impl Kind {
 
 /// A body that a function writes while it is sent.
 pub(crate) struct Stream {
-    pub(crate) length: Option<u64>,
-    pub(crate) start: Start,
+    pub(super) length: Option<u64>,
+    /// What of it is sent, if that is not all.
+    pub(super) window: Option<Window>,
+    pub(super) start: Start,
 }
 
 type Start = Box<dyn FnOnce(BodySender) -> Writing>;
@@ -92,10 +95,11 @@ impl Body {
     /// connection to an HTTP/1.0 one.
     ///
     /// `write` starts when the head is queued, is dropped when the client is gone or stalls, and is not started at all for
-    /// HEAD. An error ends the connection without the body's end, so that the client notices.
+    /// HEAD. Where only a range of the body is sent, it is dropped where that ends. An error ends the connection without the body's end, so that the client notices.
     pub fn stream(write: impl AsyncFnOnce(BodySender) -> Result<()> + 'static) -> Self {
         Self(Kind::Stream(Stream {
             length: None,
+            window: None,
             start: Box::new(move |sender| Box::pin(async move { write(sender).await })),
         }))
     }
@@ -144,6 +148,7 @@ impl Body {
     }
 
     /// The body as one piece, if it is one, without copying it.
+    #[cfg(feature = "compression")]
     pub(crate) fn to_bytes(&self) -> Option<Bytes> {
         match &self.0 {
             Kind::Empty => Some(Bytes::new()),
@@ -269,8 +274,8 @@ pub struct RequestBody {
     pub(super) cycle: u32,
     pub(super) bytes_max: u64,
     pub(super) length: Option<u64>,
-    /// What it passes before it is read, shared with those who read on.
-    pub(super) decoding: Option<Rc<RefCell<Decoding>>>,
+    /// What stands between it and its reader, shared with those who read on.
+    pub(super) detour: Option<Rc<RefCell<Detour>>>,
 }
 
 impl RequestBody {
@@ -290,14 +295,42 @@ impl RequestBody {
 
     pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         let (connection, cycle) = (&self.connection, self.cycle);
-        let Some(decoding) = &self.decoding else {
+        let Some(detour) = &self.detour else {
             return connection.poll_body(cx, cycle, self.bytes_max);
         };
         if cycle != connection.cycle() {
             return Poll::Ready(Err(BodyError::Gone));
         }
-        let read = |cx: &mut Context<'_>| connection.poll_body(cx, cycle, self.bytes_max);
-        decoding.borrow_mut().poll_chunk(cx, self.bytes_max, read)
+        let mut read = |cx: &mut Context<'_>| connection.poll_body(cx, cycle, self.bytes_max);
+        detour.borrow_mut().poll_chunk(cx, self.bytes_max, &mut read)
+    }
+
+    /// Puts bytes back, to be read next: those that were read, for others to read them too, or others in their place.
+    /// Several are read in the reverse order of this. They count towards no limit.
+    ///
+    /// ```
+    /// use ringhttp::{Next, Request, Result, Router, StatusCode};
+    ///
+    /// /// Whoever made the request knows the secret: the check needs the whole body, and so does the handler.
+    /// async fn signed(_: &(), mut req: Request, next: Next<'_, ()>) -> Result {
+    ///     let body = req.bytes().await?;
+    ///     if req.header("x-signature").is_none_or(|sent| sent.as_bytes() != signature(&body)) {
+    ///         return Err(StatusCode::FORBIDDEN.into());
+    ///     }
+    ///     req.body().unread(body);
+    ///     Ok(next.run(req).await)
+    /// }
+    /// # fn signature(body: &[u8]) -> &[u8] { body }
+    ///
+    /// let router = Router::new().post("/", async |_: &(), mut req: Request| req.text().await).with(signed);
+    /// # assert!(router.into_service(()).is_ok());
+    /// ```
+    pub fn unread(&mut self, bytes: Bytes) {
+        self.detour().borrow_mut().unread(bytes);
+    }
+
+    fn detour(&mut self) -> &RefCell<Detour> {
+        self.detour.get_or_insert_default()
     }
 
     /// The trailers of a chunked body (RFC 9112 §7.1.2), once it has been read to its end.
@@ -309,7 +342,7 @@ impl RequestBody {
     #[cfg(feature = "compression")]
     pub(crate) fn decode(&mut self, stage: Box<dyn DecodeStage>) {
         self.length = None;
-        self.decoding = Some(Rc::new(RefCell::new(Decoding::new(stage))));
+        self.detour().borrow_mut().decode(stage);
     }
 
     /// Bytes of the body by its `Content-Length`; `None` for a chunked one, and for one that is decompressed.
@@ -322,7 +355,8 @@ impl RequestBody {
     fn rest(&self) -> Option<u64> {
         let length = self.length?;
         let is_current = self.connection.cycle() == self.cycle;
-        Some(if is_current { length - self.connection.body_bytes() } else { length })
+        let coming = if is_current { length - self.connection.body_bytes() } else { length };
+        Some(coming + self.detour.as_ref().map_or(0, |detour| detour.borrow().unread_bytes()))
     }
 
     /// Whether it is known already that it is longer than its limit.

@@ -214,6 +214,13 @@ impl Connection {
         }
     }
 
+    /// Notices a reset while the answer is made, whatever the request says of clients that are gone.
+    pub(crate) fn watch_for_reset(&self) {
+        if self.cancel_on.get() == CancelOnDisconnect::Off {
+            self.cancel_on.set(CancelOnDisconnect::Reset);
+        }
+    }
+
     /// The number of the running request.
     pub(crate) fn cycle(&self) -> u32 {
         self.cycle.get()

@@ -195,15 +195,24 @@ async fn send_stream(
     framing: Framing,
     encoder: Option<Box<dyn EncodeStage>>,
 ) -> Result<(), CloseReason> {
-    let output = Rc::new(RefCell::new(BodyOutput::new(framing, encoder)));
+    if stream.window.is_some() {
+        // While its beginning is passed over nothing is written, so no failing write would tell.
+        connection.watch_for_reset();
+    }
+    let output = BodyOutput::new(framing, encoder).with_window(stream.window);
+    let output = Rc::new(RefCell::new(output));
     let sender = BodySender::new(Rc::clone(connection), Rc::clone(&output));
     let mut write = (stream.start)(sender);
     let written = drive_watching(connection, |cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| write.as_mut().poll(cx)));
-        if let Ok(Poll::Pending) = polled
-            && let Err(error) = output.borrow_mut().writer_waits(connection, cx)
-        {
-            return Poll::Ready(Some(Err(error)));
+        if let Ok(Poll::Pending) = polled {
+            let mut output = output.borrow_mut();
+            if output.is_over() {
+                return Poll::Ready(Some(Ok(())));
+            }
+            if let Err(error) = output.writer_waits(connection, cx) {
+                return Poll::Ready(Some(Err(error)));
+            }
         }
         polled.map_or(Poll::Ready(None), |poll| poll.map(Some))
     })
@@ -214,7 +223,9 @@ async fn send_stream(
         fail_response(connection).await;
         return Err(CloseReason::HandlerPanicked);
     };
-    if let Err(error) = written {
+    if let Err(error) = written
+        && !output.borrow().is_over()
+    {
         tracing::warn!(error = &error as &dyn std::error::Error, "a streamed response failed");
         return Err(fail_response(connection).await);
     }

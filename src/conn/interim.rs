@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use http::{HeaderMap, StatusCode, Version};
 
 use super::request::Request;
+use super::sender::client_gone;
 use crate::error::{Error, Result};
 use crate::proto::http1::{Framing, Implied, encode_response_head};
 
@@ -70,8 +71,6 @@ impl Request {
         }
         let queued_max = connection.host.config.write_buffer_bytes_max;
         let drained = poll_fn(|cx| connection.poll_drained(cx, queued_max)).await;
-        drained.map_err(|error| {
-            Error::new(StatusCode::BAD_GATEWAY).with_text("the client is gone").with_source(error)
-        })
+        drained.map_err(client_gone)
     }
 }

@@ -88,16 +88,16 @@ impl Request {
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
-            decoding: None,
+            detour: None,
         };
         Self { body, exchange: Some(exchange) }
     }
 
-    fn exchange(&self) -> &Exchange {
+    pub(super) fn exchange(&self) -> &Exchange {
         self.exchange.as_deref().expect("present until dropped")
     }
 
-    fn exchange_mut(&mut self) -> &mut Exchange {
+    pub(super) fn exchange_mut(&mut self) -> &mut Exchange {
         self.exchange.as_deref_mut().expect("present until dropped")
     }
 
@@ -169,7 +169,7 @@ impl Request {
             cycle: body.cycle,
             bytes_max: body.bytes_max,
             length: body.length,
-            decoding: body.decoding.clone(),
+            detour: body.detour.clone(),
         }
     }
 
@@ -303,12 +303,6 @@ impl Request {
                 entry.iter_mut().for_each(|value| value.set_sensitive(true));
             }
         }
-    }
-
-    /// The fields, to be changed for those who look at the request later.
-    #[cfg(feature = "compression")]
-    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
-        self.exchange_mut().head.headers_mut()
     }
 
     pub(crate) fn matched(&self) -> &Matched {

@@ -9,10 +9,12 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
+use ringhttp_runtime::Core;
 use ringhttp_runtime::time::Timers;
 
 use super::client::UploadQueue;
 use super::connection::Connection;
+use super::cut::Window;
 use super::stage::EncodeStage;
 use crate::error::{Error, Result};
 use crate::io::write_queue::WriteQueue;
@@ -52,7 +54,8 @@ impl BodySender {
     /// What is queued leaves as soon as the writer waits for something, whatever that is.
     ///
     /// # Errors
-    /// If the peer is gone, or if the body becomes longer than the length it was given.
+    /// If the peer is gone, if the body becomes longer than the length it was given, or if only a range of it was asked for,
+    /// which has been written.
     ///
     /// # Cancellation
     /// The piece is queued by the first poll; dropping the future after that loses nothing.
@@ -129,6 +132,10 @@ impl BodySender {
 
 impl AnswerSender {
     async fn drained(&self, queued_max: usize) -> Result<()> {
+        let gives_way = self.output.borrow_mut().gives_way();
+        if gives_way && let Some(core) = Core::current() {
+            core.yield_now().await;
+        }
         poll_fn(|cx| {
             self.check_cycle()?;
             if self.output.borrow().holds_back && !self.connection.is_polled_by_task(cx) {
@@ -142,7 +149,11 @@ impl AnswerSender {
 
     fn queue(&self, piece: Bytes) -> Result<()> {
         self.check_cycle()?;
-        self.output.borrow_mut().push(&self.connection, piece)
+        let mut output = self.output.borrow_mut();
+        if output.is_over() {
+            return Err(Error::internal("no more of the body was asked for"));
+        }
+        output.push(&self.connection, piece)
     }
 
     fn check_cycle(&self) -> Result<()> {
@@ -159,6 +170,8 @@ pub(super) struct BodyOutput {
     writer: BodyWriter,
     chunked: bool,
     trailers: Option<HeaderMap>,
+    /// What of the body is sent, if that is not all.
+    window: Option<Window>,
     encoder: Option<Box<dyn EncodeStage>>,
     /// The encoder may hold something back.
     holds_back: bool,
@@ -170,13 +183,32 @@ impl BodyOutput {
             writer: BodyWriter::new(framing),
             chunked: framing == Framing::Chunked,
             trailers: None,
+            window: None,
             encoder,
             holds_back: false,
         }
     }
 
+    /// Lets pass only what a window shows.
+    pub(super) fn with_window(mut self, window: Option<Window>) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Whether nothing more of the body is wanted: its writer may end as it likes.
+    pub(super) fn is_over(&self) -> bool {
+        self.window.as_ref().is_some_and(Window::is_over)
+    }
+
+    fn gives_way(&mut self) -> bool {
+        self.window.as_mut().is_some_and(Window::gives_way)
+    }
+
     /// Queues one piece, encoded if the body is.
-    pub(super) fn push(&mut self, connection: &Connection, piece: Bytes) -> Result<()> {
+    pub(super) fn push(&mut self, connection: &Connection, mut piece: Bytes) -> Result<()> {
+        if let Some(window) = &mut self.window {
+            piece = window.cut(piece);
+        }
         let Some(encoder) = &mut self.encoder else {
             return self.frame(connection, piece);
         };
@@ -241,7 +273,7 @@ fn with_output<T>(connection: &Connection, change: impl FnOnce(&mut WriteQueue) 
     connection.with_output(change).ok_or_else(|| Error::internal("the connection was taken over"))
 }
 
-fn client_gone(error: std::io::Error) -> Error {
+pub(super) fn client_gone(error: std::io::Error) -> Error {
     Error::new(StatusCode::BAD_GATEWAY).with_text("the client is gone").with_source(error)
 }
 

@@ -3,9 +3,13 @@
 //! The codecs themselves are not known here: whoever makes a stage chooses them.
 #![forbid(unsafe_code)]
 
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use ringhttp_runtime::{Core, YieldNow};
 
 use super::body::BodyError;
 
@@ -30,7 +34,78 @@ pub(crate) trait DecodeStage {
     fn end(&self) -> Result<(), BodyError>;
 }
 
-/// A request body on its way through a stage.
+/// What stands between a body and its reader, in the order it was put there.
+#[derive(Default)]
+pub(super) struct Detour {
+    steps: Vec<Step>,
+}
+
+enum Step {
+    #[cfg(feature = "compression")]
+    Decode(Decoding),
+    /// To be read before anything else.
+    Unread(Bytes),
+}
+
+impl Detour {
+    /// Has all that is still to be read pass `stage`.
+    #[cfg(feature = "compression")]
+    pub(super) fn decode(&mut self, stage: Box<dyn DecodeStage>) {
+        self.steps.push(Step::Decode(Decoding::new(stage)));
+    }
+
+    /// Has `bytes` read next.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        // Whoever puts back what is behind each of many lines leaves no trace of them.
+        while matches!(self.steps.last(), Some(Step::Unread(bytes)) if bytes.is_empty()) {
+            self.steps.pop();
+        }
+        self.steps.push(Step::Unread(bytes));
+    }
+
+    /// Bytes that were put back.
+    pub(super) fn unread_bytes(&self) -> u64 {
+        let bytes = |step: &Step| match step {
+            Step::Unread(bytes) => bytes.len() as u64,
+            #[cfg(feature = "compression")]
+            Step::Decode(_) => 0,
+        };
+        self.steps.iter().map(bytes).sum()
+    }
+
+    /// The next piece; `read` gives what the body is made of.
+    pub(super) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes_max: u64,
+        read: &mut Read<'_>,
+    ) -> Poll<Result<Option<Bytes>, BodyError>> {
+        poll_steps(&mut self.steps, cx, bytes_max, read)
+    }
+}
+
+type Read<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> + 'a;
+
+fn poll_steps(
+    steps: &mut [Step],
+    cx: &mut Context<'_>,
+    bytes_max: u64,
+    read: &mut Read<'_>,
+) -> Poll<Result<Option<Bytes>, BodyError>> {
+    let Some((last, before)) = steps.split_last_mut() else {
+        return read(cx);
+    };
+    match last {
+        Step::Unread(bytes) if !bytes.is_empty() => Poll::Ready(Ok(Some(mem::take(bytes)))),
+        Step::Unread(_) => poll_steps(before, cx, bytes_max, read),
+        #[cfg(feature = "compression")]
+        Step::Decode(decoding) => {
+            decoding.poll_chunk(cx, bytes_max, |cx| poll_steps(before, cx, bytes_max, read))
+        }
+    }
+}
+
+/// A body on its way through a stage.
 pub(crate) struct Decoding {
     stage: Box<dyn DecodeStage>,
     /// What has been read and not been used.
@@ -39,47 +114,59 @@ pub(crate) struct Decoding {
     bytes: u64,
     /// Pieces given since the reader last had to wait.
     in_a_row: u32,
+    /// The turn of others that is waited for.
+    turn: Option<YieldNow>,
     failure: Option<BodyError>,
 }
 
 impl Decoding {
-    #[cfg(feature = "compression")]
-    pub(super) fn new(stage: Box<dyn DecodeStage>) -> Self {
-        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, failure: None }
+    pub(crate) fn new(stage: Box<dyn DecodeStage>) -> Self {
+        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, turn: None, failure: None }
     }
 
     /// The next piece; `read` gives what the body is made of.
-    pub(super) fn poll_chunk(
+    pub(crate) fn poll_chunk<E: From<BodyError>>(
         &mut self,
         cx: &mut Context<'_>,
         bytes_max: u64,
-        read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>>,
-    ) -> Poll<Result<Option<Bytes>, BodyError>> {
+        read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, E>>,
+    ) -> Poll<Result<Option<Bytes>, E>> {
         if let Some(failure) = self.failure {
-            return Poll::Ready(Err(failure));
+            return Poll::Ready(Err(failure.into()));
         }
         if self.in_a_row >= IN_A_ROW_MAX {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+            ready!(self.poll_turn(cx));
         }
         let result = ready!(self.poll_next(cx, bytes_max, read));
-        self.failure = result.as_ref().err().copied();
         self.in_a_row += 1;
         Poll::Ready(result)
     }
 
-    fn poll_next(
+    /// Lets the other tasks of the core have their turn. To wake oneself would not do: who does is the next to run.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.turn.is_none() {
+            self.turn = Core::current().map(|core| core.yield_now());
+        }
+        if let Some(turn) = &mut self.turn {
+            ready!(Pin::new(turn).poll(cx));
+        }
+        self.turn = None;
+        self.in_a_row = 0;
+        Poll::Ready(())
+    }
+
+    fn poll_next<E: From<BodyError>>(
         &mut self,
         cx: &mut Context<'_>,
         bytes_max: u64,
-        mut read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>>,
-    ) -> Poll<Result<Option<Bytes>, BodyError>> {
+        mut read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, E>>,
+    ) -> Poll<Result<Option<Bytes>, E>> {
         loop {
-            if let Some(piece) = self.stage.decode(&mut self.input)? {
+            let decoded = self.stage.decode(&mut self.input).map_err(|error| self.fail(error))?;
+            if let Some(piece) = decoded {
                 self.bytes += piece.len() as u64;
                 let fits = self.bytes <= bytes_max;
-                return Poll::Ready(if fits { Ok(Some(piece)) } else { Err(BodyError::TooLarge) });
+                return Poll::Ready(if fits { Ok(Some(piece)) } else { Err(self.fail(BodyError::TooLarge)) });
             }
             let read = read(cx);
             if read.is_pending() {
@@ -87,9 +174,18 @@ impl Decoding {
             }
             match ready!(read)? {
                 Some(input) => self.input = input,
-                None => return Poll::Ready(self.stage.end().map(|()| None)),
+                None => {
+                    let ended = self.stage.end().map_err(|error| self.fail(error));
+                    return Poll::Ready(ended.map(|()| None));
+                }
             }
         }
+    }
+
+    /// What this reader gets is what all that come behind it will get.
+    fn fail<E: From<BodyError>>(&mut self, error: BodyError) -> E {
+        self.failure = Some(error);
+        error.into()
     }
 }
 

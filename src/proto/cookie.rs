@@ -260,7 +260,7 @@ fn is_domain_byte(byte: u8) -> bool {
 }
 
 /// Bytes of name and value together: browsers drop longer cookies (RFC 6265bis §5.7).
-const PAIR_BYTES_MAX: usize = 4096;
+pub(crate) const PAIR_BYTES_MAX: usize = 4096;
 
 /// Bytes of an attribute's value: browsers drop longer attributes (RFC 6265bis §5.6).
 const ATTRIBUTE_BYTES_MAX: usize = 1024;

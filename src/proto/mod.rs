@@ -23,7 +23,6 @@ pub mod form;
 pub mod forwarded;
 pub mod http1;
 pub mod ip_network;
-pub mod json_lines;
 pub mod link;
 pub mod multipart;
 pub mod negotiation;

@@ -12,11 +12,13 @@
 //!
 //! [`Reader`] takes the body in any pieces and gives views of them: data is never copied. Stricter than the RFC: line ends are
 //! CRLF, the fields of a part are not folded, and what follows a delimiter on its line is white space or the two dashes.
-//! More lenient where RFC 7578 §4.7 asks for it: `Content-Transfer-Encoding` is left to whoever reads the part.
+//! More lenient where RFC 7578 §4.7 asks for it: `Content-Transfer-Encoding` is left to whoever reads the part, who has a
+//! [`TransferDecoder`] for it.
 #![forbid(unsafe_code)]
 
 mod part_head;
 mod reader;
+mod transfer;
 mod writer;
 
 use std::error::Error;
@@ -26,6 +28,7 @@ use http::StatusCode;
 
 pub use part_head::{PartHead, safe_file_name};
 pub use reader::{Event, Reader};
+pub use transfer::TransferDecoder;
 pub use writer::Writer;
 
 use super::ContentType;
@@ -65,6 +68,8 @@ impl Default for Limits {
 pub enum MultipartError {
     /// `Content-Type` has no `boundary`, several, or one that RFC 2046 §5.1.1 does not allow.
     BoundaryInvalid,
+    /// The content of a part is not of its `Content-Transfer-Encoding`.
+    ContentInvalid,
     /// The body ended before its last delimiter.
     CutOff,
     /// A delimiter is followed by something other than white space and a line end, or the two dashes of the last.
@@ -103,6 +108,7 @@ impl fmt::Display for MultipartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BoundaryInvalid => "Content-Type has no valid boundary",
+            Self::ContentInvalid => "a part is not of its Content-Transfer-Encoding",
             Self::CutOff => "the body ends before the last boundary",
             Self::DelimiterInvalid => "something follows a boundary on its line",
             Self::DispositionInvalid => "a part has an invalid Content-Disposition",

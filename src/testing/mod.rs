@@ -33,7 +33,7 @@ pub use raw_server::{RawPeer, RawServer};
 #[cfg(test)]
 pub(crate) use request::request;
 
-use crate::conn::ServerConfig;
+use crate::conn::{ServerConfig, Service};
 use crate::error::{Error, Result};
 use crate::server::Server;
 use crate::web::Router;
@@ -72,7 +72,7 @@ pub fn each_driver(body: impl AsyncFn(Core) + Send + Sync) {
 /// another [`ServerConfig`].
 ///
 /// # Panics
-/// If the server fails.
+/// If the routes contradict each other, or if the server fails.
 ///
 /// # Cancellation
 /// The server goes on until the core stops.
@@ -83,11 +83,44 @@ pub async fn serve_on<S: 'static>(
     state: S,
     body: impl AsyncFnOnce(TestClient),
 ) {
+    let app = router.into_service(state);
+    serve_service_on(core, config, app.expect("the routes are good"), body).await;
+}
+
+/// As [`serve_on`], for what stands around an application, or in place of one.
+///
+/// ```
+/// use ringhttp::{Method, Request, Router, ServerConfig, Service, testing};
+///
+/// testing::each_driver(async |core| {
+///     let app = Router::new().delete("/note", async |_: &(), _| "deleted\n").into_service(()).unwrap();
+///     let service = async move |mut req: Request| {
+///         req.set_method(Method::DELETE);
+///         app.call(req).await
+///     };
+///     testing::serve_service_on(&core, ServerConfig::default(), service, async |client| {
+///         assert_eq!(client.get("/note").await.text(), "deleted\n");
+///     })
+///     .await;
+/// });
+/// ```
+///
+/// # Panics
+/// If the server fails.
+///
+/// # Cancellation
+/// The server goes on until the core stops.
+pub async fn serve_service_on(
+    core: &Core,
+    config: ServerConfig,
+    service: impl Service,
+    body: impl AsyncFnOnce(TestClient),
+) {
     let server = Server::bind("127.0.0.1:0", config).expect("127.0.0.1 has a free port");
     let bound = server.local_addrs().first().and_then(|address| address.as_socket());
     let address = bound.expect("it was bound over IP");
     let here = core.clone();
-    let served = core.spawn("test server", async move { server.serve(&here, router, state).await });
+    let served = core.spawn("test server", async move { server.serve_service(&here, service).await });
     Box::pin(body(TestClient::new(core, address))).await;
     core.shutdown();
     let result = served.await.expect("the server does not panic");

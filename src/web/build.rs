@@ -22,7 +22,7 @@ pub(super) fn table<S: 'static>(
 ) -> Table {
     mistakes.extend(parts.mistakes);
     let mut build = Build { groups: Vec::new(), shapes: HashMap::new(), mistakes };
-    for route in parts.routes {
+    for route in parts.routes.into_iter().filter(Route::is_reachable) {
         build.add(route);
     }
     let scopes = build.scopes(parts.scopes, state);

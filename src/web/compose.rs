@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::handler::{self, SharedEndpoint};
 use super::middleware::deadline;
-use super::parts::{HostRoutes, Parts, Scope};
+use super::parts::{HostRoutes, Parts, Scope, join};
 use super::refusal::{NotFound, Refusal};
 use super::router::Router;
 
@@ -101,7 +101,7 @@ impl<S: 'static> Router<S> {
         self.after_route = false;
         self.mistakes.extend(inner.mistakes);
         for mut route in inner.routes {
-            route.pattern = join(prefix, &route.pattern);
+            route.move_below(prefix);
             self.routes.push(route);
         }
         for mut scope in inner.scopes {
@@ -150,15 +150,6 @@ impl<S: 'static> Router<S> {
         parts.map(&|endpoint| {
             middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner))
         })
-    }
-}
-
-/// A path below a prefix: `/` is the prefix itself, and below `/` everything keeps its path.
-fn join(prefix: &str, path: &str) -> String {
-    match (prefix, path) {
-        ("/", path) => path.to_owned(),
-        (prefix, "/") => prefix.to_owned(),
-        (prefix, path) => format!("{prefix}{path}"),
     }
 }
 

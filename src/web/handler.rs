@@ -57,39 +57,33 @@ pub(crate) trait Holds<S> {
     fn get(&self) -> &S;
 }
 
-/// What stands between a request and its endpoint.
+/// What stands between a request and its endpoint, without either.
 pub(crate) trait Middleware<S> {
-    fn call(&self, state: &State<S>, request: Request, inner: &Rc<dyn Endpoint>) -> Answer;
+    fn bind(self: Rc<Self>, state: &State<S>, inner: Rc<dyn Endpoint>) -> Rc<dyn Endpoint>;
 }
 
 /// Stores a handler.
-pub(crate) fn endpoint<S, R>(handler: impl AsyncFn(&S, Request) -> R + 'static) -> SharedEndpoint<S>
+pub(crate) fn endpoint<S, H, R>(handler: H) -> SharedEndpoint<S>
 where
     S: 'static,
+    H: AsyncFn(&S, Request) -> R + 'static,
     R: IntoResponse + 'static,
 {
-    let handler = Rc::new(handler);
-    stored_handler(move |state: State<S>, request| {
-        let handler = Rc::clone(&handler);
-        async move { (*handler)(state.get(), request).await.into_response() }
+    stored_handler(handler, |own: Rc<Handler<S, H>>, request| async move {
+        (own.function)(own.state.get(), request).await.into_response()
     })
 }
 
 /// Stores a middleware.
-pub(crate) fn middleware<S, R>(
-    middleware: impl AsyncFn(&S, Request, Next<'_, S>) -> R + 'static,
-) -> Rc<dyn Middleware<S>>
+pub(crate) fn middleware<S, M, R>(middleware: M) -> Rc<dyn Middleware<S>>
 where
     S: 'static,
+    M: AsyncFn(&S, Request, Next<'_, S>) -> R + 'static,
     R: IntoResponse + 'static,
 {
-    let middleware = Rc::new(middleware);
-    stored_middleware(move |state: State<S>, request, inner: Rc<dyn Endpoint>| {
-        let middleware = Rc::clone(&middleware);
-        async move {
-            let next = Next { endpoint: &*inner, state: PhantomData };
-            (*middleware)(state.get(), request, next).await.into_response()
-        }
+    stored_middleware(middleware, |own: Rc<Around<S, M>>, request| async move {
+        let next = Next { endpoint: &*own.inner, state: PhantomData };
+        (own.function)(own.state.get(), request, next).await.into_response()
     })
 }
 
@@ -114,63 +108,96 @@ pub(crate) fn share<S: 'static>(state: S) -> State<S> {
     Rc::new(Whole(state))
 }
 
-/// A function that begins a call, and the memory of its calls.
-struct Stored<M, F> {
-    begin: M,
-    slots: Rc<Slots<F>>,
-}
-
-fn stored_handler<S, M, F>(begin: M) -> SharedEndpoint<S>
-where
-    S: 'static,
-    M: Fn(State<S>, Request) -> F + 'static,
-    F: Future<Output = Response> + 'static,
-{
-    Rc::new(Stored { begin, slots: Slots::new() })
-}
-
-fn stored_middleware<S, M, F>(begin: M) -> Rc<dyn Middleware<S>>
-where
-    S: 'static,
-    M: Fn(State<S>, Request, Rc<dyn Endpoint>) -> F + 'static,
-    F: Future<Output = Response> + 'static,
-{
-    Rc::new(Stored { begin, slots: Slots::new() })
-}
-
-impl<S, M, F> Unbound<S> for Stored<M, F>
-where
-    S: 'static,
-    M: Fn(State<S>, Request) -> F + 'static,
-    F: Future<Output = Response> + 'static,
-{
-    fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint> {
-        Rc::new(BoundHandler { handler: self, state: Rc::clone(state) })
-    }
-}
-
-impl<S, M, F> Middleware<S> for Stored<M, F>
-where
-    M: Fn(State<S>, Request, Rc<dyn Endpoint>) -> F,
-    F: Future<Output = Response> + 'static,
-{
-    fn call(&self, state: &State<S>, request: Request, inner: &Rc<dyn Endpoint>) -> Answer {
-        self.slots.start((self.begin)(Rc::clone(state), request, Rc::clone(inner)))
-    }
-}
-
-struct BoundHandler<S, M, F> {
-    handler: Rc<Stored<M, F>>,
+/// What the calls of a handler borrow.
+struct Handler<S, H> {
+    function: Rc<H>,
     state: State<S>,
 }
 
-impl<S, M, F> Endpoint for BoundHandler<S, M, F>
+/// What the calls of a middleware borrow.
+struct Around<S, M> {
+    function: Rc<M>,
+    state: State<S>,
+    inner: Rc<dyn Endpoint>,
+}
+
+/// A function that is not bound yet, and how it is called.
+struct Stored<H, B, F> {
+    function: Rc<H>,
+    calls: Rc<Calls<B, F>>,
+}
+
+/// What begins the calls of a function, and their memory.
+struct Calls<B, F> {
+    begin: B,
+    slots: Rc<Slots<F>>,
+}
+
+impl<H, B, F: Future<Output = Response> + 'static> Stored<H, B, F> {
+    fn new(function: H, begin: B) -> Rc<Self> {
+        Rc::new(Self { function: Rc::new(function), calls: Rc::new(Calls { begin, slots: Slots::new() }) })
+    }
+}
+
+fn stored_handler<S, H, B, F>(handler: H, begin: B) -> SharedEndpoint<S>
 where
-    M: Fn(State<S>, Request) -> F,
+    S: 'static,
+    H: 'static,
+    B: Fn(Rc<Handler<S, H>>, Request) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    Stored::new(handler, begin)
+}
+
+fn stored_middleware<S, M, B, F>(middleware: M, begin: B) -> Rc<dyn Middleware<S>>
+where
+    S: 'static,
+    M: 'static,
+    B: Fn(Rc<Around<S, M>>, Request) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    Stored::new(middleware, begin)
+}
+
+impl<S, H, B, F> Unbound<S> for Stored<H, B, F>
+where
+    S: 'static,
+    H: 'static,
+    B: Fn(Rc<Handler<S, H>>, Request) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint> {
+        let own = Handler { function: Rc::clone(&self.function), state: Rc::clone(state) };
+        Rc::new(Bound { own: Rc::new(own), calls: Rc::clone(&self.calls) })
+    }
+}
+
+impl<S, M, B, F> Middleware<S> for Stored<M, B, F>
+where
+    S: 'static,
+    M: 'static,
+    B: Fn(Rc<Around<S, M>>, Request) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    fn bind(self: Rc<Self>, state: &State<S>, inner: Rc<dyn Endpoint>) -> Rc<dyn Endpoint> {
+        let own = Around { function: Rc::clone(&self.function), state: Rc::clone(state), inner };
+        Rc::new(Bound { own: Rc::new(own), calls: Rc::clone(&self.calls) })
+    }
+}
+
+/// A function with all that its calls borrow.
+struct Bound<W, B, F> {
+    own: Rc<W>,
+    calls: Rc<Calls<B, F>>,
+}
+
+impl<W, B, F> Endpoint for Bound<W, B, F>
+where
+    B: Fn(Rc<W>, Request) -> F,
     F: Future<Output = Response> + 'static,
 {
     fn call(&self, request: Request) -> Answer {
-        self.handler.slots.start((self.handler.begin)(Rc::clone(&self.state), request))
+        self.calls.slots.start((self.calls.begin)(Rc::clone(&self.own), request))
     }
 }
 
@@ -182,19 +209,7 @@ struct Wrapped<S> {
 impl<S: 'static> Unbound<S> for Wrapped<S> {
     fn bind(self: Rc<Self>, state: &State<S>) -> Rc<dyn Endpoint> {
         let inner = Rc::clone(&self.inner).bind(state);
-        Rc::new(BoundMiddleware { middleware: Rc::clone(&self.middleware), state: Rc::clone(state), inner })
-    }
-}
-
-struct BoundMiddleware<S> {
-    middleware: Rc<dyn Middleware<S>>,
-    state: State<S>,
-    inner: Rc<dyn Endpoint>,
-}
-
-impl<S> Endpoint for BoundMiddleware<S> {
-    fn call(&self, request: Request) -> Answer {
-        self.middleware.call(&self.state, request, &self.inner)
+        Rc::clone(&self.middleware).bind(state, inner)
     }
 }
 

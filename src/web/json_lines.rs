@@ -4,18 +4,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::conn::{BodySender, Request, RequestBody, Response};
+use super::read::Content;
+use crate::conn::{BodySender, Request, Response};
 use crate::error::{Error, Result};
-use crate::proto::json_lines::LineSplitter;
-
-/// Bytes of one line that are read unless [`JsonLines::with_line_bytes_max`] says otherwise.
-const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// An answer of JSON lines (`application/x-ndjson`), which `write` sends one by one. As [`Response::stream`].
 ///
@@ -71,11 +67,9 @@ impl Lines {
 
 /// The lines of a request body: see [`Request::json_lines`].
 pub struct JsonLines<'req, T> {
-    body: &'req mut RequestBody,
-    lines: LineSplitter,
+    content: Content<'req>,
     /// Lines that were read.
     count: u64,
-    ended: bool,
     item: PhantomData<fn() -> T>,
 }
 
@@ -104,16 +98,15 @@ impl Request {
             let error = Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE);
             return Err(error.with_text("the body must be application/x-ndjson"));
         }
-        let lines = LineSplitter::new(LINE_BYTES_MAX);
-        Ok(JsonLines { body: self.body(), lines, count: 0, ended: false, item: PhantomData })
+        Ok(JsonLines { content: self.content(), count: 0, item: PhantomData })
     }
 }
 
 impl<T: DeserializeOwned> JsonLines<'_, T> {
-    /// Sets how many bytes a line may have. Default 64 KiB. Beyond: 413. Call it before the first line is read.
+    /// Sets how many bytes a line may have. Default 64 KiB. Beyond: 413.
     #[must_use]
     pub fn with_line_bytes_max(mut self, bytes: usize) -> Self {
-        self.lines = LineSplitter::new(bytes);
+        self.content.set_line_limit(bytes);
         self
     }
 
@@ -126,32 +119,13 @@ impl<T: DeserializeOwned> JsonLines<'_, T> {
     /// # Cancellation
     /// Nothing is lost: the next call gives the line.
     pub async fn next(&mut self) -> Result<Option<T>> {
-        while let Some(line) = self.next_line().await? {
+        while let Some(line) = self.content.line().await? {
             self.count += 1;
             if !line.trim_ascii().is_empty() {
                 return serde_json::from_slice(&line).map(Some).map_err(|error| self.not_readable(&error));
             }
         }
         Ok(None)
-    }
-
-    async fn next_line(&mut self) -> Result<Option<Bytes>> {
-        loop {
-            let line = self.lines.next_line().map_err(|error| {
-                Error::new(StatusCode::PAYLOAD_TOO_LARGE)
-                    .with_text(format!("line {}: {error}", self.count + 1))
-            })?;
-            if line.is_some() || self.ended {
-                return Ok(line);
-            }
-            match self.body.chunk().await? {
-                Some(piece) => self.lines.push(piece),
-                None => {
-                    self.ended = true;
-                    return Ok(self.lines.finish());
-                }
-            }
-        }
     }
 
     fn not_readable(&self, error: &serde_json::Error) -> Error {

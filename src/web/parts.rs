@@ -38,7 +38,20 @@ pub(super) struct Route<S> {
     pub(super) config: RouteConfig,
     /// Other paths that may mean this one.
     pub(super) slashes: Slashes,
+    pub(super) root: RootPath,
     pub(super) added: &'static Location<'static>,
+}
+
+/// What the path `/` is below a prefix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum RootPath {
+    /// The prefix itself.
+    #[default]
+    Prefix,
+    /// The prefix with a slash behind it: a directory, whose page has links that are relative to it.
+    Directory,
+    /// The prefix itself, and without a prefix nothing: a directory as it is called by those who leave its slash out.
+    SlashMissing,
 }
 
 /// A fallback for all paths below a prefix.
@@ -77,6 +90,19 @@ impl<S> Parts<S> {
 }
 
 impl<S> Route<S> {
+    /// Whether there is a path that leads to it.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.pattern != "/" || self.root != RootPath::SlashMissing
+    }
+
+    /// Puts its path below a prefix.
+    pub(super) fn move_below(&mut self, prefix: &str) {
+        self.pattern = match self.root {
+            RootPath::Directory if self.pattern == "/" && prefix != "/" => format!("{prefix}/"),
+            _ => join(prefix, &self.pattern),
+        };
+    }
+
     fn map<T>(self, endpoint: &impl Fn(SharedEndpoint<S>) -> SharedEndpoint<T>) -> Route<T> {
         Route {
             method: self.method,
@@ -86,8 +112,18 @@ impl<S> Route<S> {
             refusal: self.refusal,
             config: self.config,
             slashes: self.slashes,
+            root: self.root,
             added: self.added,
         }
+    }
+}
+
+/// A path below a prefix: `/` is the prefix itself, and below `/` everything keeps its path.
+pub(super) fn join(prefix: &str, path: &str) -> String {
+    match (prefix, path) {
+        ("/", path) => path.to_owned(),
+        (prefix, "/") => prefix.to_owned(),
+        (prefix, path) => format!("{prefix}{path}"),
     }
 }
 

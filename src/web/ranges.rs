@@ -1,17 +1,16 @@
-//! Parts of bodies (RFC 9110 §14), for any body that is in memory.
+//! Parts of bodies (RFC 9110 §14), for any body of known length.
 #![forbid(unsafe_code)]
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
-use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::conditional::validators;
-use crate::conn::{Body, Request, Response};
+use crate::conn::{Body, Part, Request, Response};
 use crate::error::Error;
-use crate::proto::conditional::range_applies;
+use crate::proto::conditional::{Validators, range_applies};
 use crate::proto::range::{Multipart, RANGES_MAX, Ranges, content_range, unsatisfied_range};
 
 impl Response {
@@ -19,7 +18,9 @@ impl Response {
     /// `multipart/byteranges`; 416 if there is none of it; all of it if the request has no range, one that is malformed, more
     /// than [`RANGES_MAX`], or an `If-Range` that names another version than the `ETag` or `Last-Modified` here.
     ///
-    /// Only a 200 whose body is in memory is touched; nothing is copied. `Accept-Ranges: bytes` is set on it.
+    /// Only a 200 whose body is of known length is touched: bytes and files, of which nothing is copied, and a
+    /// [`Body::stream_of`]. A stream is written from its beginning, up to the end of the range; of a stream several ranges cannot
+    /// be given, so all of it is. `Accept-Ranges: bytes` is set.
     ///
     /// ```
     /// use ringhttp::{Request, Response};
@@ -43,68 +44,89 @@ pub(super) fn with_ranges(
     ranges_max: usize,
 ) -> Response {
     let reads = matches!(*method, Method::GET | Method::HEAD);
-    let (StatusCode::OK, true, Some(body)) = (response.status(), reads, response.body().to_bytes()) else {
+    let body = response.body();
+    let (StatusCode::OK, true, Some(length)) = (response.status(), reads && body.can_be_cut(), body.length())
+    else {
         return response;
     };
-    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    // RFC 9110 §14.2: a range is defined for GET only.
-    let Some(range) = headers.get(RANGE).filter(|_| *method == Method::GET) else {
-        return response;
+    response.headers_mut().insert(ACCEPT_RANGES, BYTES.clone());
+    let ranges = asked(method, headers, &validators(response.headers()), length, ranges_max);
+    if ranges == Ranges::Unsatisfiable {
+        return unsatisfiable(length);
+    }
+    let body = response.take_body();
+    let content_type = response.headers().get(CONTENT_TYPE).cloned();
+    let Some(partial) = Partial::of(&ranges, &body, content_type.as_ref()) else {
+        return response.with_body(body);
     };
-    if !range_applies(headers, &validators(response.headers())) {
-        return response;
+    // What a handler said of the whole.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    partial.give(response, body)
+}
+
+/// The ranges to answer. Only GET has any (RFC 9110 §14.2).
+pub(super) fn asked(
+    method: &Method,
+    headers: &HeaderMap,
+    validators: &Validators,
+    length: u64,
+    ranges_max: usize,
+) -> Ranges {
+    match headers.get(RANGE) {
+        Some(value) if *method == Method::GET && range_applies(headers, validators) => {
+            Ranges::parse(value.as_bytes(), length, ranges_max)
+        }
+        _ => Ranges::Whole,
     }
-    let length = body.len() as u64;
-    let ranges = Ranges::parse(range.as_bytes(), length, ranges_max);
-    if ranges != Ranges::Whole {
-        // What a handler said of the whole.
-        response.headers_mut().remove(CONTENT_LENGTH);
+}
+
+/// The answer where a body has none of what was asked for.
+pub(super) fn unsatisfiable(length: u64) -> Response {
+    Response::from(Error::new(StatusCode::RANGE_NOT_SATISFIABLE))
+        .with_header(CONTENT_RANGE, unsatisfied_range(length))
+        .with_header(ACCEPT_RANGES, BYTES.clone())
+}
+
+/// What a 206 has of a body.
+pub(super) enum Partial {
+    One(Range<u64>, HeaderValue),
+    Several(Vec<Part>, HeaderValue),
+}
+
+impl Partial {
+    /// `None`: all is to be given.
+    pub(super) fn of(ranges: &Ranges, body: &Body, content_type: Option<&HeaderValue>) -> Option<Self> {
+        let length = body.length()?;
+        match ranges {
+            Ranges::Whole | Ranges::Unsatisfiable => None,
+            Ranges::One(range) => Some(Self::One(range.clone(), content_range(range, length))),
+            Ranges::Several(ranges) => {
+                let multipart = Multipart::new(random(), ranges.clone(), length, content_type);
+                let mut parts = Vec::new();
+                for (head, range) in multipart.parts() {
+                    parts.push(Part::Bytes(head));
+                    parts.extend(body.slices(&range)?);
+                }
+                parts.push(Part::Bytes(multipart.end()));
+                Some(Self::Several(parts, multipart.content_type()))
+            }
+        }
     }
-    match ranges {
-        Ranges::Whole => response,
-        Ranges::One(range) => partial(response, content_range(&range, length), cut(&body, &range)),
-        Ranges::Several(ranges) => several(response, &body, ranges),
-        Ranges::Unsatisfiable => {
-            let refusal = Response::from(Error::new(StatusCode::RANGE_NOT_SATISFIABLE));
-            refusal
-                .with_header(CONTENT_RANGE, unsatisfied_range(length))
-                .with_header(ACCEPT_RANGES, HeaderValue::from_static("bytes"))
+
+    /// Makes a 206 of an answer that has all but its body.
+    pub(super) fn give(self, response: Response, body: Body) -> Response {
+        let response = response.with_status(StatusCode::PARTIAL_CONTENT);
+        match self {
+            Self::One(range, field) => response.with_header(CONTENT_RANGE, field).with_body(body.cut(&range)),
+            // RFC 9110 §15.3.7.2: no `Content-Range` beside the parts, which have their own.
+            Self::Several(parts, field) => {
+                response.with_header(CONTENT_TYPE, field).with_body(Body::parts(parts))
+            }
         }
     }
 }
 
-fn partial(response: Response, content_range: HeaderValue, body: Bytes) -> Response {
-    response
-        .with_status(StatusCode::PARTIAL_CONTENT)
-        .with_header(CONTENT_RANGE, content_range)
-        .with_body(body)
-}
-
-/// RFC 9110 §15.3.7.2: no `Content-Range` beside the parts, which have their own.
-fn several(response: Response, body: &Bytes, ranges: Vec<Range<u64>>) -> Response {
-    let content_type = response.headers().get(CONTENT_TYPE);
-    let parts = Multipart::new(random(), ranges, body.len() as u64, content_type);
-    let mut pieces: Vec<Bytes> = Vec::new();
-    for (head, range) in parts.parts() {
-        pieces.extend([head, cut(body, &range)]);
-    }
-    pieces.push(parts.end());
-    let stream = Body::stream_of(parts.length(), async move |mut out| {
-        for piece in pieces {
-            out.write(piece).await?;
-        }
-        Ok(())
-    });
-    response
-        .with_status(StatusCode::PARTIAL_CONTENT)
-        .with_header(CONTENT_TYPE, parts.content_type())
-        .with_body(stream)
-}
-
-fn cut(body: &Bytes, range: &Range<u64>) -> Bytes {
-    let index = |position: u64| usize::try_from(position).expect("within the body");
-    body.slice(index(range.start)..index(range.end))
-}
+pub(super) static BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// A number that nobody can have put into a body or a file: the standard library's hashers have keys of their own.
 pub(super) fn random() -> u128 {

@@ -31,9 +31,9 @@ impl RouteInfo {
 
     /// Lists routes in the order of adding, those of hosts behind the others.
     pub(super) fn list<S>(routes: &[Route<S>], hosts: &[HostRoutes<S>]) -> Vec<Self> {
-        let of_hosts = hosts
-            .iter()
-            .flat_map(|host| host.parts.routes.iter().map(|route| Self::new(route, Some(&host.host))));
-        routes.iter().map(|route| Self::new(route, None)).chain(of_hosts).collect()
+        let of_hosts =
+            hosts.iter().flat_map(|host| host.parts.routes.iter().map(|route| (route, Some(&*host.host))));
+        let all = routes.iter().map(|route| (route, None)).chain(of_hosts);
+        all.filter(|(route, _)| route.is_reachable()).map(|(route, host)| Self::new(route, host)).collect()
     }
 }

@@ -12,7 +12,7 @@ use super::compose::in_namespace;
 use super::handler::{self, Middleware, Next, SharedEndpoint};
 use super::into_response::IntoResponse;
 use super::names::Names;
-use super::parts::{HostRoutes, Route, Scope};
+use super::parts::{HostRoutes, RootPath, Route, Scope};
 use super::refusal::Refusal;
 use super::route_config::RouteConfig;
 use super::route_info::RouteInfo;
@@ -301,6 +301,14 @@ impl<S: 'static> Router<S> {
         self
     }
 
+    /// Says what the path `/` of the route that was added last is below a prefix.
+    pub(super) fn with_root(mut self, root: RootPath) -> Self {
+        if let Some(route) = self.routes.last_mut() {
+            route.root = root;
+        }
+        self
+    }
+
     #[track_caller]
     fn add(mut self, method: Option<Method>, path: &str, endpoint: SharedEndpoint<S>) -> Self {
         if !path.starts_with('/') {
@@ -316,6 +324,7 @@ impl<S: 'static> Router<S> {
             refusal,
             config: RouteConfig::default(),
             slashes: Slashes::default(),
+            root: RootPath::default(),
             added: Location::caller(),
         });
         self

@@ -279,12 +279,12 @@ fn json_lines_go_out_and_come_in() {
             422,
             "JSON: line 3 column 3: invalid type: string \"a\", expected u32\n",
         ),
-        ("application/jsonl", "1\n                1\n", 413, "line 2: line is longer than the limit\n"),
+        ("application/jsonl", "1\n                1\n", 413, "a line is longer than 16 bytes\n"),
         (
             "application/jsonl",
             "11111111111111111111111111111111111111",
             413,
-            "line 1: line is longer than the limit\n",
+            "a line is longer than 16 bytes\n",
         ),
         ("application/jsonl", "1\n\0\n", 400, "JSON: line 2 column 1: expected value\n"),
     ];

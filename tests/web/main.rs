@@ -10,6 +10,8 @@ mod answers;
 mod app;
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 mod cookies;
+#[cfg(feature = "compression")]
+mod hostile_heads;
 #[cfg(feature = "json")]
 mod life;
 mod middleware;

@@ -10,7 +10,9 @@ use bytes::BytesMut;
 use http::Method;
 use ringhttp::proto::multipart::Writer;
 use ringhttp::testing::{self, TestClient, TestResponse};
-use ringhttp::{Core, MultipartConfig, Request, Result, Router, ServerConfig, time};
+use ringhttp::{
+    Core, HeaderValue, MultipartConfig, Next, Request, Response, Result, Router, ServerConfig, time,
+};
 
 use crate::counting::Growth;
 
@@ -66,11 +68,28 @@ fn routes() -> Routes {
             }
             Ok(count.to_string())
         })
+        .post("/blocks", async |_: &App, mut req: Request| -> Result<String> {
+            let (mut content, mut blocks) = (req.content(), Vec::new());
+            while let Some(block) = content.until(b"\n--\n").await? {
+                blocks.push(block.len().to_string());
+            }
+            Ok(blocks.join(" "))
+        })
+        .post("/pieces", async |_: &App, mut req: Request| -> Result<String> {
+            let (mut content, mut longest, mut total) = (req.content(), 0, 0);
+            while let Some(piece) = content.at_most(1000).await? {
+                (longest, total) = (piece.len().max(longest), total + piece.len());
+            }
+            Ok(format!("{longest} of {total}"))
+        })
+        .post("/decoded", decoded)
+        .nest("/twice", read_twice())
         .post("/parts", parts)
         .post("/nested", nested)
         .post("/skip", skip)
+        .nest("/", json_routes())
         .nest("/large", Router::new().post("/save", save).post("/spool", spool).body_limit(64 << 20))
-        .with(async |app: &App, req: Request, next: ringhttp::Next<'_, App>| {
+        .with(async |app: &App, req: Request, next: Next<'_, App>| {
             let growth = Growth::begin();
             let response = next.run(req).await;
             app.grown.set(growth.most_bytes());
@@ -87,6 +106,59 @@ async fn parts(_: &App, mut req: Request) -> Result<String> {
         seen += &format!("{name}|{}|{}\n", file_name.unwrap_or_default(), part.text().await?);
     }
     Ok(seen)
+}
+
+/// Handlers behind somebody who has read the body before them.
+fn read_twice() -> Routes {
+    async fn reads(_: &App, mut req: Request, next: Next<'_, App>) -> Result {
+        let body = req.bytes().await?;
+        let first = body.first().copied().unwrap_or_default();
+        req.body().unread(body);
+        let response = next.run(req).await;
+        Ok(response.with_header("x-first-byte", HeaderValue::from(u16::from(first))))
+    }
+    Router::new()
+        .post("/text", async |_: &App, mut req: Request| req.text().await)
+        .post("/form", async |_: &App, mut req: Request| -> Result<String> {
+            let fields: Vec<(String, String)> = req.form().await?;
+            Ok(format!("{fields:?}"))
+        })
+        .post("/parts", parts)
+        .post("/back", async |_: &App, req: Request| Response::new(req.into_body()))
+        .post("/nothing", async |_: &App, _| "unread")
+        .with(reads)
+}
+
+/// `name|length` of each part, with what was done to it undone.
+async fn decoded(_: &App, mut req: Request) -> Result<String> {
+    let mut config = MultipartConfig::default();
+    config.limits.part_bytes_max = Some(50_000);
+    let mut form = req.multipart_with(config)?;
+    let mut seen = String::new();
+    while let Some(part) = form.next_part().await? {
+        let mut part = part.decoded()?;
+        let content = part.bytes().await?;
+        seen += &format!("{}|{}|{}\n", part.name(), content.len(), content.escape_ascii());
+    }
+    Ok(seen)
+}
+
+#[cfg(feature = "json")]
+fn json_routes() -> Routes {
+    /// Lists of lists.
+    #[derive(serde::Deserialize)]
+    struct Deep(Vec<Self>);
+
+    async fn deep(_: &App, mut req: Request) -> Result<String> {
+        let deep: Deep = req.json().await?;
+        Ok(deep.0.len().to_string())
+    }
+    Router::new().post("/json", deep)
+}
+
+#[cfg(not(feature = "json"))]
+fn json_routes() -> Routes {
+    Router::new()
 }
 
 async fn nested(_: &App, mut req: Request) -> Result<String> {
@@ -227,6 +299,121 @@ fn a_body_may_be_cut_anywhere() {
 }
 
 #[test]
+fn a_body_may_be_read_by_two() {
+    with_app(async |client, _| {
+        for (path, content_type, body, text) in [
+            ("/twice/text", "text/plain", "gr\u{fc}n", "gr\u{fc}n"),
+            ("/twice/text", "text/plain", "", ""),
+            ("/twice/form", FORM, "g=1", r#"[("g", "1")]"#),
+            ("/twice/back", "", "given back", "given back"),
+            ("/twice/nothing", "", "given", "unread"),
+        ] {
+            let read = post(client, path, content_type, body).await;
+            assert_eq!((read.status.as_u16(), read.text()), (200, text), "{path}");
+            let first = body.bytes().next().unwrap_or_default().to_string();
+            assert_eq!(read.header("x-first-byte"), Some(&*first), "{path}");
+        }
+        let back = post(client, "/twice/back", "", "given back").await;
+        assert_eq!(back.header("content-length"), Some("10"));
+        let form = field("a", "1") + &field("b", &"x".repeat(100_000)) + "--x--";
+        let parts = post(client, "/twice/parts", MULTIPART, form).await;
+        assert_eq!(parts.text(), format!("a||1\nb||{}\n", "x".repeat(100_000)));
+        // The connection goes on behind a body that was put back and never read again.
+        let mut connection = client.raw("").await;
+        for _ in 0..3 {
+            let head = "POST /twice/nothing HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+            connection.send(format!("{head}5\r\nhello\r\n0\r\n\r\n")).await;
+            assert_eq!(connection.response(&Method::POST).await.text(), "unread");
+        }
+    });
+}
+
+#[test]
+fn bodies_are_read_up_to_marks_and_in_short_pieces() {
+    with_app(async |client, _| {
+        let body = ["x".repeat(40_000), String::new(), "--\n-".to_owned(), "y".repeat(60_000)].join("\n--\n");
+        assert_eq!(post(client, "/blocks", "", body).await.text(), "40000 0 4 60000");
+        assert_eq!(post(client, "/pieces", "", "z".repeat(200_500)).await.text(), "1000 of 200500");
+        assert_eq!(post(client, "/pieces", "", "").await.text(), "0 of 0");
+    });
+}
+
+/// A part with fields of its own.
+fn part(fields: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("--x\r\ncontent-disposition: form-data; name=a\r\n{fields}\r\n");
+    [head.as_bytes(), content, b"\r\n"].concat()
+}
+
+#[test]
+fn parts_that_were_encoded_are_decoded_if_asked() {
+    with_app(async |client, _| {
+        let mut body = part("content-transfer-encoding: base64\r\n", b"aGVs\r\nbG8=\r\n");
+        body.extend(part("content-transfer-encoding: quoted-printable\r\n", b"a=3Db=\r\nc"));
+        body.extend(part("content-transfer-encoding: 8BIT\r\ncontent-encoding: identity\r\n", b"a=3D"));
+        body.extend(part("", b"plain"));
+        body.extend(b"--x--");
+        let read = post(client, "/decoded", MULTIPART, body.clone()).await;
+        assert_eq!(read.text(), "a|5|hello\na|4|a=bc\na|4|a=3D\na|5|plain\n");
+        let as_sent = post(client, "/parts", MULTIPART, body).await;
+        assert!(as_sent.text().starts_with("a||aGVs\r\nbG8=\r\n\n"), "{}", as_sent.text());
+    });
+}
+
+#[cfg(feature = "compression")]
+#[test]
+fn parts_that_were_compressed_are_decompressed_within_limits() {
+    use ringhttp::proto::content_coding::{ContentCoding, Encoder, Level};
+
+    fn pack(content: &[u8]) -> Vec<u8> {
+        let (mut encoder, mut packed) = (Encoder::new(ContentCoding::Gzip, Level::Balanced), Vec::new());
+        encoder.write(content, &mut packed);
+        encoder.finish(&mut packed);
+        packed
+    }
+    let packed = pack(b"hello");
+    let whole = |fields: &str, content: &[u8]| [&part(fields, content)[..], b"--x--"].concat();
+    let gzip = "content-encoding: GZip\r\n";
+    let both = "content-encoding: gzip\r\ncontent-transfer-encoding: base64\r\n";
+    let in_base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &packed);
+    let cases = [
+        (whole(gzip, &packed), 200, "a|5|hello\n"),
+        (whole(both, in_base64.as_bytes()), 200, "a|5|hello\n"),
+        (whole(gzip, &packed[..packed.len() - 4]), 400, "the request body is not of its content coding\n"),
+        (
+            whole(gzip, &[&packed[..], b"more"].concat()),
+            400,
+            "the request body is not of its content coding\n",
+        ),
+        (whole(both, &packed), 400, "the request body is not of its content coding\n"),
+        (whole(gzip, &pack(&vec![0; 50_001])), 413, "the request body is too large\n"),
+        (whole(gzip, &pack(&vec![0; 100 << 20])), 413, "the request body is too large\n"),
+        (
+            whole("content-encoding: gzip, gzip\r\n", &pack(&packed)),
+            415,
+            "multipart: the encoding of a part is not supported\n",
+        ),
+        (
+            whole("content-encoding: compress\r\n", b"a"),
+            415,
+            "multipart: the encoding of a part is not supported\n",
+        ),
+    ];
+    with_app(async |client, _| {
+        for (body, status, text) in &cases {
+            let read = post(client, "/decoded", MULTIPART, body.as_slice()).await;
+            assert_eq!(
+                (read.status.as_u16(), read.text()),
+                (*status, *text),
+                "{}",
+                body[..80].escape_ascii()
+            );
+            let grown: isize = client.get("/grown").await.text().parse().unwrap();
+            assert!(grown < HOSTILE_BYTES_MAX, "{grown} bytes");
+        }
+    });
+}
+
+#[test]
 fn parts_that_nobody_reads_are_passed_over() {
     with_app(async |client, _| {
         let large = "x".repeat(100_000);
@@ -331,6 +518,46 @@ fn hostile_bodies_are_refused_in_bounded_memory() {
         ("/text", "text/plain; charset=utf-16".to_owned(), b"a".to_vec(), 415),
         ("/lines", String::new(), vec![b'a'; 100_000], 413),
         ("/lines", String::new(), vec![b'\n'; 100_000], 200),
+        ("/blocks", String::new(), vec![b'\n'; 100_000], 413),
+        ("/blocks", String::new(), b"\n--\n".repeat(20_000), 200),
+        // Parts that are encoded.
+        (
+            "/decoded",
+            multipart.clone(),
+            with_head(&format!("{named}\r\ncontent-transfer-encoding: base64")).into(),
+            400,
+        ),
+        (
+            "/decoded",
+            multipart.clone(),
+            with_head(&format!("{named}\r\ncontent-transfer-encoding: x-uuencode")).into(),
+            415,
+        ),
+        (
+            "/decoded",
+            multipart.clone(),
+            with_head(&format!("{named}\r\ncontent-transfer-encoding: base64, base64")).into(),
+            415,
+        ),
+        (
+            "/decoded",
+            multipart.clone(),
+            [&part("content-transfer-encoding: base64\r\n", &b" ".repeat(40_000))[..], b"--x--"].concat(),
+            200,
+        ),
+        (
+            "/decoded",
+            multipart.clone(),
+            [&part("content-transfer-encoding: base64\r\n", &b"AAAA".repeat(200_000))[..], b"--x--"].concat(),
+            413,
+        ),
+        (
+            "/decoded",
+            multipart.clone(),
+            [&part("content-transfer-encoding: quoted-printable\r\n", &b"=\n".repeat(20_000))[..], b"--x--"]
+                .concat(),
+            200,
+        ),
         // Boundaries.
         ("/parts", "multipart/form-data".to_owned(), field("a", "1").into(), 400),
         ("/parts", boundary(""), field("a", "1").into(), 400),
@@ -379,12 +606,50 @@ fn hostile_bodies_are_refused_in_bounded_memory() {
             415,
         ),
     ];
+    refuse_all(&cases);
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn hostile_json_is_refused_in_bounded_memory() {
+    let json = |content_type: &str, body: &[u8], status: u16| {
+        ("/json", content_type.to_owned(), body.to_vec(), status)
+    };
+    let good = "application/json";
+    let cases = [
+        json(good, b"[[],[[]]]", 200),
+        json(good, &["[".repeat(127), "]".repeat(127)].concat().into_bytes(), 200),
+        json(good, &["[".repeat(128), "]".repeat(128)].concat().into_bytes(), 400),
+        json(good, &b"[".repeat(1_000_000), 400),
+        json(good, &b"[[],".repeat(250_000), 400),
+        json(good, &b"{\"a\":".repeat(150_000), 422),
+        json(good, b"", 400),
+        json(good, b"[", 400),
+        json(good, b"[]]", 400),
+        json(good, b"[1e999999999]", 400),
+        json(good, b"[1]", 422),
+        json(good, b"null", 422),
+        json(good, b"\xff", 400),
+        json(good, b"[\"\xff\"]", 400),
+        json(good, b"[\0]", 400),
+        json(good, &[b"[\"".as_slice(), &b"a".repeat(1_000_000)].concat(), 400),
+        json(good, &b" ".repeat(1 << 20), 400),
+        json(good, &b" ".repeat((1 << 20) + 1), 413),
+        json("text/plain", b"[]", 415),
+        json("application/json; charset=utf-16", b"\xfe\xff\0[\0]", 400),
+        json("", b"[]", 415),
+    ];
+    refuse_all(&cases);
+}
+
+/// Each is answered so, within bounds, and the core serves on.
+fn refuse_all(cases: &[(&str, String, Vec<u8>, u16)]) {
     with_app(async |client, _| {
-        for (path, content_type, body, status) in &cases {
+        for (path, content_type, body, status) in cases {
             let shown = body[..body.len().min(80)].escape_ascii();
             let response = post(client, path, content_type, body.as_slice()).await;
             assert_eq!(response.status.as_u16(), *status, "{path} {content_type} {shown}");
-            let grown: isize = client.get("/grown").await.text().parse().unwrap();
+            let grown: isize = client.get("/grown").await.text().parse().expect("a number");
             assert!(grown < HOSTILE_BYTES_MAX, "{grown} bytes for {path} {content_type} {shown}");
             assert_eq!(client.get("/").await.text(), "alive");
         }

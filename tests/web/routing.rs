@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::fmt::Write as _;
 
 use http::Method;
-use ringhttp::testing::{TestClient, each_driver, serve_on};
-use ringhttp::{Core, Next, Request, Response, Result, Router, Server, ServerConfig, Service};
+use ringhttp::testing::{TestClient, each_driver, serve_on, serve_service_on};
+use ringhttp::{
+    Core, HeaderValue, IntoResponse, Next, Request, Response, Result, Router, ServerConfig, Service,
+};
 
 /// How often the middleware of each level was passed.
 #[derive(Default)]
@@ -64,6 +66,9 @@ fn routes() -> Router<State> {
         })
         .get("/text/{t}", async |_: &State, req: Request| req.param::<String>("t"))
         .get("/dir/", which)
+        .any("/any", async |_: &State, req: Request| req.method().to_string())
+        .route(Method::from_bytes(b"PURGE").expect("a token"), "/any/cache", which)
+        .nest("/leaf", Router::new().get("/a", which).remove_slash())
         .post("/small", length)
         .post("/large", length)
         .last_route(|route| route.body_bytes_max = Some(64))
@@ -98,6 +103,12 @@ fn requests_find_their_routes() {
             ("GET", "/decoded/%C3%A9%2Fx", 200, "/decoded/é/x"),
             ("GET", "/nothing", 404, "Not Found\n"),
             ("POST", "/nothing", 404, "Not Found\n"),
+            ("HEAD", "/users/ada", 200, ""),
+            ("BREW", "/any", 200, "BREW"),
+            ("OPTIONS", "/any", 200, "OPTIONS"),
+            ("PURGE", "/any/cache", 200, "/any/cache of /any/cache"),
+            ("purge", "/any/cache", 405, "Method Not Allowed\n"),
+            ("GET", "/any/cache", 405, "Method Not Allowed\n"),
         ];
         for (method, path, status, text) in cases {
             let response = client.request(method.parse().unwrap(), path).send().await;
@@ -105,6 +116,8 @@ fn requests_find_their_routes() {
         }
         let refused = client.request(Method::PUT, "/users/7").send().await;
         assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+        let of_its_own = client.get("/any/cache").await;
+        assert_eq!(of_its_own.header("allow"), Some("OPTIONS, PURGE"));
         let refused = client.request(Method::OPTIONS, "/users/ada").send().await;
         assert_eq!(
             (refused.status.as_u16(), refused.header("allow")),
@@ -156,6 +169,8 @@ fn slashes_are_made_good_within_the_host() {
     with_routes(async |client| {
         for (path, status, location) in [
             ("/dir", 308, Some("/dir/")),
+            ("/leaf/a/", 308, Some("/leaf/a")),
+            ("/leaf/a//?x=/", 308, Some("/leaf/a?x=/")),
             ("/dir?q=//x", 308, Some("/dir/?q=//x")),
             ("//dir", 308, Some("/dir/")),
             ("//users//7", 308, Some("/users/7")),
@@ -183,6 +198,102 @@ fn one_route_may_take_more_than_its_router() {
             let response = client.request(Method::POST, path).body("x".repeat(bytes)).send().await;
             assert_eq!(response.status, status, "{path} {bytes}");
         }
+    });
+}
+
+#[cfg(feature = "regex")]
+#[test]
+fn a_pattern_limits_what_a_segment_may_be() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/{name:[a-z]+}", which).get("/{rest}", which);
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            for (path, text) in [
+                ("/abc", "/{name:[a-z]+} of /abc"),
+                ("/%61bc", "/{name:[a-z]+} of /%61bc"),
+                ("/abC", "/{rest} of /abC"),
+                ("/abc%0a", "/{rest} of /abc%0a"),
+                ("/abc%ff", "/{rest} of /abc%ff"),
+            ] {
+                assert_eq!(client.get(path).await.text(), text, "{path}");
+            }
+        })
+        .await;
+    });
+}
+
+/// What is changed for those further in is changed for this request only, and what was sent is still known.
+#[test]
+fn requests_may_be_changed_on_their_way() {
+    async fn shown(_: &(), req: Request) -> String {
+        let fields = ["accept", "x-added", "host"].map(|name| req.header(name).is_some());
+        let raw: Vec<_> = req.raw_headers().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+        format!("{} {} {fields:?} {}", req.method(), req.path(), raw.join(","))
+    }
+    async fn changes(_: &(), mut req: Request, next: Next<'_, ()>) -> Result {
+        if req.path() == "/changed" {
+            req.headers_mut().remove("accept");
+            req.headers_mut().insert("x-added", HeaderValue::from_static("1"));
+            req.headers_mut().insert("content-length", HeaderValue::from_static("5"));
+        }
+        if req.query_string() == Some("late") {
+            req.set_path_and_query("/elsewhere")?;
+        }
+        Ok(next.run(req).await)
+    }
+    each_driver(async |core| {
+        let router = Router::new().get("/{*all}", shown).delete("/{*all}", shown).with(changes);
+        let app = router.into_service(()).expect("good routes");
+        let service = async move |mut req: Request| {
+            if let Some(method) =
+                req.header("x-method").and_then(|name| Method::from_bytes(name.as_bytes()).ok())
+            {
+                req.set_method(method);
+            }
+            if let Some(path) = req.path().strip_prefix("/strip").map(str::to_owned)
+                && let Err(error) = req.set_path_and_query(&path)
+            {
+                return error.into_response();
+            }
+            app.call(req).await
+        };
+        serve_service_on(&core, ServerConfig::default(), service, async |client| {
+            let mut connection = client.raw("").await;
+            let cases = [
+                ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+                ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+                ("GET", "/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+                ("GET", "/strip/a%20b?c", "", 200, "GET /a%20b [true, false, true] Host,ACCEPT"),
+                ("GET", "/strip/changed", "", 200, "GET /changed [false, true, true] Host,ACCEPT"),
+                ("GET", "http://b/strip/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+                ("GET", "/same", "", 200, "GET /same [true, false, true] Host,ACCEPT"),
+                ("GET", "/stripa", "", 500, "Internal Server Error\n"),
+                ("GET", "/same?late", "", 500, "Internal Server Error\n"),
+                (
+                    "POST",
+                    "/same",
+                    "X-Method: DELETE\r\n",
+                    200,
+                    "DELETE /same [true, false, true] Host,ACCEPT,X-Method",
+                ),
+                ("POST", "/same", "X-Method: PUT\r\n", 405, "Method Not Allowed\n"),
+                ("HEAD", "/same", "X-Method: DELETE\r\n", 200, ""),
+                (
+                    "GET",
+                    "/same",
+                    "X-Method: HEAD\r\n",
+                    200,
+                    "HEAD /same [true, false, true] Host,ACCEPT,X-Method",
+                ),
+            ];
+            for (method, target, fields, status, text) in cases {
+                connection
+                    .send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nACCEPT: */*\r\n{fields}\r\n"))
+                    .await;
+                let response = connection.response(&method.parse().expect("a method")).await;
+                assert_eq!((response.status.as_u16(), response.text()), (status, text), "{method} {target}");
+            }
+        })
+        .await;
     });
 }
 
@@ -312,19 +423,41 @@ fn what_another_router_found_counts_for_nothing() {
             turn.set(turn.get() + 1);
             if turn.get() % 2 == 1 { one.call(req).await } else { two.call(req).await }
         };
-        let server = Server::bind("127.0.0.1:0", ServerConfig::default()).unwrap();
-        let address = server.local_addrs()[0].as_socket().unwrap();
-        let serving = core.spawn("server", {
-            let core = core.clone();
-            async move { server.serve_service(&core, service).await }
-        });
-        let mut raw =
-            TestClient::new(&core, address).raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(4)).await;
-        for text in ["first a", "second a", "first a", "second a"] {
-            assert_eq!(raw.response(&Method::GET).await.text(), text);
-        }
-        drop(raw);
-        core.shutdown();
-        serving.await.unwrap().unwrap();
+        serve_service_on(&core, ServerConfig::default(), service, async |client| {
+            let mut raw = client.raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(4)).await;
+            for text in ["first a", "second a", "first a", "second a"] {
+                assert_eq!(raw.response(&Method::GET).await.text(), text);
+            }
+        })
+        .await;
+    });
+}
+
+/// A request line that is repeated leads elsewhere if the request was changed, before it or before the one it repeats.
+#[test]
+fn a_changed_request_is_routed_anew() {
+    async fn which(_: &(), req: Request) -> String {
+        format!("{} {} {}", req.method(), req.path(), req.route())
+    }
+    each_driver(async |core: Core| {
+        let app = Router::new().get("/a", which).get("/bb/{x}", which).delete("/a", async |_: &(), _| "gone");
+        let app = app.into_service(()).unwrap();
+        let turn = Cell::new(0);
+        let service = async move |mut req: Request| {
+            match turn.replace((turn.get() + 1) % 5) {
+                1 => req.set_method(Method::DELETE),
+                3 => req.set_path_and_query("/bb/c").expect("a good path"),
+                _ => {}
+            }
+            app.call(req).await
+        };
+        serve_service_on(&core, ServerConfig::default(), service, async |client| {
+            let mut raw = client.raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(10)).await;
+            let texts = ["GET /a /a", "gone", "GET /a /a", "GET /bb/c /bb/{x}", "GET /a /a"];
+            for text in texts.iter().chain(&texts) {
+                assert_eq!(raw.response(&Method::GET).await.text(), *text);
+            }
+        })
+        .await;
     });
 }

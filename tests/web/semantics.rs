@@ -1,5 +1,6 @@
 //! Conditional requests, ranges, negotiation and content codings over real sockets, on both drivers.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,19 +14,25 @@ use ringhttp::middleware::{
 use ringhttp::proto::Etag;
 use ringhttp::proto::conditional::Validators;
 use ringhttp::proto::content_coding::{ContentCoding, DecodeLimits, Decoder, Encoder, Level};
+use ringhttp::runtime::file::OpenFile;
 use ringhttp::runtime::sync::Notify;
 use ringhttp::testing::{RawConnection, TestClient, TestResponse, each_driver, serve_on};
-use ringhttp::{BodySender, Core, Request, Response, Result, Router, ServerConfig, header, time};
+use ringhttp::{Body, BodySender, Core, Request, Response, Result, Router, ServerConfig, header, time};
 
 use crate::common::ask;
 use crate::counting::Growth;
 
 const DIGITS: &str = "0123456789";
+const LICENSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/LICENSE-APACHE");
 const MODIFIED: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
 #[derive(Default)]
 struct State {
     go_on: Rc<Notify>,
+    /// How far a body is that was sent to `/held`.
+    unpacking: Cell<&'static str>,
+    /// Writers that were dropped.
+    dropped: Rc<Cell<u32>>,
 }
 
 fn text(bytes: usize) -> String {
@@ -56,12 +63,67 @@ async fn negotiated(_: &State, req: Request) -> Response {
     }
 }
 
+/// Ten digits, one by one.
+async fn write_digits(mut out: BodySender) -> Result<()> {
+    for digit in DIGITS.bytes() {
+        out.write(vec![digit]).await?;
+    }
+    Ok(())
+}
+
+async fn known(_: &State, _: Request) -> Response {
+    Response::new(Body::stream_of(10, write_digits))
+}
+
+/// The same, written in a task of its own.
+async fn known_elsewhere(_: &State, _: Request) -> Response {
+    Response::new(Body::stream_of(10, async |out| {
+        let core = Core::current().expect("on a core");
+        core.spawn("digits", write_digits(out)).await?
+    }))
+}
+
+/// Says when a writer is dropped.
+struct Dropped(Rc<Cell<u32>>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
+const ENDLESS_BYTES: u64 = 1 << 62;
+
+/// A stream that nobody could wait for the end of: of zeroes, and a letter in each mebibyte.
+async fn endless(state: &State, _: Request) -> Response {
+    let dropped = Dropped(Rc::clone(&state.dropped));
+    Response::new(Body::stream_of(ENDLESS_BYTES, async move |mut out| {
+        let _dropped = dropped;
+        let mut piece = vec![0; 1 << 20];
+        piece[0] = b'a';
+        let piece = Bytes::from(piece);
+        loop {
+            out.write(piece.clone()).await?;
+        }
+    }))
+}
+
 fn cut_routes() -> Router<State> {
     Router::new()
         .get("/cached", cached)
         .get("/plain", async |_: &State, _| DIGITS)
         .get("/empty", async |_: &State, _| Response::text(""))
         .get("/stream", async |_: &State, _| Response::stream(async |mut out| out.write(DIGITS).await))
+        .get("/known", known)
+        .get("/elsewhere", known_elsewhere)
+        .get("/short", async |_: &State, _| {
+            Response::new(Body::stream_of(10, async |mut out| out.write("01234").await))
+        })
+        .get("/file", async |_: &State, _| -> Result<Response> {
+            Ok(Response::new(OpenFile::open(LICENSE).await?))
+        })
+        .get("/endless", endless)
+        .get("/dropped", async |state: &State, _| state.dropped.get().to_string())
         .get("/accept", negotiated)
         .put("/cached", replace)
         .put("/new", async |_: &State, req: Request| {
@@ -158,17 +220,23 @@ fn read_routes() -> Router<State> {
 fn dense_routes() -> Router<State> {
     let mut config = DecompressConfig::default();
     config.limits.ratio_max = u64::MAX;
-    Router::new().post("/held", held).body_limit(1 << 30).with(decompress(config))
+    Router::new()
+        .post("/held", held)
+        .get("/unpacking", async |state: &State, _| state.unpacking.get())
+        .body_limit(1 << 30)
+        .with(decompress(config))
 }
 
 /// Reads a body piece by piece; says how long it is, how long its largest piece is, and how much memory was held for it.
-async fn held(_: &State, mut req: Request) -> Result<String> {
+async fn held(state: &State, mut req: Request) -> Result<String> {
     let growth = Growth::begin();
+    state.unpacking.set("begun");
     let (mut length, mut largest) = (0, 0);
     while let Some(piece) = req.chunk().await? {
         length += piece.len();
         largest = largest.max(piece.len());
     }
+    state.unpacking.set("done");
     Ok(format!("{length} {largest} {}", growth.most_bytes()))
 }
 
@@ -278,6 +346,15 @@ fn a_part_of_a_body_is_given_to_who_asks_for_it() {
             ("/cached", &[("range", "bytes=0-0"), ("if-none-match", "\"v1\"")], 304, None, ""),
             ("/empty", &[("range", "bytes=0-")], 200, None, ""),
             ("/stream", &[("range", "bytes=0-0")], 200, None, DIGITS),
+            ("/known", &[("range", "bytes=0-0")], 206, Some("bytes 0-0/10"), "0"),
+            ("/known", &[("range", "bytes=3-5")], 206, Some("bytes 3-5/10"), "345"),
+            ("/known", &[("range", "bytes=-2")], 206, Some("bytes 8-9/10"), "89"),
+            ("/known", &[("range", "bytes=0-")], 206, Some("bytes 0-9/10"), DIGITS),
+            ("/known", &[("range", "bytes=10-")], 416, all, "Range Not Satisfiable\n"),
+            ("/known", &[("range", "bytes=0-0,5-5")], 200, None, DIGITS),
+            ("/known", &[], 200, None, DIGITS),
+            ("/elsewhere", &[("range", "bytes=3-5")], 206, Some("bytes 3-5/10"), "345"),
+            ("/short", &[("range", "bytes=2-4")], 206, Some("bytes 2-4/10"), "234"),
             ("/counted", &[("range", "bytes=2-4")], 206, Some("bytes 2-4/10"), "234"),
             ("/counted", &[("range", "bytes=10-")], 416, all, "Range Not Satisfiable\n"),
             ("/counted", &[], 200, None, DIGITS),
@@ -301,6 +378,53 @@ fn a_part_of_a_body_is_given_to_who_asks_for_it() {
         let seventeen = ["0-0"; 17].join(",");
         let answer = ask(&client, "GET", "/plain", &[("range", &format!("bytes={seventeen}"))]).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (200, DIGITS));
+    });
+}
+
+#[test]
+fn a_part_of_a_file_is_given_to_who_asks_for_it() {
+    let file = std::fs::read(LICENSE).expect("it is part of the sources");
+    let length = file.len();
+    with_server(cut_routes, async |client| {
+        let whole = ask(&client, "GET", "/file", &[]).await;
+        assert_eq!((whole.status.as_u16(), &whole.body[..]), (200, &file[..]));
+        assert_eq!(whole.header("accept-ranges"), Some("bytes"));
+        let part = ask(&client, "GET", "/file", &[("range", "bytes=100-199")]).await;
+        assert_eq!((part.status.as_u16(), &part.body[..]), (206, &file[100..200]));
+        assert_eq!(part.header("content-range"), Some(&*format!("bytes 100-199/{length}")));
+        let parts = ask(&client, "GET", "/file", &[("range", "bytes=0-9,-10")]).await;
+        assert!(parts.header("content-type").expect("a type").starts_with("multipart/byteranges"));
+        assert_eq!(parts.status, 206);
+        for part in [&file[..10], &file[length - 10..]] {
+            assert!(parts.body.windows(10).any(|window| window == part));
+        }
+    });
+}
+
+#[test]
+fn a_stream_ends_where_its_range_does_and_what_is_before_holds_up_nobody() {
+    with_server(cut_routes, async |client| {
+        let mut connection = client.raw("").await;
+        let head = "GET /endless HTTP/1.1\r\nhost: a\r\nrange: bytes=1048576-1048577\r\n\r\n";
+        for count in 1..=3_u32 {
+            connection.send(head).await;
+            let part = connection.response(&Method::GET).await;
+            assert_eq!((part.status.as_u16(), &part.body[..]), (206, &b"a\0"[..]), "the connection goes on");
+            assert_eq!(ask(&client, "GET", "/dropped", &[]).await.text(), count.to_string());
+        }
+        let last = format!("GET /endless HTTP/1.1\r\nhost: a\r\nrange: bytes={}-\r\n\r\n", ENDLESS_BYTES - 1);
+        let late = client.raw(last).await;
+        // It writes and writes, and all that for one byte; others are served, and its end is noticed.
+        for _ in 0..10 {
+            assert_eq!(ask(&client, "GET", "/plain", &[]).await.text(), DIGITS);
+        }
+        drop(late);
+        for _ in 0..5000 {
+            if ask(&client, "GET", "/dropped", &[]).await.text() == "4" {
+                return;
+            }
+        }
+        panic!("the writer goes on for a client that is gone");
     });
 }
 
@@ -595,5 +719,25 @@ fn a_bomb_never_stands_in_memory() {
         assert_eq!(length, MEBIBYTES << 20);
         assert!(largest <= 32 * 1024, "{largest}");
         assert!(held < 1 << 20, "{held} bytes held");
+    });
+}
+
+#[test]
+fn a_bomb_that_goes_off_does_not_have_the_core_to_itself() {
+    // It fits into what is read ahead: nothing is waited for once it has come.
+    let bomb = pack(ContentCoding::Gzip, &vec![0; 8 << 20]).repeat(6);
+    assert!(bomb.len() < 64 * 1024);
+    with_server(dense_routes, async |client| {
+        let head = format!(
+            "POST /held HTTP/1.1\r\nhost: a\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+            bomb.len()
+        );
+        let mut connection = client.raw([head.as_bytes(), &bomb].concat()).await;
+        let mut seen = String::new();
+        while seen.is_empty() {
+            seen = ask(&client, "GET", "/unpacking", &[]).await.text().to_owned();
+        }
+        assert_eq!(seen, "begun", "others are answered while it is unpacked");
+        assert_eq!(connection.response(&Method::POST).await.status, 200);
     });
 }

@@ -4,6 +4,9 @@
 //! Ours: real requests, that come over a socket, pipelined; only the dispatch is timed, and the clock's cost is part of
 //! the figure (it is measured too). axum's: the same router called in a loop with a request made beforehand, timed as a
 //! whole batch, so its figure is without the clock; making and dropping requests and responses is outside for both.
+//!
+//! Each request asks for another resource than the one before it, of one route; `all_routes` goes through the whole table, whose
+//! memory then comes from further away. What asks for the same again is not routed again by ours: `repeated`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -18,13 +21,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringhttp::{App, Core, Cores, Next, Request, Response, Result, RuntimeConfig, Server, ServerConfig, Service};
+use ringhttp::{
+    App, Core, Cores, Next, Request, Response, Result, RuntimeConfig, Server, ServerConfig, Service,
+};
 
 /// Routes of the table.
 const ROUTES: usize = 300;
 
-/// The path that is asked for.
-const PATH: &str = "/group7/resource147/123456";
+/// How far the route of a request is from the one before it, in the table.
+const STRIDE: usize = 149;
 
 /// Requests that are on their way at a time.
 const PIPELINED: u64 = 16;
@@ -54,6 +59,34 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// What the requests of a connection ask for, one after the other.
+#[derive(Clone, Copy)]
+enum Targets {
+    OneRoute,
+    AllRoutes,
+    Repeated,
+}
+
+impl Targets {
+    /// As it stands in the names of figures.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::OneRoute => "",
+            Self::AllRoutes => "_all_routes",
+            Self::Repeated => "_repeated",
+        }
+    }
+
+    fn get(self, number: usize) -> String {
+        let (route, id) = match self {
+            Self::OneRoute => (STRIDE, 123_456 + number % 1000),
+            Self::AllRoutes => (number * STRIDE % ROUTES, 123_456),
+            Self::Repeated => (STRIDE, 123_456),
+        };
+        format!("/group{}/resource{route}/{id}", route % 20)
+    }
+}
 
 fn paths() -> impl Iterator<Item = String> {
     (0..ROUTES).map(|number| format!("/group{}/resource{number}/{{id}}", number % 20))
@@ -135,12 +168,13 @@ fn start_ours(middlewares: usize) -> TcpStream {
 }
 
 /// Sends `count` requests to ours, and asks it what they took.
-fn measure_ours(socket: &mut TcpStream, count: u64) -> Measured {
-    let one = format!("GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+fn measure_ours(socket: &mut TcpStream, targets: Targets, count: u64) -> Measured {
+    let request = |number| format!("GET {} HTTP/1.1\r\nHost: localhost\r\n\r\n", targets.get(number));
+    let mut requests = (0..).map(request);
     let mut left = count;
     while left > 0 {
         let batch = left.min(PIPELINED);
-        let requests = one.repeat(usize::try_from(batch).expect("a small number"));
+        let requests: String = requests.by_ref().take(batch as usize).collect();
         socket.write_all(requests.as_bytes()).expect("the server reads");
         read_answers(socket, batch, b"ok");
         left -= batch;
@@ -189,28 +223,30 @@ async fn axum_pass(request: AxumRequest, next: axum::middleware::Next) -> axum::
 }
 
 fn axums(middlewares: usize) -> axum::Router {
-    let router = paths().fold(axum::Router::new(), |router, path| {
-        router.route(&path, axum::routing::get(axum_user))
-    });
+    let router =
+        paths().fold(axum::Router::new(), |router, path| router.route(&path, axum::routing::get(axum_user)));
     let router = router.with_state(Shared(std::sync::Arc::new("ok")));
     (0..middlewares).fold(router, |router, _| router.layer(axum::middleware::from_fn(axum_pass)))
 }
 
 /// Calls axum's router so often. Requests are made before the clock starts, responses dropped after it has stopped.
-fn measure_axum(router: &mut axum::Router, count: u64) -> Measured {
+fn measure_axum(router: &mut axum::Router, targets: Targets, count: u64) -> Measured {
     let mut measured = Measured { requests: count, ..Measured::default() };
+    let mut requests = (0..).map(|number| {
+        let request = axum::http::Request::get(targets.get(number)).header("host", "localhost");
+        request.body(axum::body::Body::empty()).expect("valid")
+    });
     let mut left = count;
     while left > 0 {
         let batch = left.min(PIPELINED);
-        let requests: Vec<AxumRequest> = (0..batch)
-            .map(|_| axum::http::Request::get(PATH).header("host", "localhost").body(axum::body::Body::empty()).expect("valid"))
-            .collect();
+        let requests: Vec<AxumRequest> = requests.by_ref().take(batch as usize).collect();
         let mut responses = Vec::with_capacity(requests.len());
         let allocations = ALLOCATIONS.get();
         let start = Instant::now();
         for request in requests {
             let mut call = pin!(tower_service::Service::call(router, request));
-            let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) else {
+            let Poll::Ready(Ok(response)) = call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            else {
                 panic!("the handler does not wait");
             };
             responses.push(response);
@@ -232,18 +268,23 @@ fn dispatch(criterion: &mut Criterion) {
     group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     for middlewares in [0, 3] {
         let mut socket = start_ours(middlewares);
-        let allocations = per_request(measure_ours(&mut socket, 1000));
+        let mut router = axums(middlewares);
+        // Each route's memory is there after its first request.
+        measure_ours(&mut socket, Targets::AllRoutes, ROUTES as u64);
+        let allocations = per_request(measure_ours(&mut socket, Targets::AllRoutes, 1000));
         println!("ringhttp, {middlewares} middlewares: {allocations} allocations");
         assert!(allocations <= ALLOCATIONS_MAX, "{allocations} allocations per dispatch");
-        group.bench_function(format!("ringhttp_{middlewares}_middlewares"), |bencher| {
-            bencher.iter_custom(|count| measure_ours(&mut socket, count).time);
-        });
-        let mut router = axums(middlewares);
-        let allocations = per_request(measure_axum(&mut router, 1000));
+        let allocations = per_request(measure_axum(&mut router, Targets::AllRoutes, 1000));
         println!("axum, {middlewares} middlewares: {allocations} allocations");
-        group.bench_function(format!("axum_{middlewares}_middlewares"), |bencher| {
-            bencher.iter_custom(|count| measure_axum(&mut router, count).time);
-        });
+        for targets in [Targets::OneRoute, Targets::AllRoutes, Targets::Repeated] {
+            let name = format!("{middlewares}_middlewares{}", targets.suffix());
+            group.bench_function(format!("ringhttp_{name}"), |bencher| {
+                bencher.iter_custom(|count| measure_ours(&mut socket, targets, count).time);
+            });
+            group.bench_function(format!("axum_{name}"), |bencher| {
+                bencher.iter_custom(|count| measure_axum(&mut router, targets, count).time);
+            });
+        }
     }
     group.bench_function("reading_the_clock", |bencher| {
         bencher.iter_custom(|count| (0..count).map(|_| Instant::now().elapsed()).sum());

@@ -40,6 +40,8 @@ pub struct RequestHead {
     pub upgrade: bool,
     /// The lines that `headers` and all that follows from them were made of, the empty one included.
     pub(super) field_lines: Bytes,
+    /// Those lines, once something was changed.
+    pub(super) changed_lines: Bytes,
     /// Whether the request line is that of the head which was read into the same memory before.
     pub(crate) repeats_line: bool,
 }
@@ -47,7 +49,7 @@ pub struct RequestHead {
 impl RequestHead {
     /// Keeps the fields for a head that may have the same, and lets go of the rest of the buffer.
     pub(crate) fn keep_fields(&mut self) {
-        if !is_origin(self) {
+        if !is_origin(self) || self.field_lines.is_empty() {
             self.clear();
         }
     }
@@ -63,19 +65,13 @@ impl RequestHead {
         &self.field_lines
     }
 
-    /// The fields, to be changed: they are no longer what their lines say, and not kept for another head.
-    #[cfg(feature = "compression")]
-    pub(crate) fn headers_mut(&mut self) -> &mut HeaderMap {
-        self.field_lines = Bytes::new();
-        &mut self.headers
-    }
-
     /// Lets go of the views of the read buffer; the memory of the map stays.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();
         self.target.shrink();
         self.method = Method::GET;
         self.field_lines = Bytes::new();
+        self.changed_lines = Bytes::new();
         self.repeats_line = false;
     }
 }
@@ -93,6 +89,7 @@ impl Default for RequestHead {
             expect_continue: false,
             upgrade: false,
             field_lines: Bytes::new(),
+            changed_lines: Bytes::new(),
             repeats_line: false,
         }
     }

@@ -38,6 +38,7 @@ mod head;
 mod path;
 mod reader;
 mod renew;
+mod rewrite;
 mod state;
 pub(super) mod syntax;
 mod target;

@@ -1,30 +1,27 @@
 //! From a file to an answer: its fields, the conditions of the request (RFC 9110 §13) and its ranges (§14).
 #![forbid(unsafe_code)]
 
-use std::ops::Range;
 use std::path::Path;
 
-use bytes::Bytes;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, LAST_MODIFIED, RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use mime_guess::MimeGuess;
-use ringhttp_runtime::file::{FileSlice, OpenFile};
+use ringhttp_runtime::file::OpenFile;
 
 use super::config::{FileRule, FilesConfig};
 use super::find::Coding;
-use crate::conn::{Body, Part, Request, Response};
+use crate::conn::{Body, Request, Response};
 use crate::error::Error;
 use crate::proto::Etag;
-use crate::proto::conditional::{Validators, Verdict, evaluate, last_modified, range_applies};
-use crate::proto::range::{Multipart, Ranges, content_range, unsatisfied_range};
-use crate::web::ranges::random;
+use crate::proto::conditional::{Validators, Verdict, evaluate, last_modified};
+use crate::proto::range::Ranges;
+use crate::web::ranges::{self, BYTES, Partial};
 
 /// What an answer says about a file.
 pub(super) struct Representation {
-    length: u64,
     validators: Validators,
     content_type: HeaderValue,
     last_modified: Option<HeaderValue>,
@@ -36,18 +33,11 @@ pub(super) struct Representation {
     varies_by_type: bool,
 }
 
-/// Where the bytes of a file are.
-pub(super) enum Content {
-    File(OpenFile),
-    Bytes(Bytes),
-}
-
 impl Representation {
     /// `path`: what the file is called, without the suffix of a `coding`.
     pub(super) fn new(file: &OpenFile, path: &Path, coding: Option<Coding>, config: &FilesConfig) -> Self {
         let content_type = FileRule::find(&config.content_type, path).cloned();
         Self {
-            length: file.length(),
             validators: Validators { etag: Some(etag(file, coding)), modified: Some(file.modified()) },
             content_type: content_type.unwrap_or_else(|| guess(path)),
             last_modified: last_modified(file.modified()),
@@ -113,86 +103,33 @@ impl Representation {
     }
 }
 
-/// Answers GET or HEAD for a file.
+/// Answers GET or HEAD for a file, whose bytes are `body`.
 pub(super) fn respond(
     request: &Request,
     representation: &Representation,
-    content: Content,
+    body: impl Into<Body>,
     ranges_max: usize,
 ) -> Response {
-    match evaluate(request.method(), request.headers(), Some(&representation.validators)) {
+    let (method, headers) = (request.method(), request.headers());
+    let validators = &representation.validators;
+    match evaluate(method, headers, Some(validators)) {
         Verdict::Proceed => {}
         Verdict::NotModified => return representation.describe(Response::empty(StatusCode::NOT_MODIFIED)),
         Verdict::PreconditionFailed => {
             return representation.name_version(Error::new(StatusCode::PRECONDITION_FAILED).into());
         }
     }
-    let length = representation.length;
-    match ranges(request, representation, ranges_max) {
-        Ranges::Whole => representation.announce(Response::new(content.part(0..length))),
-        Ranges::One(range) => {
-            let field = content_range(&range, length);
-            let response = Response::new(content.part(range)).with_status(StatusCode::PARTIAL_CONTENT);
-            representation.announce(response.with_header(CONTENT_RANGE, field))
-        }
-        Ranges::Several(ranges) => several(representation, &content, ranges),
-        Ranges::Unsatisfiable => {
-            let response = Response::from(Error::new(StatusCode::RANGE_NOT_SATISFIABLE));
-            let response = response.with_header(CONTENT_RANGE, unsatisfied_range(length));
-            representation.name_version(response.with_header(ACCEPT_RANGES, BYTES.clone()))
-        }
+    let body = body.into();
+    let length = body.length().unwrap_or_default();
+    let ranges = ranges::asked(method, headers, validators, length, ranges_max);
+    if ranges == Ranges::Unsatisfiable {
+        return representation.name_version(ranges::unsatisfiable(length));
     }
-}
-
-/// The ranges to answer. Only GET has any (RFC 9110 §14.2).
-fn ranges(request: &Request, representation: &Representation, ranges_max: usize) -> Ranges {
-    match request.header(RANGE) {
-        Some(value)
-            if *request.method() == Method::GET
-                && range_applies(request.headers(), &representation.validators) =>
-        {
-            Ranges::parse(value.as_bytes(), representation.length, ranges_max)
-        }
-        _ => Ranges::Whole,
-    }
-}
-
-/// RFC 9110 §15.3.7.2: the parts say their own types and ranges.
-fn several(representation: &Representation, content: &Content, ranges: Vec<Range<u64>>) -> Response {
-    let boundary = random();
-    let multipart =
-        Multipart::new(boundary, ranges, representation.length, Some(&representation.content_type));
-    let mut parts = Vec::new();
-    for (head, range) in multipart.parts() {
-        parts.push(Part::Bytes(head));
-        parts.push(content.slice(range));
-    }
-    parts.push(Part::Bytes(multipart.end()));
-    let response = Response::new(Body::parts(parts)).with_status(StatusCode::PARTIAL_CONTENT);
-    representation.announce(response.with_header(CONTENT_TYPE, multipart.content_type()))
-}
-
-impl Content {
-    fn part(self, range: Range<u64>) -> Body {
-        match self.slice(range) {
-            Part::Bytes(bytes) => bytes.into(),
-            file @ Part::File(_) => Body::parts(vec![file]),
-        }
-    }
-
-    fn slice(&self, range: Range<u64>) -> Part {
-        match self {
-            Self::File(file) => Part::File(FileSlice {
-                file: file.clone(),
-                offset: range.start,
-                length: range.end - range.start,
-            }),
-            Self::Bytes(bytes) => {
-                let place = |at: u64| usize::try_from(at).expect("within what is in memory");
-                Part::Bytes(bytes.slice(place(range.start)..place(range.end)))
-            }
-        }
-    }
+    let response = Response::new(());
+    representation.announce(match Partial::of(&ranges, &body, Some(&representation.content_type)) {
+        Some(partial) => partial.give(response, body),
+        None => response.with_body(body),
+    })
 }
 
 /// By the time of the last change, the length and the coding: the same on all machines that have copies of the file.
@@ -213,7 +150,6 @@ fn guess(path: &Path) -> HeaderValue {
     }
 }
 
-static BYTES: HeaderValue = HeaderValue::from_static("bytes");
 static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 #[cfg(test)]

@@ -38,7 +38,8 @@ pub struct FilesConfig {
     /// What becomes of symbolic links. Default: they are followed below the root, and lead to a 404 if they leave it.
     pub symlinks: Symlinks,
     /// Whether `name.br`, `name.zst` and `name.gz` beside `name` are sent to clients that accept their coding. Default
-    /// true. A sibling older than its original is sent all the same: making them is up to the build.
+    /// true. A sibling older than its original is sent all the same: making them is up to the build. Not for directories that
+    /// strangers put files into: by a sibling they would choose what others get for somebody else's file.
     pub precompressed: bool,
     /// `Cache-Control` of the answers: the first rule that fits a file. Default: none, so that clients ask again by their
     /// own judgement, and are mostly answered 304.

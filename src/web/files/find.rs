@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use ringhttp_runtime::BlockingError;
 use ringhttp_runtime::file::{Directory, Found, OpenFile, Root};
 
-use super::answer::{Content, Representation, respond};
+use super::answer::{Representation, respond};
 use super::config::FilesConfig;
 use super::hot::HotFiles;
 use super::path::{CleanPath, is_hidden, with_suffix};
@@ -84,8 +84,7 @@ impl Finder {
         let key = key(&path, &codings);
         let kept = self.hot.get(&key, &self.config);
         if let Some((hot, true)) = &kept {
-            let content = Content::Bytes(hot.bytes.clone());
-            return Ok(respond(request, &hot.representation, content, self.config.ranges_max));
+            return Ok(respond(request, &hot.representation, hot.bytes.clone(), self.config.ranges_max));
         }
         let mut by_type = false;
         let place = match self.find(&path, &codings).await {
@@ -105,19 +104,17 @@ impl Finder {
         if let Some((hot, _)) = &kept
             && self.hot.confirm(hot, &file, &self.config)
         {
-            let content = Content::Bytes(hot.bytes.clone());
-            return Ok(respond(request, &hot.representation, content, self.config.ranges_max));
+            return Ok(respond(request, &hot.representation, hot.bytes.clone(), self.config.ranges_max));
         }
         let representation = Representation::new(&file, &name, coding, &self.config)
             .with_varying(self.config.precompressed, by_type);
         let length = usize::try_from(file.length()).unwrap_or(usize::MAX);
         if length == 0 || length > self.config.hot_file_bytes_max || !self.is_at(&name, &path) {
-            return Ok(respond(request, &representation, Content::File(file), self.config.ranges_max));
+            return Ok(respond(request, &representation, file, self.config.ranges_max));
         }
         let bytes = file.read(0, length).await.map_err(error)?;
         let hot = self.hot.insert(key, &self.config, representation, &file, bytes);
-        let content = Content::Bytes(hot.bytes.clone());
-        Ok(respond(request, &hot.representation, content, self.config.ranges_max))
+        Ok(respond(request, &hot.representation, hot.bytes.clone(), self.config.ranges_max))
     }
 
     /// Whether a file has this path of its own: what the fallback answers is not kept once for each path.

@@ -15,9 +15,10 @@ use std::rc::Rc;
 
 use ringhttp_runtime::file::{OpenFile, Root};
 
-use self::answer::{Content, Representation, respond};
+use self::answer::{Representation, respond};
 pub use self::config::{FileRule, FilesConfig};
 use self::find::Finder;
+use super::parts::RootPath;
 use super::router::Router;
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
@@ -71,18 +72,15 @@ impl<S: 'static> Router<S> {
         let finder = Rc::new(Finder::new(root, files.config));
         let below = Rc::clone(&finder);
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-        let router = if prefix.is_empty() {
-            self
-        } else {
-            self.get(prefix, async |_: &S, req: Request| find::with_slash(&req))
-        };
-        router.get(&format!("{prefix}/"), async move |_: &S, req: Request| finder.answer(&req, "").await).get(
-            &format!("{prefix}/{{*path}}"),
-            async move |_: &S, req: Request| {
+        let without_slash = if prefix.is_empty() { "/" } else { prefix };
+        self.get(without_slash, async |_: &S, req: Request| find::with_slash(&req))
+            .with_root(RootPath::SlashMissing)
+            .get(&format!("{prefix}/"), async move |_: &S, req: Request| finder.answer(&req, "").await)
+            .with_root(RootPath::Directory)
+            .get(&format!("{prefix}/{{*path}}"), async move |_: &S, req: Request| {
                 let path = req.raw_param("path").unwrap_or_default();
                 below.answer(&req, path).await
-            },
-        )
+            })
     }
 }
 
@@ -112,7 +110,7 @@ impl Response {
         let file = OpenFile::open(path).await.map_err(find::error)?;
         let config = FilesConfig::default();
         let representation = Representation::new(&file, path, None, &config);
-        Ok(respond(request, &representation, Content::File(file), config.ranges_max))
+        Ok(respond(request, &representation, file, config.ranges_max))
     }
 }
 

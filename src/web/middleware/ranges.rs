@@ -24,8 +24,8 @@ impl Default for RangesConfig {
     }
 }
 
-/// Cuts answers of 200 to the `Range` of their requests: see [`Response::with_ranges`]. Bodies that are in memory can be cut, streams
-/// cannot.
+/// Cuts answers of 200 to the `Range` of their requests: see [`Response::with_ranges`]. Bodies of known length can be cut: bytes,
+/// files, and streams that say how long they are.
 ///
 /// ```
 /// use ringhttp::Router;

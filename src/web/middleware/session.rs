@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, VARY};
 use crate::conn::{Request, Response};
 use crate::error::{Error, Result};
 use crate::proto::cache_control::CacheControl;
+use crate::proto::cookie::PAIR_BYTES_MAX;
 use crate::web::Next;
 use crate::web::session::{CookieKey, Record, Session, SessionConfig, Store, is_id, new_id, unix_now};
 
@@ -148,9 +149,9 @@ impl Place for InCookie {
     async fn save(&self, name: &str, save: Save) -> Result<Option<String>> {
         let value = self.0.seal(name, &save.text);
         let bytes = name.len() + value.len();
-        if bytes > COOKIE_BYTES_MAX {
+        if bytes > PAIR_BYTES_MAX {
             let text = format!(
-                "the session has {} bytes, {bytes} as a cookie: browsers take {COOKIE_BYTES_MAX}; a longer one needs a store",
+                "the session has {} bytes, {bytes} as a cookie: browsers take {PAIR_BYTES_MAX}; a longer one needs a store",
                 save.text.len(),
             );
             return Err(Error::internal(text));
@@ -162,9 +163,6 @@ impl Place for InCookie {
         Ok(())
     }
 }
-
-/// Name and value: see `proto::cookie`.
-const COOKIE_BYTES_MAX: usize = 4096;
 
 struct InStore<T>(T);
 

@@ -97,6 +97,63 @@ fn lines_and_lengths_lose_nothing_when_they_are_dropped() {
 }
 
 #[test]
+fn marks_and_short_pieces_lose_nothing_when_they_are_dropped() {
+    let body = "one--two-three--four and the rest";
+    for piece_bytes in 1..=body.len() {
+        let mut source = Slow::new(body, piece_bytes);
+        let mut content = Content::new(&mut source);
+        let mut seen = String::new();
+        let mut tries = 0;
+        for step in 0.. {
+            let taken = loop {
+                tries += 1;
+                let found = if step < 2 { once(content.until(b"--")) } else { once(content.at_most(3)) };
+                if let Some(found) = found {
+                    break found.unwrap();
+                }
+                // Another reader that gives up must not disturb the one that goes on.
+                if tries % 3 == 0 {
+                    let _ = once(content.exactly(1000));
+                }
+            };
+            let Some(taken) = taken else { break };
+            seen += str::from_utf8(&taken).unwrap();
+            seen += if step < 2 { "|" } else { "" };
+        }
+        assert_eq!(seen, "one|two-three|four and the rest", "pieces of {piece_bytes}");
+    }
+}
+
+#[test]
+fn a_decoded_part_loses_nothing_when_it_is_dropped() {
+    let body = "--x\r\ncontent-disposition: form-data; name=a\r\ncontent-transfer-encoding: base64\r\n\r\n\
+                b25lIGFuZCB0\r\nd28gYW5kIHRocmVl\r\n--x--\r\n";
+    for piece_bytes in 1..=body.len() {
+        let mut source = Slow::new(body, piece_bytes);
+        let mut form = Multipart::new(&mut source, &KIND(), Rc::default(), 1);
+        let mut drops = 0;
+        let head = loop {
+            match once(poll_fn(|cx| form.poll_head(cx))) {
+                Some(head) => break head.unwrap().unwrap(),
+                None => drops += 1,
+            }
+        };
+        let part = Part { head, config: Rc::default(), depth: 1, source: Source::new(&mut form) };
+        let (mut part, mut content) = (part.decoded().unwrap(), Vec::new());
+        loop {
+            match once(part.chunk()) {
+                Some(Ok(Some(piece))) => content.extend_from_slice(&piece),
+                Some(Ok(None)) => break,
+                Some(Err(error)) => panic!("{error}"),
+                None => drops += 1,
+            }
+        }
+        assert_eq!(content, b"one and two and three", "pieces of {piece_bytes}");
+        assert!(drops >= 100 / piece_bytes, "{drops} futures were dropped");
+    }
+}
+
+#[test]
 fn a_part_of_a_form_has_a_name() {
     for (is_form, found) in [(true, Err(400)), (false, Ok(true))] {
         let mut source = Slow::new("--x\r\n\r\ntext\r\n--x--", 100);

@@ -1,10 +1,11 @@
-//! A body as a stream of lines and of pieces of known length.
+//! A body as a stream of lines, of pieces of known length, and of pieces up to a mark.
 #![forbid(unsafe_code)]
 
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use memchr::memmem;
 
 use super::pieces::{self, Pieces};
 use crate::error::{Error, Result};
@@ -19,18 +20,16 @@ pub struct Content<'r> {
     gathered: BytesMut,
     /// What is left of the last piece; it stands behind `gathered`.
     ahead: Bytes,
-    /// Bytes of `gathered` that are known to have no line end in them.
-    searched: usize,
     line_bytes_max: usize,
 }
 
 impl<'r> Content<'r> {
     pub(in crate::web) fn new(source: &'r mut (dyn Pieces + 'r)) -> Self {
         let (gathered, ahead) = (BytesMut::new(), Bytes::new());
-        Self { source, gathered, ahead, searched: 0, line_bytes_max: LINE_BYTES_MAX }
+        Self { source, gathered, ahead, line_bytes_max: LINE_BYTES_MAX }
     }
 
-    /// Sets how many bytes a line may have, without its end. Default 64 KiB. Beyond: 413.
+    /// Sets how many bytes a line may have, without its end, and what stands before a mark. Default 64 KiB. Beyond: 413.
     pub fn set_line_limit(&mut self, bytes_max: usize) {
         self.line_bytes_max = bytes_max;
     }
@@ -44,21 +43,48 @@ impl<'r> Content<'r> {
     /// # Cancellation
     /// Nothing is lost: the next call gives the line.
     pub async fn line(&mut self) -> Result<Option<Bytes>> {
-        loop {
-            if let Some(end) = self.find_line_end() {
-                return self.without_line_end(end).map(Some);
-            }
-            let unread = self.unread();
-            // The carriage return may be one byte of the line's end.
-            if unread > self.line_bytes_max.saturating_add(1) {
-                return Err(self.line_too_long());
-            }
-            self.join();
-            self.searched = self.gathered.len();
-            if !self.fill().await? {
-                return if unread == 0 { Ok(None) } else { self.without_line_end(unread).map(Some) };
+        let Some((length, end)) = self.find(b"\n").await? else {
+            return Ok(None);
+        };
+        let mut line = self.take(length);
+        if end > 0 {
+            line.truncate(length - end);
+            if line.ends_with(b"\r") {
+                line.truncate(line.len() - 1);
             }
         }
+        self.within_limit(line).map(Some)
+    }
+
+    /// What stands before the next `mark`, without it; `None` at the end of the body. Behind the last one needs to be no mark. A
+    /// view of the read buffer if it came in one piece.
+    ///
+    /// ```
+    /// async fn count(_: &(), mut req: ringhttp::Request) -> ringhttp::Result<String> {
+    ///     let (mut content, mut count) = (req.content(), 0);
+    ///     while content.until(b"\r\n\r\n").await?.is_some() {
+    ///         count += 1;
+    ///     }
+    ///     Ok(format!("{count} blocks\n"))
+    /// }
+    /// # ringhttp::Router::new().post("/", count);
+    /// ```
+    ///
+    /// # Errors
+    /// 413 if it is longer than [the limit](Self::set_line_limit), and as [`RequestBody::chunk`](crate::RequestBody::chunk).
+    ///
+    /// # Panics
+    /// If `mark` is empty.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the next call gives it.
+    pub async fn until(&mut self, mark: &[u8]) -> Result<Option<Bytes>> {
+        let Some((length, end)) = self.find(mark).await? else {
+            return Ok(None);
+        };
+        let mut before = self.take(length);
+        before.truncate(length - end);
+        self.within_limit(before).map(Some)
     }
 
     /// The next `count` bytes; `None` if the body has ended already. A view of the read buffer if they came in one piece.
@@ -95,6 +121,26 @@ impl<'r> Content<'r> {
         }
     }
 
+    /// The next piece, of `bytes_max` bytes at the most; `None` at the end of the body.
+    ///
+    /// # Errors
+    /// As [`RequestBody::chunk`](crate::RequestBody::chunk).
+    ///
+    /// # Panics
+    /// If `bytes_max` is 0.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the next call gives the piece.
+    pub async fn at_most(&mut self, bytes_max: usize) -> Result<Option<Bytes>> {
+        assert!(bytes_max > 0, "a piece has at least one byte");
+        while self.unread() == 0 {
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.take(self.unread().min(bytes_max))))
+    }
+
     fn unread(&self) -> usize {
         self.gathered.len() + self.ahead.len()
     }
@@ -112,33 +158,53 @@ impl<'r> Content<'r> {
         self.gathered.extend_from_slice(&std::mem::take(&mut self.ahead));
     }
 
-    /// Length of the line that comes next, its end included.
-    fn find_line_end(&self) -> Option<usize> {
-        let at = match memchr::memchr(b'\n', &self.gathered[self.searched..]) {
-            Some(at) => self.searched + at,
-            None => self.gathered.len() + memchr::memchr(b'\n', &self.ahead)?,
-        };
-        Some(at + 1)
-    }
-
-    fn without_line_end(&mut self, length: usize) -> Result<Bytes> {
-        let mut line = self.take(length);
-        if line.ends_with(b"\n") {
-            line.truncate(line.len() - 1);
-            if line.ends_with(b"\r") {
-                line.truncate(line.len() - 1);
+    /// Waits until `mark` is there, or the body is at its end: bytes up to there, and how many of them are the mark.
+    /// `None` if there are none.
+    async fn find(&mut self, mark: &[u8]) -> Result<Option<(usize, usize)>> {
+        assert!(!mark.is_empty(), "a mark has at least one byte");
+        let mut searched = 0;
+        loop {
+            if let Some(before) = self.position(mark, searched) {
+                return Ok(Some((before + mark.len(), mark.len())));
+            }
+            let unread = self.unread();
+            // All but the last byte of the mark, or the carriage return of a line's end, may be here.
+            if unread > self.line_bytes_max.saturating_add(mark.len()) {
+                return Err(self.too_long());
+            }
+            self.join();
+            searched = (unread + 1).saturating_sub(mark.len());
+            if !self.fill().await? {
+                return Ok((unread > 0).then_some((unread, 0)));
             }
         }
-        if line.len() > self.line_bytes_max { Err(self.line_too_long()) } else { Ok(line) }
     }
 
-    fn line_too_long(&self) -> Error {
+    /// Where `mark` begins, at `searched` or behind.
+    fn position(&self, mark: &[u8], searched: usize) -> Option<usize> {
+        let gathered = self.gathered.len();
+        if let Some(at) = memmem::find(&self.gathered[searched..], mark) {
+            return Some(searched + at);
+        }
+        // It may begin in what was gathered and end in what is ahead.
+        let seam = gathered.saturating_sub(mark.len() - 1);
+        let across = [&self.gathered[seam..], &self.ahead[..self.ahead.len().min(mark.len() - 1)]].concat();
+        if let Some(at) = memmem::find(&across, mark) {
+            return Some(seam + at);
+        }
+        memmem::find(&self.ahead, mark).map(|at| gathered + at)
+    }
+
+    fn within_limit(&self, found: Bytes) -> Result<Bytes> {
+        if found.len() > self.line_bytes_max { Err(self.too_long()) } else { Ok(found) }
+    }
+
+    fn too_long(&self) -> Error {
         let text = format!("a line is longer than {} bytes", self.line_bytes_max);
         Error::new(StatusCode::PAYLOAD_TOO_LARGE).with_text(text)
     }
 
     fn take(&mut self, count: usize) -> Bytes {
-        self.searched = 0;
         if self.gathered.is_empty() {
             return self.ahead.split_to(count);
         }

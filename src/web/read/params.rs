@@ -33,8 +33,7 @@ impl Request {
         let value = self.raw_param(name).ok_or_else(|| {
             Error::internal(format!("the route `{}` has no parameter `{name}`", self.route()))
         })?;
-        let decoded = percent_decode_str(value).decode_utf8();
-        decoded.map_err(|_| Error::bad_request(format!("path parameter `{name}` is not UTF-8")))
+        decoded(value).ok_or_else(|| Error::bad_request(format!("path parameter `{name}` is not UTF-8")))
     }
 
     /// The path of the route that the request took, as it was added: `/users/{id}`. Empty in a fallback.
@@ -49,8 +48,7 @@ impl Request {
     /// # Errors
     /// 400 if it is not UTF-8.
     pub fn path_decoded(&self) -> Result<Cow<'_, str>> {
-        let decoded = percent_decode_str(self.path()).decode_utf8();
-        decoded.map_err(|_| Error::bad_request("the path is not UTF-8"))
+        decoded(self.path()).ok_or_else(|| Error::bad_request("the path is not UTF-8"))
     }
 
     /// The path of the route of a name, with values for all of its parameters: what belongs into a link or a
@@ -138,4 +136,12 @@ impl Request {
         let &(start, end) = matched.values.get(index)?;
         self.path().get(start as usize..end as usize)
     }
+}
+
+/// `None`: it is not UTF-8. Most text has nothing to decode, and need not be looked at twice.
+fn decoded(text: &str) -> Option<Cow<'_, str>> {
+    if memchr::memchr(b'%', text.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(text));
+    }
+    percent_decode_str(text).decode_utf8().ok()
 }

@@ -185,6 +185,26 @@ fn an_announced_length_gets_no_memory_and_is_refused_beyond_the_limit() {
 }
 
 #[test]
+fn what_is_put_back_is_read_next() {
+    let mut request = chunked("", &[b"one", b"two"]);
+    let first = now(request.chunk()).unwrap().unwrap();
+    request.body().unread(first);
+    request.body().unread("zero".into());
+    assert_eq!(now(request.bytes()).unwrap(), "zeroonetwo");
+    request.body().unread("again".into());
+    assert_eq!(now(request.bytes()).unwrap(), "again");
+    assert_eq!(now(request.bytes()).unwrap(), "");
+    // As a parser does that takes byte by byte.
+    let body: Vec<u8> = (0..=255).cycle().take(60_000).collect();
+    let (mut request, mut seen) = (post("", &body), Vec::new());
+    while let Some(mut piece) = now(request.chunk()).unwrap() {
+        request.body().unread(piece.split_off(1));
+        seen.push(piece[0]);
+    }
+    assert_eq!(seen, body);
+}
+
+#[test]
 fn text_is_in_its_charset() {
     type Case = (&'static str, &'static [u8], std::result::Result<&'static str, (u16, &'static str)>);
     const CASES: &[Case] = &[
@@ -346,6 +366,69 @@ mod content {
         assert_eq!(read(&[b"a", b"bcd", b"e"]), (vec![], 413));
         let endless = vec![b'x'; 200_000];
         assert_eq!(lines(&mut post("", &endless), 64 * 1024), (vec![], 413));
+    }
+
+    /// What stands before each mark.
+    fn blocks(pieces: &[&[u8]], mark: &[u8], limit: usize) -> (Vec<String>, u16) {
+        let mut request = chunked("", pieces);
+        let mut content = request.content();
+        content.set_line_limit(limit);
+        let mut blocks = Vec::new();
+        loop {
+            match now(content.until(mark)) {
+                Ok(Some(block)) => blocks.push(String::from_utf8(block.into()).unwrap()),
+                Ok(None) => return (blocks, 200),
+                Err(error) => return (blocks, error.status().as_u16()),
+            }
+        }
+    }
+
+    #[test]
+    fn marks_are_found_however_they_are_cut() {
+        const CASES: &[(&str, &str, &[&str])] = &[
+            ("", "--", &[]),
+            ("--", "--", &[""]),
+            ("a--b", "--", &["a", "b"]),
+            ("a---b-", "--", &["a", "-b-"]),
+            ("aaab", "aab", &["a"]),
+            ("one\r\n\r\ntwo\r\n\rthree\r\n\r\n", "\r\n\r\n", &["one", "two\r\n\rthree"]),
+            ("a,b,,c", ",", &["a", "b", "", "c"]),
+        ];
+        for (text, mark, expected) in CASES {
+            for piece_bytes in 1..=text.len().max(1) {
+                let pieces: Vec<&[u8]> = text.as_bytes().chunks(piece_bytes).collect();
+                let found = blocks(&pieces, mark.as_bytes(), 100);
+                assert_eq!(
+                    found,
+                    (expected.iter().map(|&block| block.to_owned()).collect(), 200),
+                    "{text:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_before_a_mark_has_a_limit() {
+        let abc = || vec!["abc".to_owned()];
+        assert_eq!(
+            blocks(&[b"abc--", b"abc", b"-", b"-abc"], b"--", 3),
+            (["abc"; 3].map(str::to_owned).into(), 200)
+        );
+        assert_eq!(blocks(&[b"abc--abcd--"], b"--", 3), (abc(), 413));
+        assert_eq!(blocks(&[b"abc-", b"-abcd"], b"--", 3), (abc(), 413));
+        assert_eq!(blocks(&[b"a", b"b", b"c", b"-", b"x", b"y", b"z"], b"--", 3), (vec![], 413));
+    }
+
+    #[test]
+    fn pieces_are_no_longer_than_asked_for() {
+        let mut request = chunked("", &[b"12345", b"6", b"789"]);
+        let mut content = request.content();
+        let mut found = Vec::new();
+        while let Some(piece) = now(content.at_most(2)).unwrap() {
+            found.push(piece);
+        }
+        assert_eq!(found, ["12", "34", "5", "6", "78", "9"]);
+        assert_eq!(now(content.at_most(2)).unwrap(), None);
     }
 
     #[test]
