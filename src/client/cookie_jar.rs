@@ -354,13 +354,19 @@ fn default_path(path: &str) -> &str {
 /// Whether anybody may register names below a domain, so that no cookie may be for all of them.
 #[cfg(feature = "psl")]
 fn is_public_suffix(domain: &str) -> bool {
+    let domain = without_root(domain);
     psl::suffix_str(domain).is_none_or(|suffix| suffix.len() == domain.len())
 }
 
 /// Whether anybody may register names below a domain, so that no cookie may be for all of them.
 #[cfg(not(feature = "psl"))]
 fn is_public_suffix(domain: &str) -> bool {
-    !domain.contains('.')
+    !without_root(domain).contains('.')
+}
+
+/// A domain without the dot of the root: with it, it is the same domain to DNS.
+fn without_root(domain: &str) -> &str {
+    domain.strip_suffix('.').unwrap_or(domain)
 }
 
 impl fmt::Debug for CookieJar {

@@ -39,8 +39,13 @@ pub(super) fn next(
     headers: &HeaderMap,
 ) -> Result<Option<Next>> {
     let Some((method, keeps_body)) = method_behind(status, method) else { return Ok(None) };
-    let Some(target) = headers.get(header::LOCATION) else { return Ok(None) };
+    let mut targets = headers.get_all(header::LOCATION).iter();
+    let Some(target) = targets.next() else { return Ok(None) };
     let wrong = |text: &str| Error::new(ErrorKind::Redirect).with_text(text);
+    if targets.any(|other| other != target) {
+        // What stands before us may have looked at another one than we would.
+        return Err(wrong("it leads to several places"));
+    }
     // Servers send what they should have encoded; a URL is text in any case.
     let target = str::from_utf8(target.as_bytes()).map_err(|_| wrong("its location is no text"))?;
     let joined = from.to_url().join(target);
@@ -174,6 +179,13 @@ mod tests {
         }
         let from = Location::parse("http://a/", None).unwrap().0;
         assert!(next(&from, &Method::GET, StatusCode::FOUND, &HeaderMap::new()).unwrap().is_none());
+        let twice = |other: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(header::LOCATION, HeaderValue::from_static("/b"));
+            headers.append(header::LOCATION, HeaderValue::from_static(other));
+            next(&from, &Method::GET, StatusCode::FOUND, &headers).is_ok()
+        };
+        assert!(twice("/b") && !twice("/c"));
     }
 
     #[test]

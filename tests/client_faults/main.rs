@@ -1,6 +1,7 @@
 //! The client against servers that misbehave, over real sockets, on both drivers: what the caller is told, and that nothing
 //! is left behind: no descriptor, no place in the pool, nobody who waits for ever.
 
+mod corpus;
 mod dropped;
 mod misbehaviour;
 mod storm;

@@ -29,6 +29,8 @@ fn rfc6265bis_5_7_domains() {
         ("http://a.example/", "x=1; domain=b.example", REFUSED),
         ("http://ba.example/", "x=1; domain=a.example", REFUSED),
         ("http://a.example/", "x=1; domain=example", REFUSED),
+        ("http://a.example./", "x=1; domain=example.", REFUSED),
+        ("http://b.a.example./", "x=1; domain=a.example.", Ok(())),
         ("http://localhost/", "x=1; domain=localhost", Ok(())),
         ("http://127.0.0.1/", "x=1; domain=127.0.0.1", Ok(())),
         ("http://127.0.0.1/", "x=1; domain=0.0.1", REFUSED),
@@ -49,7 +51,9 @@ fn rfc6265bis_5_7_domains() {
 #[test]
 fn no_cookie_is_for_everybody_below_a_public_suffix() {
     let jar = CookieJar::new();
-    for (url, domain) in [("http://a.co.uk/", "co.uk"), ("http://a.github.io/", "github.io")] {
+    for (url, domain) in
+        [("http://a.co.uk/", "co.uk"), ("http://a.github.io/", "github.io"), ("http://a.co.uk./", "co.uk.")]
+    {
         assert_eq!(jar.set(url, &format!("x=1; domain={domain}")), Err(CookieRefused::Domain));
     }
     jar.set("http://github.io/", "x=1; domain=github.io").expect("its own");
