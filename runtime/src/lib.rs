@@ -22,6 +22,7 @@ pub mod deadline;
 pub mod file;
 pub mod listener;
 pub mod random;
+pub mod signal;
 pub mod stream;
 pub mod sync;
 pub mod time;
