@@ -28,7 +28,6 @@ use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
 use super::upgrade::Session;
-use crate::io::read_buffer::Purpose;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
 use crate::io::write_queue::WriteQueue;
@@ -359,8 +358,7 @@ impl Connection {
         let Some(wire) = &mut io.wire else {
             return Poll::Ready(0);
         };
-        wire.discard_input();
-        wire.poll_fill(cx, Purpose::More).map(|result| result.unwrap_or(0))
+        wire.poll_discard(cx).map(|result| result.unwrap_or(0))
     }
 
     /// Sets the connection's deadline.
