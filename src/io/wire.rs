@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::BufferPool;
 
-use super::read_buffer::{Purpose, ReadBuffer};
+use super::read_buffer::{Landing, Purpose, ReadBuffer};
 #[cfg(feature = "rustls")]
 use super::tls::{Established, Handshake, HandshakeError, Tls};
 use super::transport::Transport;
@@ -30,10 +30,16 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// The wire of a server's connection.
     pub(crate) fn new(transport: Transport, pool: &BufferPool) -> Self {
+        Self::with_landing(transport, pool, Landing::REQUESTS)
+    }
+
+    /// A wire whose messages land in buffers of these sizes.
+    pub(crate) fn with_landing(transport: Transport, pool: &BufferPool, landing: Landing) -> Self {
         Self {
             transport,
-            input: ReadBuffer::new(pool.clone()),
+            input: ReadBuffer::new(pool.clone(), landing),
             output: WriteQueue::new(pool.clone()),
             ended: false,
             in_flight: 0,
@@ -203,7 +209,7 @@ impl Wire {
 impl Wire {
     /// The same wire with TLS over it, whose first bytes are those that are unread.
     pub(crate) fn into_tls(self, handshake: Handshake) -> Self {
-        let input = ReadBuffer::new(self.input.pool().clone());
+        let input = self.input.another();
         let tls = Tls::new(self.transport, self.input, handshake);
         Self { transport: Transport::Tls(Box::new(tls)), input, ..self }
     }

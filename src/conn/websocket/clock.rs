@@ -36,6 +36,9 @@ pub(super) struct Clock {
 /// How soon it is looked at what was sent without asking when it is done, and at memory that an idle socket does not need.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
+/// The same behind the handshake. Short, because many sockets are opened at a time, and few of them speak at once.
+const HANDSHAKE_LOOK_AFTER: Duration = Duration::from_millis(20);
+
 impl Clock {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -58,8 +61,9 @@ impl Clock {
 impl Session {
     pub(super) fn start_clock(&self) {
         let mut inner = self.inner.borrow_mut();
-        // What ended the handshake is leaving.
-        self.touch(&mut inner);
+        // What ended the handshake is leaving: soon it needs no memory any more, unless messages follow.
+        let at = self.timers.now() + HANDSHAKE_LOOK_AFTER;
+        self.look_at(&mut inner, at);
         if let Some(heartbeat) = self.config.heartbeat {
             let at = self.timers.now() + heartbeat;
             self.look_at(&mut inner, at);

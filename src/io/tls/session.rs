@@ -32,7 +32,7 @@ pub(super) struct Session {
     /// Warnings and requests to renegotiate, which there are in TLS 1.2 only.
     warnings: u8,
     renegotiations: u8,
-    /// The peer has asked for our next key.
+    /// The peer has asked for our next key, and was not answered.
     update_is_due: bool,
     /// The beginning of a handshake message that spans records; mostly without memory.
     message: Vec<u8>,
@@ -57,6 +57,9 @@ pub(super) enum Opened {
 
 /// Records in a row without data: empty ones, key updates, tickets. As BoringSSL allows of each kind.
 const IDLE_RECORDS_MAX: u8 = 32;
+
+/// Answers that wait for a peer which does not take them.
+const REPLIES_MAX: usize = 32;
 
 /// Warning alerts of a connection, as BoringSSL allows.
 const WARNINGS_MAX: u8 = 4;
@@ -240,7 +243,7 @@ impl Session {
     ) -> Result<(), Violation> {
         match (kind, &mut self.keys) {
             // RFC 8446 §5.1: the keys may not change inside of a record.
-            (HandshakeType::KeyUpdate, _) if is_last => self.update_keys(body),
+            (HandshakeType::KeyUpdate, _) if is_last => self.update_keys(body, replies),
             (HandshakeType::NewSessionTicket, Keys::Client(keys)) => {
                 keys.handle_new_session_ticket(body).map_err(|error| Violation::of_ticket(&error))
             }
@@ -256,9 +259,9 @@ impl Session {
         }
     }
 
-    /// RFC 8446 §4.6.3: what the peer sends from now on has its next key, and so has the next data that we send if it asks
-    /// for that. However often it does meanwhile: so there is nothing that could pile up.
-    fn update_keys(&mut self, body: &[u8]) -> Result<(), Violation> {
+    /// RFC 8446 §4.6.3: what the peer sends from now on has its next key, and so has what we send if it asks for that. A
+    /// peer that asks and takes no answers gets one for all that it did not take, in front of the next data.
+    fn update_keys(&mut self, body: &[u8], replies: &mut Vec<Bytes>) -> Result<(), Violation> {
         let requested = match body {
             [UPDATE_NOT_REQUESTED] => false,
             [UPDATE_REQUESTED] => true,
@@ -269,7 +272,11 @@ impl Session {
         };
         let secrets = self.keys.update_receiving().map_err(Violation::internal)?;
         self.opener = Opener::new(self.suite, secrets).map_err(Violation::internal)?;
-        self.update_is_due |= requested;
+        if requested && replies.len() < REPLIES_MAX {
+            replies.push(self.refresh_sealer()?);
+        } else {
+            self.update_is_due |= requested;
+        }
         Ok(())
     }
 
