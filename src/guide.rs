@@ -46,6 +46,10 @@ pub mod middleware {}
 #[doc = include_str!("../docs/guide/behind_a_proxy.md")]
 pub mod behind_a_proxy {}
 
+#[cfg(feature = "rustls")]
+#[doc = include_str!("../docs/guide/tls.md")]
+pub mod tls {}
+
 #[doc = include_str!("../docs/guide/cancellation_and_load.md")]
 pub mod cancellation_and_load {}
 

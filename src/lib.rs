@@ -26,6 +26,9 @@
 //! | feature | on by default | what it adds |
 //! |---|---|---|
 //! | `json` | yes | `Request::json`, `Json`, `json_lines`, `Problem`, JSON in `testing`, and the guide |
+//! | `tls` | yes | HTTPS, with ring's cryptography: `Server::bind_tls`, `Certificates`, `Request::tls` |
+//! | `tls-aws-lc` | no | the same with aws-lc-rs', which is used if both are on |
+//! | `rustls` | no | the same with what the process has installed for rustls |
 //! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages, compressed answers to the client |
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
@@ -59,11 +62,17 @@ pub use crate::conn::{
     Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,
     Upgraded,
 };
+#[cfg(feature = "rustls")]
+pub use crate::conn::{PeerCertificate, TlsInfo, TlsVersion};
 pub use crate::error::{Error, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
+#[cfg(feature = "rustls")]
+pub use crate::server::{
+    CertificateConfig, Certificates, ClientAuth, ClientRoots, FileOrBytes, TlsConfig, UnknownName,
+};
 #[cfg(feature = "sessions")]
 pub use crate::web::session;
 pub use crate::web::{

@@ -17,6 +17,7 @@ struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static BYTES: Cell<u64> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is passed on to the system's allocator as it came.
@@ -24,6 +25,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that ends has no counter any more, and nothing to count.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size() as u64));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -128,13 +130,145 @@ fn a_small_message_that_is_echoed_allocates_next_to_nothing() {
     });
 }
 
+/// What a request over TLS costs.
+#[cfg(feature = "tls")]
+mod tls {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use ringhttp::{Certificates, Result, Server, TlsConfig};
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+    use super::*;
+
+    const BODY_BYTES: usize = 1 << 20;
+
+    /// Has `ask` called on a thread, with a connection behind its handshake; gives what it gives.
+    fn each_driver_asks(ask: fn(&mut StreamOwned<ClientConnection, TcpStream>) -> f64) -> Vec<f64> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Arc::new(client);
+        let (give, given) = std::sync::mpsc::channel();
+        each_driver(async |core| {
+            let large = Bytes::from(vec![7; BODY_BYTES]);
+            let routes = Router::new()
+                .get("/users/{id}", async |_: &(), _| "hello")
+                .get("/count", async |_: &(), _| format!("{} {}", COUNT.get(), BYTES.get()))
+                .get("/large", async move |_: &(), _| large.clone())
+                .post("/read", async |_: &(), mut request: Request| -> Result<String> {
+                    let mut read = 0;
+                    while let Some(piece) = request.chunk().await? {
+                        read += piece.len();
+                    }
+                    Ok(read.to_string())
+                });
+            let tls = TlsConfig::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+            let certificates = Certificates::load(tls).expect("it can be used");
+            let config = ServerConfig::default();
+            let server = Server::bind_tls("127.0.0.1:0", config, &certificates).expect("a port");
+            let address = server.local_addrs()[0].as_socket().expect("IP");
+            let here = core.clone();
+            let served = core.spawn("server", async move { server.serve(&here, routes, ()).await });
+            let client = Arc::clone(&client);
+            let asked = core.spawn_blocking(move || {
+                let name = ServerName::try_from("localhost").expect("a name");
+                let connection = ClientConnection::new(client, name).expect("a client");
+                let socket = TcpStream::connect(address).expect("it listens");
+                ask(&mut StreamOwned::new(connection, socket))
+            });
+            give.send(asked.await.expect("no panic")).expect("the test waits");
+            core.shutdown();
+            served.await.expect("no panic").expect("no error");
+        });
+        drop(give);
+        given.iter().collect()
+    }
+
+    /// Allocations, and their bytes, so far.
+    fn counted(stream: &mut (impl Read + Write)) -> (f64, f64) {
+        let text = ask(stream, "/count");
+        let (count, bytes) = text.split_once(' ').expect("two numbers");
+        (count.parse().expect("a number"), bytes.parse().expect("a number"))
+    }
+
+    /// The one is the record that leaves, whose memory the provider of cryptography makes.
+    #[test]
+    fn a_keep_alive_get_allocates_its_answers_record() {
+        const REQUESTS: u32 = 1000;
+        let costs = each_driver_asks(|stream| {
+            for _ in 0..100 {
+                ask(stream, "/users/7");
+            }
+            let (before, _) = counted(stream);
+            for _ in 0..REQUESTS {
+                ask(stream, "/users/7");
+            }
+            (counted(stream).0 - before) / f64::from(REQUESTS)
+        });
+        assert!(costs.iter().all(|&cost| cost <= 1.1), "{costs:?} allocations per request");
+    }
+
+    /// The bytes that are allocated for each byte of five bodies, which `transfer` moves, behind some that warm up.
+    fn bytes_per_byte<S: Read + Write>(stream: &mut S, transfer: fn(&mut S)) -> f64 {
+        (0..3).for_each(|_| transfer(stream));
+        let (_, before) = counted(stream);
+        (0..5).for_each(|_| transfer(stream));
+        (counted(stream).1 - before) / (5.0 * BODY_BYTES as f64)
+    }
+
+    /// Each byte that is sent is in memory once more, encrypted: nothing else is made of it on its way.
+    #[test]
+    fn a_byte_that_is_sent_is_copied_once() {
+        let costs = each_driver_asks(|stream| {
+            bytes_per_byte(stream, |stream| {
+                stream.write_all(b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n").expect("the server reads");
+                let mut answer = Vec::new();
+                let mut piece = vec![0; 1 << 16];
+                let whole = |answer: &[u8]| {
+                    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+                    head.is_some_and(|head| answer.len() == head + 4 + BODY_BYTES)
+                };
+                while !whole(&answer) {
+                    let count = stream.read(&mut piece).expect("the server answers");
+                    answer.extend_from_slice(&piece[..count]);
+                }
+            })
+        });
+        assert!(costs.iter().all(|cost| (1.0..1.02).contains(cost)), "{costs:?} bytes per byte");
+    }
+
+    /// Received bytes are decrypted where they are, in buffers that are used again.
+    #[test]
+    fn a_byte_that_is_received_is_not_copied() {
+        let costs = each_driver_asks(|stream| {
+            bytes_per_byte(stream, |stream| {
+                let head = format!("POST /read HTTP/1.1\r\nhost: a\r\ncontent-length: {BODY_BYTES}\r\n\r\n");
+                stream.write_all(head.as_bytes()).expect("the server reads");
+                stream.write_all(&vec![7; BODY_BYTES]).expect("the server reads");
+                let mut answer = [0; 1024];
+                let count = stream.read(&mut answer).expect("the server answers");
+                assert!(answer[..count].ends_with(BODY_BYTES.to_string().as_bytes()));
+            })
+        });
+        assert!(costs.iter().all(|cost| *cost <= 0.2), "{costs:?} bytes per byte");
+    }
+}
+
 /// A middleware that does nothing.
 async fn pass<S>(_: &S, request: Request, next: Next<'_, S>) -> Response {
     next.run(request).await
 }
 
 /// Asks for a path and gives the body of the answer, or nothing if it has none.
-fn ask(socket: &mut TcpStream, path: &str) -> String {
+fn ask(socket: &mut (impl Read + Write), path: &str) -> String {
     let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nuser-agent: test\r\naccept: */*\r\n\r\n");
     socket.write_all(head.as_bytes()).expect("the server reads");
     let mut answer = [0; 1024];

@@ -69,13 +69,18 @@ impl Options {
 
 /// Prints, once for all cores, what runs where and what to try.
 pub(crate) fn announce(core: &Core, server: &Server, try_this: &str) {
+    announce_as(core, server, "http", try_this);
+}
+
+/// As [`announce`], for a server whose URLs begin otherwise.
+pub(crate) fn announce_as(core: &Core, server: &Server, scheme: &str, try_this: &str) {
     if core.id() > 0 {
         return;
     }
     println!("{}", core.report());
     for address in server.local_addrs() {
-        println!("url      http://{address}/");
-        println!("try      {}", try_this.replace("URL", &format!("http://{address}")));
+        println!("url      {scheme}://{address}/");
+        println!("try      {}", try_this.replace("URL", &format!("{scheme}://{address}")));
     }
     println!("stop     Ctrl-C");
 }

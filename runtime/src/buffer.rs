@@ -169,25 +169,44 @@ impl WriteBatch {
         }
     }
 
+    /// The bytes not written yet, in order: for transports that are not sockets.
+    ///
+    /// # Panics
+    /// For a file, which only sockets can send.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let (one, many): (&[u8], &[Bytes]) = match self {
+            Self::One(buffer) => (buffer, &[]),
+            Self::Many(chunks) => (&[], &chunks.chunks[chunks.first..]),
+            Self::File(_) => unreachable!("only sockets are given files"),
+        };
+        std::iter::once(one).chain(many.iter().map(|chunk| &chunk[..])).filter(|piece| !piece.is_empty())
+    }
+
+    /// Drops the first `count` bytes, as a write of so many bytes would: for transports that are not sockets.
+    ///
+    /// # Panics
+    /// For a file, which only sockets can send; and if there are fewer bytes.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.remaining(), "no more than there is");
+        match self {
+            Self::One(buffer) => buffer.advance(count),
+            Self::Many(chunks) => chunks.advance(count),
+            Self::File(_) => unreachable!("only sockets are given files"),
+        }
+    }
+
     /// Moves the first `count` bytes to the end of `into`, as a write of so many bytes would: for transports that are
     /// not sockets.
     ///
     /// # Panics
     /// For a file, which only sockets can send.
-    pub fn take_front(&mut self, mut count: usize, into: &mut Vec<u8>) {
-        match self {
-            Self::One(buffer) => into.extend_from_slice(&buffer.split_to(count)),
-            Self::Many(chunks) => {
-                let before = into.len();
-                for chunk in &chunks.chunks[chunks.first..] {
-                    let part = chunk.len().min(count);
-                    into.extend_from_slice(&chunk[..part]);
-                    count -= part;
-                }
-                chunks.advance(into.len() - before);
-            }
-            Self::File(_) => unreachable!("only sockets are given files"),
+    pub fn take_front(&mut self, count: usize, into: &mut Vec<u8>) {
+        let end = into.len() + count;
+        for piece in self.pieces() {
+            let part = piece.len().min(end - into.len());
+            into.extend_from_slice(&piece[..part]);
         }
+        self.advance(count);
     }
 }
 

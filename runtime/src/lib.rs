@@ -24,6 +24,7 @@ pub mod file;
 pub mod listener;
 pub mod pool;
 pub mod random;
+pub mod signal;
 pub mod stream;
 pub mod sync;
 pub mod time;

@@ -207,6 +207,7 @@ impl Stream {
 
     /// Whether a read was started whose result nobody has taken yet.
     #[must_use]
+    #[inline(always)]
     pub fn is_reading(&self) -> bool {
         self.read.is_busy()
     }
@@ -216,6 +217,7 @@ impl Stream {
     ///
     /// # Panics
     /// If a read is under way already, or if `buffer` has no room (a read of nothing would look like the end).
+    #[inline(always)]
     pub fn start_read(&mut self, buffer: BytesMut) {
         assert!(!self.is_reading(), "one read at a time");
         assert!(buffer.capacity() > buffer.len(), "a read needs room");
@@ -227,12 +229,14 @@ impl Stream {
     ///
     /// # Cancellation
     /// Nothing is lost: the read goes on, and the next poll finds its result.
+    #[inline(always)]
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<usize>, BytesMut)> {
         self.read.poll(&mut self.reader, cx)
     }
 
     /// Whether a write was started whose end nobody has seen yet.
     #[must_use]
+    #[inline(always)]
     pub fn is_writing(&self) -> bool {
         self.writer.as_ref().is_some_and(|writer| writer.state.slot.is_busy())
     }
@@ -241,6 +245,7 @@ impl Stream {
     ///
     /// # Panics
     /// If a write is under way already.
+    #[inline(always)]
     pub fn start_write(&mut self, batch: WriteBatch) {
         assert!(!self.is_writing(), "one write at a time");
         self.writer().state.slot.start(batch);
@@ -251,6 +256,7 @@ impl Stream {
     ///
     /// # Cancellation
     /// Nothing is lost: the write goes on, and the next poll finds its result.
+    #[inline(always)]
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
         match &mut self.writer {
             Some(Writer { coroutine, state }) => state.slot.poll(coroutine, cx),

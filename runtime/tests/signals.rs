@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{TestResult, child, child_part, config, driver_named, until};
-use ringhttp_runtime::{Core, RuntimeConfig, run};
+use ringhttp_runtime::{Core, RuntimeConfig, run, time};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A child process that is listened to.
@@ -168,5 +168,52 @@ fn a_signal_reaches_all_runs_and_ends_the_process_when_there_is_none() {
         running.signal(Signal::TERM);
         let (text, status) = running.end();
         assert_eq!(status.signal(), Some(Signal::TERM.as_raw()), "{driver}: {status}\n{text}");
+    }
+}
+
+#[test]
+fn a_core_hears_other_signals_and_loses_none_when_it_stops_waiting() {
+    const NAME: &str = "a_core_hears_other_signals_and_loses_none_when_it_stops_waiting";
+    if let Some(driver) = child_part() {
+        run(with_signals(&driver), async |core: Core| -> TestResult {
+            if core.id() > 0 {
+                core.stopping().await;
+                return Ok(());
+            }
+            let mut hangup = ringhttp_runtime::signal::Signal::hangup().unwrap();
+            let mut user = ringhttp_runtime::signal::Signal::user1().unwrap();
+            println!("ready");
+            // Waited for in short pieces, most of which are dropped.
+            for n in 0..3 {
+                while time::timeout(Duration::from_millis(3), hangup.received()).await.is_err() {}
+                println!("hangup {n}");
+            }
+            user.received().await.unwrap();
+            println!("user");
+            drop((hangup, user));
+            println!("deaf");
+            core.stopping().await;
+            Ok(())
+        })
+        .unwrap();
+        println!("the run is over");
+        return;
+    }
+    for driver in ["io_uring", "epoll"] {
+        let mut running = Running::start(NAME, driver);
+        running.wait_for("ready");
+        running.signal(Signal::USR1);
+        for n in 0..3 {
+            running.signal(Signal::HUP);
+            running.wait_for(&format!("hangup {n}"));
+        }
+        running.wait_for("user");
+        running.wait_for("deaf");
+        // Nobody listens any more, and the process lives on.
+        running.signal(Signal::HUP);
+        running.signal(Signal::TERM);
+        let (text, status) = running.end();
+        assert!(status.success(), "{driver}: {status}");
+        assert!(text.contains("the run is over"), "{text}");
     }
 }

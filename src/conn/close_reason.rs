@@ -41,6 +41,17 @@ pub enum CloseReason {
     Upgraded,
     /// The connection did not begin with a valid header of the PROXY protocol, or its peer may not send one.
     ProxyHeaderRefused,
+    /// The peer spoke HTTP where TLS was expected, and was told so.
+    NotTls,
+    /// The TLS handshake failed: the two sides do not agree, or one of them is not whom it should be.
+    TlsHandshakeFailed,
+    /// The TLS handshake was not complete within `TlsConfig::handshake_timeout`.
+    TlsHandshakeTimeout,
+    /// TLS was broken behind the handshake: by a record that cannot be opened, a message that may not come, or an alert.
+    TlsFailed,
+    /// The peer ended a TLS connection in the middle of a request without saying so (`close_notify`): by its own will or
+    /// another's.
+    TlsTruncated,
     /// The server stops, and the connection was idle or had just answered.
     Stopping,
     /// The deadline of the stop passed, or a second signal came.
@@ -49,7 +60,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::PeerClosed,
         Self::PeerClosedEarly,
         Self::TransportFailed,
@@ -66,15 +77,29 @@ impl CloseReason {
         Self::HandlerPanicked,
         Self::Upgraded,
         Self::ProxyHeaderRefused,
+        Self::NotTls,
+        Self::TlsHandshakeFailed,
+        Self::TlsHandshakeTimeout,
+        Self::TlsFailed,
+        Self::TlsTruncated,
         Self::Stopping,
         Self::Cut,
     ];
+
+    /// Why a read failed. A socket's own errors are never about what the bytes are.
+    pub(crate) fn of_failed_read(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::TlsFailed,
+            _ => Self::TransportFailed,
+        }
+    }
 
     /// Why a write failed. A socket's write never finds an end: that is a file which has become shorter than its answer's
     /// `Content-Length` says.
     pub(crate) fn of_failed_write(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::ResponseFailed,
+            io::ErrorKind::InvalidData => Self::TlsFailed,
             _ => Self::TransportFailed,
         }
     }
@@ -99,6 +124,11 @@ impl CloseReason {
             Self::HandlerPanicked => "handler_panicked",
             Self::Upgraded => "upgraded",
             Self::ProxyHeaderRefused => "proxy_header_refused",
+            Self::NotTls => "not_tls",
+            Self::TlsHandshakeFailed => "tls_handshake_failed",
+            Self::TlsHandshakeTimeout => "tls_handshake_timeout",
+            Self::TlsFailed => "tls_failed",
+            Self::TlsTruncated => "tls_truncated",
             Self::Stopping => "stopping",
             Self::Cut => "cut",
         }

@@ -5,18 +5,21 @@
 #![forbid(unsafe_code)]
 
 mod body_wait;
+#[cfg(feature = "rustls")]
+mod handshake_wait;
 mod head_wait;
 mod logging;
 mod meanwhile;
 mod proxy_wait;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::header::HOST;
 use ringhttp_runtime::file::FileSlice;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
@@ -27,15 +30,17 @@ use super::close_reason::CloseReason;
 use super::disconnect::CancelOnDisconnect;
 use super::host::Host;
 use super::request::Exchange;
+use super::tls::TlsInfo;
 use super::upgrade::Session;
-use crate::io::read_buffer::Purpose;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
 use crate::io::write_queue::WriteQueue;
 use crate::proto::Misuse;
-use crate::proto::http1::{RequestReader, State};
+use crate::proto::http1::{RequestHead, RequestReader, State};
 
 use self::body_wait::BodyProgress;
+#[cfg(feature = "rustls")]
+pub(crate) use self::handshake_wait::{HandshakeWait, NoHandshake};
 pub(crate) use self::head_wait::{HeadWait, NoHead};
 pub(crate) use self::meanwhile::Meanwhile;
 pub(crate) use self::proxy_wait::ProxyWait;
@@ -46,6 +51,8 @@ pub(crate) struct Connection {
     /// The addresses of the socket, or those that a PROXY header gave.
     pub(crate) peer: Cell<Option<SocketAddr>>,
     pub(crate) local: Cell<Option<SocketAddr>>,
+    /// What was agreed on, once TLS is spoken.
+    pub(crate) tls: OnceCell<Box<TlsInfo>>,
     io: RefCell<Io>,
     deadline: Deadline,
     /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
@@ -110,6 +117,7 @@ impl Connection {
         Rc::new(Self {
             peer: Cell::new(peer),
             local: Cell::new(local),
+            tls: OnceCell::new(),
             io: RefCell::new(io),
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
@@ -122,6 +130,14 @@ impl Connection {
             entry: Cell::new(None),
             unflushed: Cell::new(0),
             host,
+        })
+    }
+
+    /// Whether a request is for a host that this connection is not for: it was made by the rules of another one.
+    pub(crate) fn is_misdirected(&self, head: &RequestHead) -> bool {
+        self.tls.get().is_some_and(|tls| {
+            let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+            host.is_some_and(|host| tls.forbids_host(host))
         })
     }
 
@@ -350,7 +366,9 @@ impl Connection {
     pub(crate) fn has_unread_input(&self) -> bool {
         let mut io = self.io.borrow_mut();
         let unfinished = io.reader.state() != State::Done && io.reader.state() != State::Idle;
-        io.wire.as_mut().is_some_and(|wire| !wire.has_ended() && (unfinished || !wire.input().is_empty()))
+        io.wire.as_mut().is_some_and(|wire| {
+            !wire.has_ended() && (unfinished || wire.ends_with_messages() || !wire.input().is_empty())
+        })
     }
 
     /// Reads and forgets; ready with the number of bytes, 0 at the end or on a failure.
@@ -359,8 +377,7 @@ impl Connection {
         let Some(wire) = &mut io.wire else {
             return Poll::Ready(0);
         };
-        wire.discard_input();
-        wire.poll_fill(cx, Purpose::More).map(|result| result.unwrap_or(0))
+        wire.poll_discard(cx).map(|result| result.unwrap_or(0))
     }
 
     /// Sets the connection's deadline.

@@ -61,7 +61,8 @@ pub(super) async fn write_response(
     let close = close_after(connection, cycle, &mut response, framing.head, reads_on);
     if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
         tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
-        return answer(connection, cycle, StatusCode::INTERNAL_SERVER_ERROR, CloseReason::ResponseFailed);
+        let error = Error::new(StatusCode::INTERNAL_SERVER_ERROR);
+        return answer(connection, cycle, error, CloseReason::ResponseFailed);
     }
     let (kind, encoder) = match response.into_body_kind() {
         Kind::Encoded(encoded) => (encoded.inner, Some(encoded.encoder)),
@@ -408,20 +409,27 @@ async fn drain(connection: &Rc<Connection>) -> Result<(), CloseReason> {
     if done { Ok(()) } else { Err(end(connection, CloseReason::BodyLeftUnread).await) }
 }
 
-/// Answers a request whose head broke the rules, and ends the connection.
+/// Answers a request whose head broke the rules, or is not for this connection, and ends the connection.
 pub(super) async fn refuse(connection: &Rc<Connection>, status: StatusCode) -> CloseReason {
-    answer_and_end(connection, status, CloseReason::Refused).await
+    answer_and_end(connection, Error::new(status), CloseReason::Refused).await
 }
 
 /// Answers a head that did not come in time, and ends the connection.
 pub(super) async fn refuse_late(connection: &Rc<Connection>) -> CloseReason {
-    answer_and_end(connection, StatusCode::REQUEST_TIMEOUT, CloseReason::HeadTimeout).await
+    answer_and_end(connection, Error::new(StatusCode::REQUEST_TIMEOUT), CloseReason::HeadTimeout).await
 }
 
-async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason: CloseReason) -> CloseReason {
+/// Answers a client that speaks HTTP where TLS is expected, in the way it understands, and ends the connection.
+#[cfg(feature = "rustls")]
+pub(super) async fn refuse_plain(connection: &Rc<Connection>) -> CloseReason {
+    let error = Error::bad_request("plain HTTP was sent to a port that speaks HTTPS: use https://");
+    answer_and_end(connection, error, CloseReason::NotTls).await
+}
+
+async fn answer_and_end(connection: &Rc<Connection>, error: Error, reason: CloseReason) -> CloseReason {
     count(&connection.host.stats.refused);
     let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
-    match answer(connection, &cycle, status, reason) {
+    match answer(connection, &cycle, error, reason) {
         Ok(_) => {
             connection.end_entry(Some(reason));
             end(connection, reason).await
@@ -434,10 +442,10 @@ async fn answer_and_end(connection: &Rc<Connection>, status: StatusCode, reason:
 fn answer(
     connection: &Connection,
     cycle: &Cycle,
-    status: StatusCode,
+    error: Error,
     reason: CloseReason,
 ) -> Result<Close, CloseReason> {
-    let response = Response::from(Error::new(status));
+    let response = Response::from(error);
     let framing = framing(cycle, &response);
     queue_head(connection, cycle, &response, framing.head, true).map_err(|_| CloseReason::ResponseFailed)?;
     if framing.body != Framing::Empty {
@@ -461,7 +469,22 @@ async fn end(connection: &Connection, reason: CloseReason) -> CloseReason {
     reason
 }
 
-async fn linger(connection: &Connection) {
+/// Ends our side, and waits until that is with the kernel.
+#[cfg(feature = "rustls")]
+pub(super) async fn say_goodbye(connection: &Connection) {
+    connection.set_deadline(connection.host.config.linger_timeout);
+    poll_fn(|cx| {
+        connection.shutdown_write(cx);
+        if connection.poll_drained(cx, 0).is_ready() || connection.host.is_cut() {
+            return Poll::Ready(());
+        }
+        connection.poll_deadline(cx)
+    })
+    .await;
+}
+
+/// Ends our side, and reads what the peer still sends until its end, within limits.
+pub(super) async fn linger(connection: &Connection) {
     let bytes_max = connection.host.config.drain_bytes_max;
     let mut discarded = 0;
     connection.set_deadline(connection.host.config.linger_timeout);

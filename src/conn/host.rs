@@ -64,6 +64,16 @@ pub struct ServerStats {
     pub deadlines_passed: Cell<u64>,
     /// Lines of the access log that were lost: its writer was slower than `buffer_bytes_max` allows, or failed.
     pub log_lines_dropped: Cell<u64>,
+    /// TLS handshakes that led to a connection, resumed ones included.
+    pub tls_handshakes: Cell<u64>,
+    /// TLS handshakes that resumed an earlier session.
+    pub tls_resumptions: Cell<u64>,
+    /// TLS handshakes under way now.
+    pub tls_handshaking: Cell<u64>,
+    /// TLS handshakes that failed or took too long.
+    pub tls_handshakes_failed: Cell<u64>,
+    /// TLS connections that clients ended between two requests without saying so (`close_notify`), as many do.
+    pub tls_unclean_ends: Cell<u64>,
     /// Why connections ended.
     pub closed: CloseCounts,
     /// What the WebSockets did.

@@ -28,6 +28,11 @@ mod spare;
 mod stage;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "rustls")]
+mod tls;
+#[cfg(not(feature = "rustls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod upgrade;
 pub(crate) mod websocket;
 
@@ -43,6 +48,8 @@ pub use response::Response;
 pub use sender::BodySender;
 pub use server::Service;
 pub use shield::Shield;
+#[cfg(feature = "rustls")]
+pub use tls::{PeerCertificate, TlsInfo, TlsVersion};
 pub use upgrade::Upgraded;
 
 pub(crate) use access_log::SensitiveHeaders;
@@ -54,3 +61,6 @@ pub(crate) use server::serve_connection;
 #[cfg(feature = "compression")]
 pub(crate) use stage::EncodeStage;
 pub(crate) use stage::{DecodeStage, Decoding};
+pub(crate) use tls::Acceptor;
+#[cfg(feature = "rustls")]
+pub(crate) use tls::{TlsSetup, note_server_name};

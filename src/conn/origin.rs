@@ -39,7 +39,8 @@ impl Request {
     /// See [`client_addr`](Self::client_addr) for whom is believed.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        self.forwarded().and_then(|forwarded| forwarded.scheme).unwrap_or("http")
+        let own = if self.body.connection.tls.get().is_some() { "https" } else { "http" };
+        self.forwarded().and_then(|forwarded| forwarded.scheme).unwrap_or(own)
     }
 
     /// The host that the client asked for, with its port if it has one: what a trusted proxy says, else that of an absolute

@@ -17,6 +17,8 @@ use super::disconnect::CancelOnDisconnect;
 use super::extensions::Extensions;
 use super::host::ServerStats;
 use super::shield::Shield;
+#[cfg(feature = "rustls")]
+use super::tls::TlsInfo;
 use super::upgrade::Upgraded;
 use crate::error::{Error, Result};
 use crate::proto::http1::{Framing, RequestHead, Target};
@@ -153,6 +155,24 @@ impl Request {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.body.connection.local.get()
+    }
+
+    /// The TLS session of its connection: the version, who was asked for, the client's certificates. `None` over plain
+    /// HTTP: then a proxy in front may have spoken TLS, see [`scheme`](Self::scheme).
+    ///
+    /// ```
+    /// async fn who(_: &(), req: ringhttp::Request) -> String {
+    ///     match req.tls().and_then(|tls| tls.client_certificate()) {
+    ///         Some(certificate) => format!("hello {:?}\n", certificate.dns_names()),
+    ///         None => "hello whoever you are\n".to_owned(),
+    ///     }
+    /// }
+    /// # let _ = ringhttp::Router::new().get("/", who);
+    /// ```
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.body.connection.tls.get().map(|tls| &**tls)
     }
 
     /// The body, to be read where it stands.

@@ -4,7 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -18,6 +18,7 @@ use super::host::count;
 use super::proxy;
 use super::request::{Exchange, Request};
 use super::response::Response;
+use super::tls::{self, Acceptor};
 use crate::error::Error;
 use crate::proto::http1::RequestHead;
 
@@ -37,21 +38,59 @@ impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
     }
 }
 
-/// Serves one connection until it ends, one request after another, and says why it ended.
-pub(crate) async fn serve_connection(connection: Rc<Connection>, service: &impl Service) -> CloseReason {
+/// Serves one connection until it ends, one request after another, and says why it ended. With an acceptor it speaks TLS.
+pub(crate) async fn serve_connection(
+    connection: Rc<Connection>,
+    acceptor: Option<Rc<Acceptor>>,
+    service: &impl Service,
+) -> CloseReason {
     let open = Open(&connection);
     register_task(&connection).await;
-    let addressed = match connection.host.config.proxy_protocol {
-        ProxyProtocol::Off => Ok(()),
-        ProxyProtocol::Required => Box::pin(proxy::read_header(&connection)).await,
+    let prepared = match prepare(&connection, acceptor) {
+        Some(preparing) => preparing.await,
+        None => Ok(()),
     };
-    let reason = match addressed {
+    let mut reason = match prepared {
         Ok(()) => serve_requests(&connection, service).await,
         Err(reason) => reason,
     };
+    if let Some(ending) = end_tls(&connection, reason) {
+        reason = ending.await;
+    }
     connection.end_entry(Some(reason));
     drop(open);
     reason
+}
+
+/// A step that most connections do not take. It is made apart, so that the loop of requests stays a small part of its task.
+type RareStep<'connection, T> = Option<Pin<Box<dyn Future<Output = T> + 'connection>>>;
+
+/// What comes before the first request: a proxy's word about the client, then TLS.
+#[inline(never)]
+fn prepare(
+    connection: &Rc<Connection>,
+    acceptor: Option<Rc<Acceptor>>,
+) -> RareStep<'_, Result<(), CloseReason>> {
+    let has_header = connection.host.config.proxy_protocol == ProxyProtocol::Required;
+    if !has_header && acceptor.is_none() {
+        return None;
+    }
+    Some(Box::pin(async move {
+        if has_header {
+            proxy::read_header(connection).await?;
+        }
+        match acceptor {
+            Some(acceptor) => tls::accept(connection, &acceptor).await,
+            None => Ok(()),
+        }
+    }))
+}
+
+/// What comes behind the last, over TLS.
+#[inline(never)]
+fn end_tls(connection: &Connection, reason: CloseReason) -> RareStep<'_, CloseReason> {
+    connection.tls.get()?;
+    Some(Box::pin(tls::end(connection, reason)))
 }
 
 /// Closes the connection when it is no longer served, whichever way that ended and whoever still has a part of it.
@@ -70,9 +109,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         let exchange = match read_head(connection, first).await {
             Ok(exchange) => exchange,
             Err(NoHead::Close(reason)) => return reason,
-            Err(NoHead::Refuse(error)) => {
-                return Box::pin(exchange::refuse(connection, error.status())).await;
-            }
+            Err(NoHead::Refuse(status)) => return Box::pin(exchange::refuse(connection, status)).await,
             Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
         };
         first = false;
@@ -144,7 +181,13 @@ async fn register_task(connection: &Connection) {
 
 async fn read_head(connection: &Connection, first: bool) -> Result<Box<Exchange>, NoHead> {
     let mut wait = HeadWait::new(first);
-    poll_fn(|cx| connection.poll_head(cx, &mut wait)).await
+    let exchange = poll_fn(|cx| connection.poll_head(cx, &mut wait)).await?;
+    if connection.is_misdirected(&exchange.head) {
+        // RFC 9110 §15.5.20: it is not for this connection.
+        connection.begin_entry(&exchange.head);
+        return Err(NoHead::Refuse(StatusCode::MISDIRECTED_REQUEST));
+    }
+    Ok(exchange)
 }
 
 /// Waits for the handler. While it waits for something itself, earlier answers leave; a failed connection, a passed

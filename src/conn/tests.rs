@@ -2,6 +2,8 @@
 
 mod disconnect;
 mod hostile;
+#[cfg(feature = "rustls")]
+mod tls;
 mod websocket;
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +21,7 @@ use ringhttp_runtime::file::OpenFile;
 use ringhttp_runtime::time::Timers;
 
 use super::{
-    Body, CloseReason, Connection, Host, Request, Response, ServerConfig, Service, serve_connection,
+    Acceptor, Body, CloseReason, Connection, Host, Request, Response, ServerConfig, Service, serve_connection,
 };
 use crate::error::Result;
 use crate::io::duplex::{Duplex, FarEnd};
@@ -56,11 +58,16 @@ impl Bench {
         let timers = Timers::new();
         timers.pause();
         let host = Rc::new(Host::new(config, Rc::default(), BufferPool::new(), timers));
+        Self::on(host, None, service)
+    }
+
+    /// One of several connections of a server.
+    fn on(host: Rc<Host>, acceptor: Option<Rc<Acceptor>>, service: impl Service) -> Self {
         let (near, far) = Duplex::pair();
         let connection = Connection::new(Rc::clone(&host), Transport::Duplex(near), None, None);
         let served = Rc::clone(&connection);
         let task: Pin<Box<dyn Future<Output = CloseReason>>> =
-            Box::pin(async move { serve_connection(served, &service).await });
+            Box::pin(async move { serve_connection(served, acceptor, &service).await });
         let mut bench = Self {
             far,
             host,
@@ -796,6 +803,6 @@ fn an_idle_connection_costs_little() {
     let host = Rc::new(Host::new(ServerConfig::default(), Rc::default(), buffers, Timers::new()));
     let (near, _far) = Duplex::pair();
     let connection = Connection::new(host, Transport::Duplex(near), None, None);
-    let future = serve_connection(connection, &hello);
+    let future = serve_connection(connection, None, &hello);
     assert!(size_of_val(&future) <= 1400, "{}", size_of_val(&future));
 }

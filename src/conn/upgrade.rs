@@ -21,7 +21,7 @@ use crate::io::wire::Wire;
 use crate::proto::http1::{Framing, Implied, encode_response_head};
 
 /// A connection that speaks another protocol now. Dropping it closes the connection; on a server, so does the cut of a stop,
-/// wherever it was moved to.
+/// wherever it was moved to. Over TLS, a peer that was not told by [`shutdown`](Self::shutdown) before takes that for a cut.
 pub struct Upgraded {
     lease: Rc<Lease>,
     /// What was queued last is bounded by this before a writer waits.
@@ -185,10 +185,13 @@ impl Upgraded {
     pub async fn shutdown(&mut self) -> io::Result<()> {
         self.flush().await?;
         poll_fn(|cx| {
-            self.with_wire(cx, |wire, cx| {
+            let ended = self.with_wire(cx, |wire, cx| {
                 wire.shutdown_write(cx);
                 Poll::Ready(Ok(()))
-            })
+            });
+            ready!(ended)?;
+            // TLS says that it ends.
+            self.poll_flush(cx)
         })
         .await
     }

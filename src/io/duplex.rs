@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -38,6 +39,10 @@ struct Wire {
     window: usize,
     near_ended: bool,
     written: u64,
+    /// Where in memory the near end's bytes landed.
+    landed: Vec<Range<usize>>,
+    /// Room in the buffer of the last read.
+    lent_room: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -55,6 +60,8 @@ impl Duplex {
             window: usize::MAX,
             near_ended: false,
             written: 0,
+            landed: Vec::new(),
+            lent_room: 0,
             reader: None,
             writer: None,
         }));
@@ -78,13 +85,16 @@ impl Duplex {
         if wire.reset {
             return Poll::Ready((Err(io::ErrorKind::ConnectionReset.into()), buffer));
         }
+        wire.lent_room = buffer.capacity() - buffer.len();
         let count = wire.to_near.len().min(wire.near_reads_max).min(buffer.capacity() - buffer.len());
         if count == 0 && !wire.ended {
             wire.reader = Some(cx.waker().clone());
             self.read = Some(buffer);
             return Poll::Pending;
         }
+        let start = buffer.as_ptr().addr() + buffer.len();
         buffer.extend(wire.to_near.drain(..count));
+        wire.landed.push(start..start + count);
         Poll::Ready((Ok(count), buffer))
     }
 
@@ -172,6 +182,16 @@ impl FarEnd {
     /// Takes what the near end has sent.
     pub(crate) fn received(&self) -> Vec<u8> {
         std::mem::take(&mut self.wire.borrow_mut().to_far)
+    }
+
+    /// Where in memory the bytes landed that the near end has read since this was asked last.
+    pub(crate) fn landed(&self) -> Vec<Range<usize>> {
+        std::mem::take(&mut self.wire.borrow_mut().landed)
+    }
+
+    /// Room in the buffer of the read that the near end waits in.
+    pub(crate) fn lent_room(&self) -> usize {
+        self.wire.borrow().lent_room
     }
 
     /// Whether the near end has ended its side.

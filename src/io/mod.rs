@@ -3,6 +3,9 @@
 #[cfg(test)]
 pub(crate) mod duplex;
 pub(crate) mod read_buffer;
+#[cfg(feature = "rustls")]
+pub(crate) mod tls;
 pub(crate) mod transport;
+mod turn;
 pub(crate) mod wire;
 pub(crate) mod write_queue;

@@ -28,6 +28,9 @@ impl Landing {
 /// The largest read in the middle of a body.
 const BULK_BYTES_MAX: usize = 64 * 1024;
 
+/// Large records that one read may bring: four of the largest make about the largest read.
+const RECORDS_MAX: usize = 4;
+
 /// Reads in a row that use less than a quarter of the landing buffer before it is halved.
 const SMALL_READS_BEFORE_SHRINK: u8 = 16;
 
@@ -55,6 +58,8 @@ pub(crate) struct ReadBuffer {
     proven_bytes: usize,
     lent_for: Purpose,
     lent_room: usize,
+    /// What is missing of the record whose beginning is unread; 0 if that is not known.
+    missing: usize,
 }
 
 impl ReadBuffer {
@@ -69,7 +74,27 @@ impl ReadBuffer {
             proven_bytes: 0,
             lent_for: Purpose::NextHead,
             lent_room: 0,
+            missing: 0,
         }
+    }
+
+    /// Another buffer of the same kind.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.pool.clone(), self.landing)
+    }
+
+    /// Where its memory comes from.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn pool(&self) -> &BufferPool {
+        &self.pool
+    }
+
+    /// Says that the unread bytes are the beginning of a record, of which so many are `missing`: the next read has room
+    /// for them.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn expect_record(&mut self, missing: usize) {
+        self.missing = missing;
     }
 
     /// The unread bytes, for the protocol to split views off. Empty while a read is under way.
@@ -79,6 +104,7 @@ impl ReadBuffer {
 
     /// The buffer to append to, with room: unread bytes stay at its front. It must come back by
     /// [`restore`](Self::restore).
+    #[inline(always)]
     pub(crate) fn lend(&mut self, purpose: Purpose) -> BytesMut {
         let purpose = match purpose {
             Purpose::NextHead if !self.bytes.is_empty() => Purpose::More,
@@ -101,7 +127,10 @@ impl ReadBuffer {
         let filled = read == self.lent_room;
         match self.lent_for {
             Purpose::NextHead => self.adapt_landing(read, filled),
-            Purpose::More if filled => self.bulk_bytes = (self.bulk_bytes * 2).min(BULK_BYTES_MAX),
+            // Whole records may have made it larger.
+            Purpose::More if filled => {
+                self.bulk_bytes = self.bulk_bytes.max((self.bulk_bytes * 2).min(BULK_BYTES_MAX));
+            }
             Purpose::Rest(missing) if read >= missing => self.proven_bytes = self.bytes.len(),
             Purpose::More | Purpose::Rest(_) => {}
         }
@@ -132,13 +161,37 @@ impl ReadBuffer {
     }
 
     fn bulk_buffer(&mut self) -> BytesMut {
+        if self.missing > 0 {
+            return self.record_buffer();
+        }
         let mut buffer = std::mem::take(&mut self.bytes);
         let room = buffer.capacity() - buffer.len();
         // A tail of a quarter is worth using up: it saves a buffer and the copy of what is unread.
         if room >= self.bulk_bytes / 4 || buffer.try_reclaim(self.bulk_bytes) {
             return buffer;
         }
-        let mut larger = self.pool.take_at_least(buffer.len() + self.bulk_bytes);
+        self.larger(buffer, self.bulk_bytes)
+    }
+
+    /// A buffer with room for the rest of a record. Behind a large one it has room for several, so that reads mostly end
+    /// where a record does, and nothing has to be moved.
+    fn record_buffer(&mut self) -> BytesMut {
+        let mut buffer = std::mem::take(&mut self.bytes);
+        let missing = std::mem::take(&mut self.missing);
+        let record = buffer.len() + missing;
+        let room = missing.max(self.bulk_bytes.saturating_sub(buffer.len()));
+        if record > POOLED_BYTES {
+            self.bulk_bytes = record * RECORDS_MAX;
+        }
+        if buffer.capacity() - buffer.len() >= missing || buffer.try_reclaim(room) {
+            return buffer;
+        }
+        self.larger(buffer, room)
+    }
+
+    /// Another buffer with the same bytes and so much room behind them.
+    fn larger(&self, buffer: BytesMut, room: usize) -> BytesMut {
+        let mut larger = self.pool.take_at_least(buffer.len() + room);
         larger.extend_from_slice(&buffer);
         self.pool.give(buffer);
         larger

@@ -4,17 +4,17 @@
 //! nothing more to read starts the write and the next read together, so that both reach the kernel in one go.
 #![forbid(unsafe_code)]
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::BufferPool;
-use ringhttp_runtime::{Core, YieldNow};
 
 use super::read_buffer::{Landing, Purpose, ReadBuffer};
+#[cfg(feature = "rustls")]
+use super::tls::{Established, Handshake, HandshakeError, Tls};
 use super::transport::Transport;
+use super::turn::Turn;
 use super::write_queue::WriteQueue;
 
 /// Both directions of one connection.
@@ -26,15 +26,8 @@ pub(crate) struct Wire {
     ended: bool,
     /// Bytes of the batch that is being written.
     in_flight: usize,
-    /// Reads in a row that did not have to wait.
-    streak: u8,
-    /// The pause after too many of them.
-    pause: Option<YieldNow>,
+    turn: Turn,
 }
-
-/// Reads in a row without a wait, after which the other connections of the core get their turn: on epoll a socket that
-/// always has data would keep the core to itself. (io_uring always waits: it reads when the core parks.)
-const STREAK_MAX: u8 = 16;
 
 impl Wire {
     /// The wire of a server's connection.
@@ -50,8 +43,7 @@ impl Wire {
             output: WriteQueue::new(pool.clone()),
             ended: false,
             in_flight: 0,
-            streak: 0,
-            pause: None,
+            turn: Turn::default(),
         }
     }
 
@@ -84,35 +76,28 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         if !self.transport.is_reading() {
-            ready!(self.poll_pause(cx));
-            let buffer = self.input.lend(purpose);
-            self.transport.start_read(buffer);
+            ready!(self.turn.poll(cx));
+            self.transport.start_fill(&mut self.input, purpose);
         }
-        let Poll::Ready((result, buffer)) = self.transport.poll_read(cx) else {
-            self.streak = 0;
+        let Poll::Ready(result) = self.transport.poll_fill(cx, &mut self.input) else {
+            self.turn.waited();
             return Poll::Pending;
         };
-        self.input.restore(buffer, *result.as_ref().unwrap_or(&0));
         self.ended = !matches!(result, Ok(1..));
         Poll::Ready(result)
     }
 
-    /// Lets others go first when this connection has read too often in a row.
-    fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(pause) = &mut self.pause {
-            ready!(Pin::new(pause).poll(cx));
-            self.pause = None;
-            self.streak = 0;
-        }
-        self.streak += 1;
-        if self.streak >= STREAK_MAX
-            && let Some(core) = Core::current()
-        {
-            self.pause = Some(core.yield_now());
-            return self.poll_pause(cx);
-        }
-        self.streak = self.streak.min(STREAK_MAX);
-        Poll::Ready(())
+    /// As [`poll_fill`](Self::poll_fill), for whom an end is an end between two messages and an early one inside of one,
+    /// whether the peer said so before or not.
+    pub(crate) fn poll_fill_or_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        purpose: Purpose,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_fill(cx, purpose).map(|filled| match filled {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            filled => filled,
+        })
     }
 
     /// Sends what is queued; ready when all of it is with the kernel.
@@ -149,6 +134,16 @@ impl Wire {
         }
         // Pending with something left in the queue: an earlier write is still under way.
         self.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready() || self.output.is_empty()
+    }
+
+    /// Reads and forgets, whatever it is; ready with the number of bytes, 0 at the end.
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.release();
+        #[cfg(feature = "rustls")]
+        if self.transport.tls_mut().is_some_and(Tls::discard_rest) {
+            self.ended = false;
+        }
+        self.poll_fill(cx, Purpose::More)
     }
 
     /// Whether a read is under way: the unread bytes are lent to it meanwhile.
@@ -196,8 +191,50 @@ impl Wire {
         self.input.bytes().split().freeze()
     }
 
-    /// Gives unread bytes up and their memory back.
-    pub(crate) fn discard_input(&mut self) {
-        self.input.release();
+    /// Whether the peer may have sent something that is not seen as unread bytes: TLS ends with messages of its own.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn ends_with_messages(&self) -> bool {
+        self.transport.tls().is_some()
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    #[expect(clippy::unused_self, reason = "the one with TLS looks")]
+    pub(crate) fn ends_with_messages(&self) -> bool {
+        false
+    }
+}
+
+/// TLS, over what carried plain bytes so far.
+#[cfg(feature = "rustls")]
+impl Wire {
+    /// The same wire with TLS over it, whose first bytes are those that are unread.
+    pub(crate) fn into_tls(self, handshake: Handshake) -> Self {
+        let input = self.input.another();
+        let tls = Tls::new(self.transport, self.input, handshake);
+        Self { transport: Transport::Tls(Box::new(tls)), input, ..self }
+    }
+
+    /// Brings the handshake to its end.
+    ///
+    /// # Cancellation
+    /// Nothing is lost: the handshake belongs to the transport.
+    ///
+    /// # Panics
+    /// If there is no TLS.
+    pub(crate) fn poll_handshake(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Established, HandshakeError>> {
+        self.transport.tls_mut().expect("only TLS has a handshake").poll_handshake(cx)
+    }
+
+    /// The TLS that is spoken.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.transport.tls()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tls_mut(&mut self) -> Option<&mut Tls> {
+        self.transport.tls_mut()
     }
 }

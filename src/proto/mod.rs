@@ -31,6 +31,8 @@ pub mod proxy_header;
 pub mod range;
 pub mod sse;
 pub mod websocket;
+#[cfg(feature = "rustls")]
+pub(crate) mod x509_name;
 
 pub use content_type::ContentType;
 pub use disposition::ContentDisposition;

@@ -9,27 +9,31 @@ use ringhttp_runtime::Core;
 use ringhttp_runtime::listener::{Accepted, Listener};
 use ringhttp_runtime::sync::race;
 
+use super::Bound;
 use super::drain::{Connections, cut, drain};
-use crate::conn::{Connection, Host, Service, serve_connection};
+use crate::conn::{Acceptor, Connection, Host, Service, serve_connection};
 use crate::error::Result;
 
 /// Serves what the listeners bring until the core stops, then drains.
 pub(super) async fn serve(
     core: &Core,
-    listeners: Vec<Listener>,
+    listeners: Vec<Bound>,
     host: Rc<Host>,
     service: Rc<impl Service>,
 ) -> Result<()> {
     let connections = Rc::new(Connections::new(core));
     let _cut = CutOnDrop { host: Rc::clone(&host), connections: Rc::clone(&connections) };
-    let open = OpenListeners(listeners.into_iter().map(Rc::new).collect());
+    let (listeners, acceptors): (Vec<_>, Vec<_>) =
+        listeners.into_iter().map(|bound| (Rc::new(bound.listener), bound.acceptor)).unzip();
+    let open = OpenListeners(listeners);
     let mut loops = Vec::new();
-    for listener in &open.0 {
+    for (listener, acceptor) in open.0.iter().zip(acceptors) {
         let shared = Shared {
             core: core.clone(),
             host: Rc::clone(&host),
             service: Rc::clone(&service),
             connections: Rc::clone(&connections),
+            acceptor,
         };
         loops.push(core.spawn("accept", accept_loop(shared, Rc::clone(listener))));
     }
@@ -73,6 +77,8 @@ struct Shared<S> {
     host: Rc<Host>,
     service: Rc<S>,
     connections: Rc<Connections>,
+    /// What makes TLS of it.
+    acceptor: Option<Rc<Acceptor>>,
 }
 
 async fn accept_loop<S: Service>(shared: Shared<S>, listener: Rc<Listener>) {
@@ -91,9 +97,9 @@ impl<S: Service> Shared<S> {
         let peer = accepted.peer;
         let connection = Connection::over_socket(Rc::clone(&self.host), accepted.socket, peer, local);
         let place = self.connections.enter(Rc::clone(&connection));
-        let service = Rc::clone(&self.service);
+        let (service, acceptor) = (Rc::clone(&self.service), self.acceptor.clone());
         let task = self.core.spawn("connection", async move {
-            let reason = serve_connection(connection, &*service).await;
+            let reason = serve_connection(connection, acceptor, &*service).await;
             place.ended(reason);
         });
         drop(task);

@@ -4,6 +4,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use ringhttp_runtime::time::Instant;
 
 use super::{Connection, Io};
@@ -11,7 +12,6 @@ use crate::conn::close_reason::CloseReason;
 use crate::conn::request::Exchange;
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
-use crate::proto::PeerError;
 
 /// Where a wait for a head stands.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ enum HeadStage {
 pub(crate) enum NoHead {
     /// The connection ends without another answer.
     Close(CloseReason),
-    /// The peer broke the protocol and is told so.
-    Refuse(PeerError),
+    /// The peer broke the protocol, and is told so by this status.
+    Refuse(StatusCode),
     /// A head had begun and did not end in time: 408.
     TimedOut,
 }
@@ -81,17 +81,17 @@ impl Connection {
                     Ok(false) => self.begin_head(wait),
                     Err(error) => {
                         self.begin_refused_entry(exchange.head.refused_lines(), wire.input());
-                        return Poll::Ready(Err(NoHead::Refuse(error)));
+                        return Poll::Ready(Err(NoHead::Refuse(error.status())));
                     }
                 }
                 self.last.set(Some(exchange));
             }
             // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next answer.
             if wait.stage != HeadStage::New && wire.is_filling() {
-                match wire.poll_fill(cx, Purpose::NextHead) {
+                match wire.poll_fill_or_end(cx, Purpose::NextHead) {
                     Poll::Ready(Ok(1..)) => continue,
-                    Poll::Ready(Err(_)) => {
-                        return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(NoHead::Close(CloseReason::of_failed_read(&error))));
                     }
                     Poll::Ready(Ok(0)) | Poll::Pending => {}
                 }
@@ -101,14 +101,16 @@ impl Connection {
             if !quietly && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
                 return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
             }
-            match wire.poll_fill(cx, Purpose::NextHead) {
+            match wire.poll_fill_or_end(cx, Purpose::NextHead) {
                 Poll::Ready(Ok(0)) if wire.is_flushing() => match wire.poll_flush(cx) {
                     Poll::Pending => break,
                     Poll::Ready(_) => {}
                 },
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(NoHead::Close(end_without_head(wait)))),
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed))),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(NoHead::Close(CloseReason::of_failed_read(&error))));
+                }
                 Poll::Pending => break,
             }
         }

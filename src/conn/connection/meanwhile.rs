@@ -81,9 +81,9 @@ impl Connection {
         }
         let in_body = reader.state() != State::Done;
         let purpose = if in_body { Purpose::More } else { Purpose::NextHead };
-        match wire.poll_fill(cx, purpose) {
+        match wire.poll_fill_or_end(cx, purpose) {
             Poll::Pending => None,
-            Poll::Ready(Err(_)) => Some(CloseReason::TransportFailed),
+            Poll::Ready(Err(error)) => Some(CloseReason::of_failed_read(&error)),
             Poll::Ready(Ok(0)) if cancel_on == CancelOnDisconnect::End => Some(CloseReason::PeerClosedEarly),
             Poll::Ready(Ok(_)) => {
                 if in_body {

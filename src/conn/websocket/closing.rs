@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use super::error::WebSocketError;
 use super::outbound::close_frame;
 use super::session::{Inner, Session};
-use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
 use crate::proto::websocket::{CloseCode, CloseFrame, Fault, Role, State, Step, after};
 
@@ -168,10 +167,14 @@ impl Session {
         if !closing.shut {
             closing.shut = true;
             wire.shutdown_write(cx);
+            // TLS says that it ends.
+            if wire.is_flushing() && wire.poll_flush(cx).is_pending() {
+                return Poll::Pending;
+            }
         }
-        // RFC 6455 §7.1.1: the server closes first. Who has been failed may still be sending, and a reset would take the Close
-        // frame away from it.
-        if *state == State::Failed || self.role == Role::Client {
+        // RFC 6455 §7.1.1: the server closes first. Who has been failed may still be sending, and whoever speaks TLS answers
+        // its end: a reset would take the Close frame away from it.
+        if *state == State::Failed || self.role == Role::Client || wire.ends_with_messages() {
             discard(wire, closing, cx)
         } else {
             Poll::Ready(())
@@ -182,10 +185,7 @@ impl Session {
 /// Reads and forgets until the peer has ended its side.
 fn discard(wire: &mut Wire, closing: &mut Closing, cx: &mut Context<'_>) -> Poll<()> {
     loop {
-        if !wire.is_filling() {
-            wire.discard_input();
-        }
-        match wire.poll_fill(cx, Purpose::More) {
+        match wire.poll_discard(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(count @ 1..)) if closing.discarded < LINGER_BYTES_MAX => {
                 closing.discarded += count;

@@ -1,0 +1,215 @@
+//! TLS on a wire in memory with a paused clock: who shakes hands when, and every wait's end.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use rustls::ServerConfig as RustlsConfig;
+
+use super::super::TlsSetup;
+use super::*;
+use crate::io::tls::tests::peers::{Configs, Theirs};
+
+/// One configuration for everybody.
+struct Setup(Configs);
+
+impl TlsSetup for Setup {
+    fn has_rules_by_name(&self) -> bool {
+        false
+    }
+
+    fn config_for(&self, _: Option<&str>) -> &Arc<RustlsConfig> {
+        &self.0.server
+    }
+
+    fn forbids_host(&self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+}
+
+fn acceptor(configs: &Configs, handshakes_max: usize) -> Rc<Acceptor> {
+    let setup: Arc<dyn TlsSetup> = Arc::new(Setup(configs.clone()));
+    Rc::new(Acceptor::new(handshakes_max, 10 * SECOND, 64 * 1024, move || Arc::clone(&setup)))
+}
+
+fn host(config: ServerConfig) -> Rc<Host> {
+    let timers = Timers::new();
+    timers.pause();
+    Rc::new(Host::new(config, Rc::default(), BufferPool::new(), timers))
+}
+
+/// A server's connection, and a client of it that is rustls'.
+fn pair(configs: &Configs, config: ServerConfig) -> (Bench, Theirs) {
+    (Bench::on(host(config), Some(acceptor(configs, 10)), hello), Theirs::client(configs))
+}
+
+/// Lets both go on until nothing moves; gives what the client has read.
+fn settle(bench: &mut Bench, client: &mut Theirs) -> String {
+    while client.turn(&bench.far) {
+        bench.run();
+    }
+    String::from_utf8(client.read()).expect("text")
+}
+
+#[test]
+fn a_connection_shakes_hands_answers_and_says_its_end() {
+    for configs in Configs::both() {
+        let (mut bench, mut client) = pair(&configs, ServerConfig::default());
+        assert_eq!(settle(&mut bench, &mut client), "");
+        assert!(!client.connection.is_handshaking());
+        for _ in 0..3 {
+            client.write(GET);
+            assert_eq!(statuses(&settle(&mut bench, &mut client)), ["200"]);
+        }
+        bench.host.timers.advance(75 * SECOND);
+        bench.run();
+        settle(&mut bench, &mut client);
+        assert_eq!(bench.ended, Some(CloseReason::KeepAliveExpired));
+        assert!(client.connection.process_new_packets().unwrap().peer_has_closed(), "it was said");
+        assert!(bench.far.near_has_ended());
+    }
+}
+
+#[test]
+fn a_handshake_has_its_time_and_no_more() {
+    for configs in Configs::both() {
+        // Turns that the client makes before it stalls.
+        for turns in 0..2 {
+            let (mut bench, mut client) = pair(&configs, ServerConfig::default());
+            for _ in 0..turns {
+                client.turn(&bench.far);
+                bench.run();
+            }
+            bench.host.timers.advance(10 * SECOND - Duration::from_millis(1));
+            bench.run();
+            assert_eq!(bench.ended, None, "{turns}");
+            bench.host.timers.advance(Duration::from_millis(1));
+            bench.run();
+            assert_eq!(bench.ended, Some(CloseReason::TlsHandshakeTimeout), "{turns}");
+            assert_eq!(bench.host.stats.tls_handshakes_failed.get(), 1);
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_a_place_is_not_read_and_comes_in_turn() {
+    let configs = Configs::tls13();
+    let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 1));
+    let mut benches: Vec<_> =
+        (0..3).map(|_| Bench::on(Rc::clone(&host), Some(Rc::clone(&acceptor)), hello)).collect();
+    let mut clients: Vec<_> = (0..3).map(|_| Theirs::client(&configs)).collect();
+    for (bench, client) in benches.iter_mut().zip(&mut clients) {
+        client.turn(&bench.far);
+        bench.run();
+    }
+    let unread: Vec<_> = benches.iter().map(|bench| bench.far.unread() > 0).collect();
+    assert_eq!(unread, [false, true, true]);
+    assert_eq!(host.stats.tls_handshaking.get(), 1);
+    for at in 0..3 {
+        assert!(clients[at].connection.is_handshaking());
+        settle(&mut benches[at], &mut clients[at]);
+        assert!(!clients[at].connection.is_handshaking(), "{at}");
+        benches.iter_mut().for_each(Bench::run);
+        // The first is served while the others wait.
+        clients[0].write(GET);
+        assert_eq!(statuses(&settle(&mut benches[0], &mut clients[0])), ["200"]);
+    }
+    assert_eq!((host.stats.tls_handshaking.get(), host.stats.tls_handshakes.get()), (0, 3));
+}
+
+#[test]
+fn a_place_is_free_again_however_a_handshake_ends() {
+    let configs = Configs::tls13();
+    let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 1));
+    let open = || Bench::on(Rc::clone(&host), Some(Rc::clone(&acceptor)), hello);
+    let garbage = open();
+    garbage.far.send(&[22, 3, 3, 0, 4, 9, 9, 9, 9]);
+    let gone = open();
+    gone.far.end();
+    let reset = open();
+    reset.far.reset();
+    let dropped = open();
+    let (mut last, mut client) = (open(), Theirs::client(&configs));
+    let mut others = [garbage, gone, reset];
+    client.turn(&last.far);
+    for bench in &mut others {
+        bench.run();
+        assert_eq!(host.stats.tls_handshaking.get(), 0);
+    }
+    // This one has the place now, and loses it with its task.
+    let mut dropped = dropped;
+    dropped.run();
+    assert_eq!(host.stats.tls_handshaking.get(), 1);
+    dropped.task = None;
+    settle(&mut last, &mut client);
+    last.run();
+    settle(&mut last, &mut client);
+    assert!(!client.connection.is_handshaking());
+}
+
+#[test]
+fn a_peer_that_does_not_take_our_end_is_not_waited_for_for_ever() {
+    let configs = Configs::tls13();
+    let (mut bench, mut client) = pair(&configs, ServerConfig::default());
+    settle(&mut bench, &mut client);
+    bench.far.set_window(0);
+    client.connection.send_close_notify();
+    client.turn(&bench.far);
+    bench.run();
+    assert_eq!(bench.ended, None, "the end is on its way");
+    bench.host.timers.advance(5 * SECOND);
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::PeerClosed));
+}
+
+#[test]
+fn a_stop_gives_a_handshake_a_moment() {
+    let configs = Configs::tls13();
+    let (mut bench, mut client) = pair(&configs, ServerConfig::default());
+    client.turn(&bench.far);
+    bench.run();
+    bench.host.stop();
+    bench.run();
+    assert_eq!(bench.ended, None);
+    bench.host.timers.advance(Duration::from_millis(100));
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::Stopping));
+}
+
+#[test]
+fn a_cut_ends_tls_where_it_is() {
+    for turns in 0..4 {
+        let configs = Configs::tls13();
+        let (mut bench, mut client) = pair(&configs, ServerConfig::default());
+        for _ in 0..turns {
+            client.turn(&bench.far);
+            bench.run();
+        }
+        bench.host.cut();
+        bench.run();
+        assert_eq!(bench.ended, Some(CloseReason::Cut), "{turns}");
+    }
+}
+
+/// The task may be dropped behind any of its polls: nothing is left open.
+#[test]
+fn serving_that_is_dropped_at_each_step_closes_the_connection() {
+    for configs in Configs::both() {
+        for reads in [1, 40, 1000] {
+            for steps in 0..12 {
+                let (mut bench, mut client) = pair(&configs, ServerConfig::default());
+                bench.far.limit_reads(reads);
+                client.write(GET);
+                let waker = Waker::from(Arc::clone(&bench.flag));
+                for _ in 0..steps {
+                    client.turn(&bench.far);
+                    if let Some(task) = &mut bench.task {
+                        let _ = task.as_mut().poll(&mut Context::from_waker(&waker));
+                    }
+                }
+                bench.task = None;
+                assert!(bench.far.near_has_ended(), "{steps} steps");
+                assert_eq!(bench.host.stats.tls_handshaking.get(), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The turn of one connection: reads in a row that did not have to wait, and the pause behind too many of them.
+#![forbid(unsafe_code)]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use ringhttp_runtime::{Core, YieldNow};
+
+/// Lets others go first when a connection has read too often in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    /// Reads in a row that did not have to wait.
+    streak: u8,
+    /// The pause after too many of them.
+    pause: Option<YieldNow>,
+}
+
+/// Reads in a row without a wait, after which the other connections of the core get their turn: on epoll a socket that
+/// always has data would keep the core to itself. (io_uring always waits: it reads when the core parks.)
+const STREAK_MAX: u8 = 16;
+
+impl Turn {
+    /// Waits until the next read may begin.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.pause {
+            ready!(Pin::new(pause).poll(cx));
+            self.pause = None;
+            self.streak = 0;
+        }
+        self.streak += 1;
+        if self.streak >= STREAK_MAX
+            && let Some(core) = Core::current()
+        {
+            self.pause = Some(core.yield_now());
+            return self.poll(cx);
+        }
+        self.streak = self.streak.min(STREAK_MAX);
+        Poll::Ready(())
+    }
+
+    /// A read had to wait: others had their turn.
+    pub(crate) fn waited(&mut self) {
+        self.streak = 0;
+    }
+}

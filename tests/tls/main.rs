@@ -1,0 +1,10 @@
+//! TLS over real sockets, on both drivers, with rustls' own client on the other side.
+
+mod common;
+
+mod hostile;
+mod identity;
+mod load;
+mod reload;
+mod talk;
+mod websocket;
