@@ -364,6 +364,11 @@ impl RequestBody {
         self.length.is_some_and(|length| length > self.bytes_max)
     }
 
+    /// How many bytes may be read.
+    pub(crate) fn limit(&self) -> u64 {
+        self.bytes_max
+    }
+
     /// Sets how many bytes may be read, in place of `ServerConfig::body_bytes_max`.
     pub fn set_limit(&mut self, bytes_max: u64) {
         self.bytes_max = bytes_max;

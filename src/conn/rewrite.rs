@@ -57,6 +57,8 @@ impl Request {
     /// # Ok::<(), ringhttp::Error>(())
     /// ```
     pub fn set_method(&mut self, method: Method) {
+        // What was found for the old method is not to be found for a request that comes with the new one.
+        self.matched_mut().numbers = None;
         self.exchange_mut().head.set_method(method);
     }
 

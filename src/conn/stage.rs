@@ -114,6 +114,8 @@ pub(crate) struct Decoding {
     bytes: u64,
     /// Pieces given since the reader last had to wait.
     in_a_row: u32,
+    /// Pieces of input read since then: of some nothing is made.
+    reads: u32,
     /// The turn of others that is waited for.
     turn: Option<YieldNow>,
     failure: Option<BodyError>,
@@ -121,7 +123,7 @@ pub(crate) struct Decoding {
 
 impl Decoding {
     pub(crate) fn new(stage: Box<dyn DecodeStage>) -> Self {
-        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, turn: None, failure: None }
+        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, reads: 0, turn: None, failure: None }
     }
 
     /// The next piece; `read` gives what the body is made of.
@@ -133,9 +135,6 @@ impl Decoding {
     ) -> Poll<Result<Option<Bytes>, E>> {
         if let Some(failure) = self.failure {
             return Poll::Ready(Err(failure.into()));
-        }
-        if self.in_a_row >= IN_A_ROW_MAX {
-            ready!(self.poll_turn(cx));
         }
         let result = ready!(self.poll_next(cx, bytes_max, read));
         self.in_a_row += 1;
@@ -151,8 +150,12 @@ impl Decoding {
             ready!(Pin::new(turn).poll(cx));
         }
         self.turn = None;
-        self.in_a_row = 0;
+        self.begin_row();
         Poll::Ready(())
+    }
+
+    fn begin_row(&mut self) {
+        (self.in_a_row, self.reads) = (0, 0);
     }
 
     fn poll_next<E: From<BodyError>>(
@@ -162,6 +165,9 @@ impl Decoding {
         mut read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, E>>,
     ) -> Poll<Result<Option<Bytes>, E>> {
         loop {
+            if self.in_a_row >= IN_A_ROW_MAX || self.reads >= READS_MAX {
+                ready!(self.poll_turn(cx));
+            }
             let decoded = self.stage.decode(&mut self.input).map_err(|error| self.fail(error))?;
             if let Some(piece) = decoded {
                 self.bytes += piece.len() as u64;
@@ -170,10 +176,13 @@ impl Decoding {
             }
             let read = read(cx);
             if read.is_pending() {
-                self.in_a_row = 0;
+                self.begin_row();
             }
             match ready!(read)? {
-                Some(input) => self.input = input,
+                Some(input) => {
+                    self.input = input;
+                    self.reads += 1;
+                }
                 None => {
                     let ended = self.stage.end().map_err(|error| self.fail(error));
                     return Poll::Ready(ended.map(|()| None));
@@ -192,3 +201,6 @@ impl Decoding {
 /// Pieces that are given before the reader has to give way: decoding some of them takes about a millisecond, and what
 /// has come may be enough for thousands.
 const IN_A_ROW_MAX: u32 = 16;
+
+/// Pieces of input after which it gives way: a chunk may have a single byte, and one buffer ten thousand of those.
+const READS_MAX: u32 = 1024;

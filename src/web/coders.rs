@@ -1,7 +1,7 @@
 //! The codecs of content codings as stages of a body, and the encoders that a thread keeps for the next ones.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 
@@ -13,6 +13,8 @@ const SPARE_MAX: usize = 4;
 
 thread_local! {
     static SPARE: RefCell<Vec<Encoder>> = const { RefCell::new(Vec::new()) };
+    /// Streams that are being compressed.
+    static STREAMS: Cell<usize> = const { Cell::new(0) };
 }
 
 /// An encoder that goes back to its thread's spare ones.
@@ -36,20 +38,6 @@ impl SpareEncoder {
     }
 }
 
-impl EncodeStage for SpareEncoder {
-    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        self.encoder().write(piece, out);
-    }
-
-    fn flush(&mut self, out: &mut Vec<u8>) {
-        self.encoder().flush(out);
-    }
-
-    fn finish(&mut self, out: &mut Vec<u8>) {
-        self.encoder().finish(out);
-    }
-}
-
 impl Drop for SpareEncoder {
     fn drop(&mut self) {
         let Some(mut encoder) = self.encoder.take() else { return };
@@ -64,13 +52,53 @@ impl Drop for SpareEncoder {
     }
 }
 
+/// The right to compress one stream of this core, as long as it is kept.
+pub(super) struct StreamPlace(());
+
+impl StreamPlace {
+    /// A place, unless `streams_max` are taken.
+    pub(super) fn take(streams_max: usize) -> Option<Self> {
+        let taken = STREAMS.get();
+        (taken < streams_max).then(|| {
+            STREAMS.set(taken + 1);
+            Self(())
+        })
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let _ = STREAMS.try_with(|streams| streams.set(streams.get() - 1));
+    }
+}
+
+/// An encoder for a stream, whose client takes its time.
+pub(super) struct StreamEncoder {
+    pub(super) encoder: SpareEncoder,
+    pub(super) _place: StreamPlace,
+}
+
+impl EncodeStage for StreamEncoder {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        self.encoder.encoder().write(piece, out);
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        self.encoder.encoder().flush(out);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.encoder.encoder().finish(out);
+    }
+}
+
 /// Compresses a whole body.
 pub(super) fn compressed(coding: ContentCoding, level: Level, body: &[u8]) -> Vec<u8> {
     // Text becomes a quarter or less.
     let mut out = Vec::with_capacity(body.len() / 4 + 64);
-    let mut encoder = SpareEncoder::take(coding, level);
-    encoder.write(body, &mut out);
-    encoder.finish(&mut out);
+    let mut spare = SpareEncoder::take(coding, level);
+    spare.encoder().write(body, &mut out);
+    spare.encoder().finish(&mut out);
     out
 }
 

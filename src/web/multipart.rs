@@ -3,6 +3,7 @@
 
 mod decode;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
@@ -89,8 +90,16 @@ impl Request {
         if let Some(bytes_max) = config.total_bytes_max {
             self.body().set_limit(bytes_max);
         }
-        Ok(Multipart::new(self.body(), &form, Rc::new(config), 1))
+        let decoded_left = Cell::new(self.body().limit());
+        Ok(Multipart::new(self.body(), &form, Rc::new(Whole { config, decoded_left }), 1))
     }
+}
+
+/// What all parts of a body share, those of bodies in them included.
+struct Whole {
+    config: MultipartConfig,
+    /// Bytes that may still be made of encoded parts.
+    decoded_left: Cell<u64>,
 }
 
 /// What a content type says about a multipart body.
@@ -119,19 +128,14 @@ pub struct Multipart<'r> {
     input: Bytes,
     in_part: bool,
     is_form: bool,
-    config: Rc<MultipartConfig>,
+    whole: Rc<Whole>,
     depth: usize,
 }
 
 impl<'r> Multipart<'r> {
-    fn new(
-        source: &'r mut (dyn Pieces + 'r),
-        kind: &Kind,
-        config: Rc<MultipartConfig>,
-        depth: usize,
-    ) -> Self {
-        let reader = Reader::new(&kind.boundary, config.limits);
-        Self { source, reader, input: Bytes::new(), in_part: false, is_form: kind.is_form, config, depth }
+    fn new(source: &'r mut (dyn Pieces + 'r), kind: &Kind, whole: Rc<Whole>, depth: usize) -> Self {
+        let reader = Reader::new(&kind.boundary, whole.config.limits);
+        Self { source, reader, input: Bytes::new(), in_part: false, is_form: kind.is_form, whole, depth }
     }
 
     /// The next part; what is left of the one before is read and thrown away. `None` at the end of the body.
@@ -149,8 +153,8 @@ impl<'r> Multipart<'r> {
         if self.is_form && head.name().is_none() {
             return Err(refused(MultipartError::NameMissing));
         }
-        let (config, depth) = (Rc::clone(&self.config), self.depth);
-        Ok(Some(Part { head, config, depth, source: Source::new(self) }))
+        let (whole, depth) = (Rc::clone(&self.whole), self.depth);
+        Ok(Some(Part { head, whole, depth, source: Source::new(self) }))
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<PartHead>>> {
@@ -213,7 +217,7 @@ impl fmt::Debug for Multipart<'_> {
 pub struct Part<'f> {
     head: PartHead,
     source: Source<'f>,
-    config: Rc<MultipartConfig>,
+    whole: Rc<Whole>,
     depth: usize,
 }
 
@@ -222,7 +226,8 @@ impl<'f> Part<'f> {
     /// `Content-Encoding` undone in all that is read from it: browsers send neither (RFC 7578 §4.7), mails and some programs do.
     ///
     /// Content that does not decode is a 400 for who reads it, what becomes longer than `Limits::part_bytes_max` a 413, as is more
-    /// than 100 bytes made of one, from a megabyte on.
+    /// than 100 bytes made of one, from a megabyte on. All parts that are decoded may together become as long as the body may be
+    /// (`MultipartConfig::total_bytes_max`, or what the route allows); beyond: 413.
     ///
     /// ```
     /// use ringhttp::{Request, Result};
@@ -241,8 +246,7 @@ impl<'f> Part<'f> {
     /// 415 if an encoding is not known, or there are several.
     pub fn decoded(self) -> Result<Self> {
         let stages = decode::stages(self.head.headers())?;
-        let bytes_max = self.config.limits.part_bytes_max.unwrap_or(u64::MAX);
-        Ok(Part { source: self.source.decoded(stages, bytes_max), ..self })
+        Ok(Part { source: self.source.decoded(stages, &self.whole), ..self })
     }
 
     /// The name of the form's field; empty if it has none, as only parts of other bodies than `multipart/form-data` may.
@@ -302,7 +306,7 @@ impl<'f> Part<'f> {
     /// # Cancellation
     /// What has been read is lost.
     pub async fn bytes(&mut self) -> Result<Bytes> {
-        pieces::gather(&mut self.source, 0, self.config.memory_bytes_max).await
+        pieces::gather(&mut self.source, 0, self.whole.config.memory_bytes_max).await
     }
 
     /// The whole content as text, in the charset of its `Content-Type`, as [`Request::text`] reads it.
@@ -354,7 +358,7 @@ impl<'f> Part<'f> {
     /// # Cancellation
     /// What has been read is lost; no file is left.
     pub async fn spool(&mut self, memory_bytes_max: usize) -> Result<Spooled> {
-        let directory = self.config.spool_directory.as_deref();
+        let directory = self.whole.config.spool_directory.as_deref();
         spool::spool(&mut self.source, memory_bytes_max, directory).await
     }
 
@@ -364,10 +368,10 @@ impl<'f> Part<'f> {
     /// As [`Request::multipart`], and 400 beyond [`MultipartConfig::depth_max`].
     pub fn multipart(&mut self) -> Result<Multipart<'_>> {
         let kind = Kind::of(self.head.content_type())?;
-        if self.depth >= self.config.depth_max {
+        if self.depth >= self.whole.config.depth_max {
             return Err(Error::bad_request("multipart: nested too deep"));
         }
-        Ok(Multipart::new(&mut self.source, &kind, Rc::clone(&self.config), self.depth + 1))
+        Ok(Multipart::new(&mut self.source, &kind, Rc::clone(&self.whole), self.depth + 1))
     }
 }
 

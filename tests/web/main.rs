@@ -8,6 +8,8 @@ mod counting;
 mod answers;
 #[cfg(feature = "json")]
 mod app;
+#[cfg(all(feature = "compression", feature = "sessions"))]
+mod attacks;
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 mod cookies;
 #[cfg(feature = "compression")]

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringhttp::testing::drivers;
+use ringhttp::proto::websocket::Event;
+use ringhttp::testing::{drivers, each_driver};
 use ringhttp::websocket::{Closed, Hub, HubConfig};
 use ringhttp::{
     Cores, Driver, Request, Result, Router, RuntimeConfig, Server, ServerConfig, WebSocketConfig,
 };
 
 use crate::peer::{Peer, frame};
+use crate::with_peer;
 
 const PEERS: usize = 16;
 
@@ -114,4 +116,38 @@ fn everybody_in_a_room_gets_every_message_in_order_on_both_cores() {
             }
         });
     }
+}
+
+/// Long messages that are said faster than they can be handed out: what waits is bounded by its bytes, too.
+#[test]
+fn what_waits_for_a_room_has_a_limit_in_bytes() {
+    const MIB: usize = 1 << 20;
+    each_driver(async |core| {
+        let mut config = HubConfig::default();
+        config.queue_bytes_max = 4 * MIB;
+        let hub = Hub::new(config);
+        let flood = async |hub: &Hub, req: Request| -> Result<Closed> {
+            let mut config = WebSocketConfig::default();
+            config.send_queue_bytes_max = 64 * MIB;
+            let mut socket = req.websocket(config).await?;
+            let member = hub.join("room", "eve", &socket)?;
+            while socket.receive().await?.is_some() {
+                let taken = (0..20).filter(|_| member.say(vec![0; MIB]).is_ok()).count();
+                assert_eq!((taken, hub.messages_lost() % 16), (4, 0));
+            }
+            Ok(socket.close().await?)
+        };
+        with_peer(&core, Router::new().get("/ws", flood), hub, |address| {
+            let mut peer = Peer::open(address, b"");
+            for _ in 0..3 {
+                peer.send_text("flood");
+                for _ in 0..4 {
+                    assert!(matches!(peer.next(), Some(Event::Binary(bytes)) if bytes.len() == MIB));
+                }
+            }
+            peer.send(&frame(0x88, b"\x03\xe8"));
+            assert_eq!(peer.closed(), 1000);
+        })
+        .await;
+    });
 }

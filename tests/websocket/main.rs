@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringhttp::proto::websocket::Event;
+use ringhttp::proto::websocket::{Deflater, Event};
 use ringhttp::testing::{each_driver, serve_on};
 use ringhttp::websocket::{Closed, CompressionConfig, SlowReader, WebSocket};
 use ringhttp::{Core, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time};
@@ -305,6 +305,33 @@ fn a_message_that_is_compressed_elsewhere_keeps_its_place() {
                 assert!(peer.text() == long, "{n}");
                 assert_eq!(peer.text(), format!("short {n}"));
             }
+            assert_eq!(peer.closed(), 1000);
+        })
+        .await;
+    });
+}
+
+/// No limit is the largest number: to look one byte beyond it is not to wrap around.
+#[cfg(feature = "compression")]
+#[test]
+fn a_message_without_a_limit_is_unpacked() {
+    each_driver(async |core| {
+        let routes = Router::new().get("/ws", async |_: &(), req: Request| -> Result<Closed> {
+            let mut config = WebSocketConfig::default();
+            config.message_bytes_max = usize::MAX;
+            let mut socket = req.websocket(config).await?;
+            while let Some(message) = socket.receive().await? {
+                socket.send(message.len().to_string()).await?;
+            }
+            Ok(socket.close().await?)
+        });
+        with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open_with(address, "sec-websocket-extensions: permessage-deflate\r\n", b"");
+            let mut packed = Vec::new();
+            Deflater::new(1, 15).compress(&vec![b'a'; 1_000_000], 1, &mut packed);
+            peer.send(&frame(0xc1, &packed));
+            assert_eq!(peer.text(), "1000000");
+            peer.send(&frame(0x88, b"\x03\xe8"));
             assert_eq!(peer.closed(), 1000);
         })
         .await;

@@ -198,10 +198,14 @@ impl Field {
         match headers.get(&self.name) {
             None => Value::Missing,
             Some(value) if self.masked || HeaderValue::is_sensitive(value) => Value::Masked,
-            Some(value) => Value::Shown(value.as_bytes().into()),
+            Some(value) => Value::Shown(value.as_bytes()[..value.len().min(FIELD_BYTES_MAX)].into()),
         }
     }
 }
+
+/// Bytes of a field's value that are logged: more than honest ones have. A head of the longest ones, escaped, would take the room
+/// of a thousand lines.
+const FIELD_BYTES_MAX: usize = 1024;
 
 /// Bytes of a refused head's first line that are logged: enough to see what it was.
 const REFUSED_BYTES_MAX: usize = 1024;

@@ -35,7 +35,8 @@ use crate::error::{Error, Result};
 /// the request line, `%s` the status, `%b` bytes of the body that were sent, `%T` whole seconds, `%Tf` seconds with six
 /// decimals, `%D` microseconds until the answer was complete, `%{Name}i` and `%{Name}o` a field of the request and of
 /// the answer. Of our own: `%F` microseconds until the answer's head was ready, `%X` why the connection ended, if it did.
-/// What there is not is `-`, and so are fields that are added where an answer leaves, `Date` and `Content-Length` among them.
+/// What there is not is `-`, and so are fields that are added where an answer leaves, `Date` and `Content-Length` among them. Of
+/// a field's value the first KiB is shown.
 ///
 /// A head that was refused has a line with its first line as it came (at most 1 KiB; `-` if it came too late), and no
 /// fields. Where no status was sent, because the client went away first, the status is `-` and `%X` says why.

@@ -45,8 +45,10 @@ impl Encoded {
         if opcode.is_control() && message.len() > CONTROL_BYTES_MAX {
             return Err(Misuse::ControlTooLong.into());
         }
-        let payload = message.into_bytes();
-        let plain = frame(FrameHead::whole(opcode, payload.len()), &payload);
+        let bytes = message.into_bytes();
+        let plain = frame(FrameHead::whole(opcode, bytes.len()), &bytes);
+        // Not the buffer that a message to be passed on came in: it may be much larger.
+        let payload = plain.slice(plain.len() - bytes.len()..);
         Ok(Self(Arc::new(Frames { opcode, payload, plain, packed: None })))
     }
 

@@ -7,7 +7,7 @@ use crate::proto::websocket::{Piece, Utf8Bytes};
 
 /// A message, received or to be sent. Cloning it copies no bytes.
 ///
-/// A received one is a view of the buffer it came in: keeping it keeps the buffer, of 128 bytes to 8 KiB if it is small.
+/// A received one is a view of the buffer it came in: keeping it keeps the buffer, of 128 bytes to 64 KiB if it is small.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {
@@ -80,6 +80,21 @@ impl Message {
         }
     }
 
+    /// The same, but for a small one without the buffer it came in, for a queue whose bytes are counted: a peer can see to it
+    /// that each of a thousand messages of a byte is in a buffer of its own.
+    pub(super) fn detached(self) -> Self {
+        let detach = |bytes: Bytes| {
+            if bytes.len() < DETACHED_BYTES_MAX { Bytes::copy_from_slice(&bytes) } else { bytes }
+        };
+        match self {
+            Self::Text(text) => Self::Text(text.map_bytes(detach)),
+            Self::Binary(bytes) => Self::Binary(detach(bytes)),
+            Self::Ping(bytes) => Self::Ping(detach(bytes)),
+            Self::Pong(bytes) => Self::Pong(detach(bytes)),
+            Self::Piece(piece) => Self::Piece(Piece { data: detach(piece.data), ..piece }),
+        }
+    }
+
     /// How many bytes it has.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -92,6 +107,9 @@ impl Message {
         self.as_bytes().is_empty()
     }
 }
+
+/// A message of so many bytes may keep its buffer: that is no more than 16 times as large.
+const DETACHED_BYTES_MAX: usize = 4 * 1024;
 
 impl From<Utf8Bytes> for Message {
     fn from(text: Utf8Bytes) -> Self {

@@ -145,7 +145,9 @@ impl Decoder {
         if input.is_empty() && !self.has_more {
             return Ok(None);
         }
-        let mut out = vec![0; PIECE_BYTES_MAX];
+        // Who sends byte by byte does not get a large buffer cleared for each.
+        let likely = input.len().saturating_mul(ROOM_FACTOR).clamp(ROOM_BYTES_MIN, PIECE_BYTES_MAX);
+        let mut out = vec![0; if self.has_more { PIECE_BYTES_MAX } else { likely }];
         let mut made = 0;
         // Ends by itself: a step that neither takes nor makes anything is the last.
         while made < out.len() {
@@ -172,7 +174,7 @@ impl Decoder {
         self.has_more = made == out.len();
         out.truncate(made);
         // What is mostly empty is not to hold on to the whole.
-        if made < PIECE_BYTES_MAX / 2 {
+        if made < out.capacity() / 2 {
             out.shrink_to_fit();
         }
         Ok((made > 0).then(|| Bytes::from(out)))
@@ -297,3 +299,7 @@ const WINDOW_BITS: u8 = 15;
 
 /// Bytes of output that are given at once.
 const PIECE_BYTES_MAX: usize = 32 * 1024;
+
+/// Room for output per byte of input, to begin with: text becomes less. What does not fit comes in full pieces behind it.
+const ROOM_FACTOR: usize = 16;
+const ROOM_BYTES_MIN: usize = 512;

@@ -363,7 +363,7 @@ impl Reader {
         let bytes_max = self.rules.limits.message_bytes_max;
         let before = message.content.len();
         // One byte beyond the limit is enough to know.
-        let step = UNPACK_STEP_BYTES.min(bytes_max - message.unpacked_bytes + 1);
+        let step = UNPACK_STEP_BYTES.min((bytes_max - message.unpacked_bytes).saturating_add(1));
         let unpacked = inflater.inflate(&input[..frame.ready], &mut message.content, step)?;
         let taken = if let Inflated::Full(taken) = unpacked { taken } else { frame.ready };
         input.advance(taken);

@@ -26,6 +26,13 @@ impl Utf8Bytes {
         Self(bytes)
     }
 
+    /// The same text in other bytes, which `change` makes.
+    pub(crate) fn map_bytes(self, change: impl FnOnce(Bytes) -> Bytes) -> Self {
+        let bytes = change(self.0.clone());
+        debug_assert_eq!(bytes, self.0, "the same text");
+        Self(bytes)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

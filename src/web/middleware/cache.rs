@@ -20,6 +20,8 @@ use crate::proto::cache_control::CacheControl;
 use crate::proto::conditional::date;
 use crate::proto::http1::elements;
 use crate::web::Next;
+#[cfg(feature = "sessions")]
+use crate::web::session::Session;
 
 /// What a [`ResponseCache`] keeps, on one core.
 #[derive(Clone, Debug)]
@@ -63,7 +65,8 @@ impl Default for ResponseCacheConfig {
 /// handler; when that one goes away, the next in line takes its place.
 ///
 /// `Cache-Control` of the answer is obeyed (`no-store`, `private`, `no-cache`, `s-maxage`, `max-age`), or else its `Expires`;
-/// `Cache-Control` of the request is not: clients cannot make the server work. Never kept are answers with `Set-Cookie` or `Vary: *`. Requests with
+/// `Cache-Control` of the request is not: clients cannot make the server work. Never kept are answers with `Set-Cookie` or `Vary: *`,
+/// and those that a session was used for whose middleware stands outside. Requests with
 /// `Authorization`, a range, or a body pass by, those with cookies unless the configuration says otherwise; conditional
 /// ones are given what is kept in full, and otherwise pass: put what answers 304 outside. A stale answer is never given.
 /// A successful request of an unsafe method takes out what is kept of its target (RFC 9111 §4.4).
@@ -294,7 +297,14 @@ impl ResponseCache {
     ) -> Result<(Entry, Duration), CannotKeep> {
         // The request is gone when its answer tells which of its fields matter.
         let fields = origin.request().ok_or(CannotKeep)?.headers().clone();
+        #[cfg(feature = "sessions")]
+        let session = origin.request().and_then(|request| request.extensions().get::<Session>().cloned());
         let response = origin.ask().await.ok_or(CannotKeep)?;
+        #[cfg(feature = "sessions")]
+        if session.is_some_and(|session| session.was_seen()) {
+            // The middleware that would say so in the answer stands outside.
+            return Err(CannotKeep);
+        }
         let ttl = self.ttl_of(response).ok_or(CannotKeep)?;
         let varies = varying_fields(response.headers()).ok_or(CannotKeep)?;
         let answer = Entry::Answer(Rc::new(Answer::copy_of(response, timers.now()).ok_or(CannotKeep)?));

@@ -15,7 +15,7 @@ use crate::proto::content_coding::{ContentCoding, Level};
 use crate::proto::http1::elements;
 use crate::proto::negotiation::Encodings;
 use crate::web::Next;
-use crate::web::coders::{SpareEncoder, compressed};
+use crate::web::coders::{SpareEncoder, StreamEncoder, StreamPlace, compressed};
 
 /// How [`compress`] compresses.
 #[derive(Clone, Debug)]
@@ -32,6 +32,9 @@ pub struct CompressConfig {
     /// Bytes from which on a body of one piece is compressed on a thread of the blocking pool, to not hold the core
     /// for longer than about a millisecond. When the pool's queue is full it is sent as it is. Default: 32 KiB.
     pub blocking_bytes_min: usize,
+    /// Streams of a core that are compressed at a time, by all middleware of this kind: each holds an encoder until it ends, of
+    /// 270 KiB for gzip and deflate, of some MiB for br and zstd. Default: 128. Beyond: they are sent as they are.
+    pub streams_max: usize,
     /// Whether a media type gains from it, without parameters and in lower case. Default: [`is_compressible`].
     pub types: fn(&str) -> bool,
 }
@@ -43,6 +46,7 @@ impl Default for CompressConfig {
             level: Level::default(),
             bytes_min: 1024,
             blocking_bytes_min: 32 * 1024,
+            streams_max: 128,
             types: is_compressible,
         }
     }
@@ -167,7 +171,12 @@ async fn encode(mut response: Response, coding: ContentCoding, config: &Compress
             Err(body) => return response.with_body(body),
         },
         None => {
-            let encoded = body.encoded(|| Box::new(SpareEncoder::take(coding, level)));
+            let Some(place) = StreamPlace::take(config.streams_max) else {
+                return response.with_body(body);
+            };
+            let encoded = body.encoded(|| {
+                Box::new(StreamEncoder { encoder: SpareEncoder::take(coding, level), _place: place })
+            });
             if !encoded.is_encoded() {
                 return response.with_body(encoded);
             }

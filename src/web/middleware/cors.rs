@@ -161,10 +161,14 @@ impl Rules {
 
     /// What `Access-Control-Allow-Origin` says to this request, if anything.
     fn allowed_origin(&self, request: &Request) -> Option<HeaderValue> {
+        if matches!(self.config.origins, Origins::Any) {
+            // To those without an origin, too: caches may give their answer to others (Fetch §3.3.5).
+            return Some(HeaderValue::from_static("*"));
+        }
         let origin = request.header(ORIGIN)?;
         let text = origin.to_str().ok()?;
         let allowed = match &self.config.origins {
-            Origins::Any => return Some(HeaderValue::from_static("*")),
+            Origins::Any => true,
             Origins::List(list) => list.iter().any(|allowed| allowed == text),
             Origins::Where(accepts) => accepts(text),
         };

@@ -73,9 +73,13 @@ impl<P: Place> Sessions<P> {
         let Some(cookie) = req.cookie(&self.config.name) else {
             return Ok(None);
         };
-        let text = self.place.load(&self.config.name, cookie).await?;
-        let record = text.and_then(|text| Record::read(&text, unix_now()));
+        let record = self.load(cookie).await?;
         Ok(record.map(|record| (cookie.to_owned(), record)))
+    }
+
+    async fn load(&self, cookie: &str) -> Result<Option<Record>> {
+        let text = self.place.load(&self.config.name, cookie).await?;
+        Ok(text.and_then(|text| Record::read(&text, unix_now())))
     }
 
     async fn keep(
@@ -89,8 +93,13 @@ impl<P: Place> Sessions<P> {
         if !session.was_changed() && !due {
             return Ok(false);
         }
-        let values = session.take_values();
+        let mut values = session.take_values();
         let (old, created) = known.map(|(cookie, record)| (cookie, record.created)).unzip();
+        if let (false, Some(cookie)) = (session.was_changed(), &old) {
+            // Another request may have changed it meanwhile: what is prolonged is what there is now.
+            let Some(now_kept) = self.load(cookie).await? else { return Ok(false) };
+            values = now_kept.values;
+        }
         if values.is_empty() {
             let Some(old) = old else { return Ok(false) };
             self.place.remove(&old).await?;

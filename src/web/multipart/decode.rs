@@ -1,12 +1,14 @@
 //! Parts whose content was encoded on its own.
 #![forbid(unsafe_code)]
 
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use super::Whole;
 use crate::conn::{BodyError, DecodeStage, Decoding};
 use crate::error::{Error, Result};
 use crate::proto::http1::elements;
@@ -20,23 +22,40 @@ pub(super) struct Source<'f> {
     stages: Vec<Decoding>,
     /// Bytes that may come out of each.
     bytes_max: u64,
+    /// Where what comes out of the last is counted, if there is one.
+    whole: Option<Rc<Whole>>,
 }
 
 impl<'f> Source<'f> {
     pub(super) fn new(pieces: &'f mut (dyn Pieces + 'f)) -> Self {
-        Self { pieces, stages: Vec::new(), bytes_max: u64::MAX }
+        Self { pieces, stages: Vec::new(), bytes_max: u64::MAX, whole: None }
     }
 
-    /// Has the content pass `stages` too.
-    pub(super) fn decoded(mut self, stages: Vec<Decoding>, bytes_max: u64) -> Self {
+    /// Has the content of a part of `whole` pass `stages` too.
+    pub(super) fn decoded(mut self, stages: Vec<Decoding>, whole: &Rc<Whole>) -> Self {
         self.stages.extend(stages);
-        Self { bytes_max, ..self }
+        let bytes_max = whole.config.limits.part_bytes_max.unwrap_or(u64::MAX);
+        let whole = (!self.stages.is_empty()).then(|| Rc::clone(whole));
+        Self { bytes_max, whole, ..self }
+    }
+}
+
+impl Whole {
+    /// Counts what was made of a part. What one part has had too much of, the others lack.
+    fn count_decoded(&self, bytes: u64) -> Result<(), BodyError> {
+        let left = self.decoded_left.get().checked_sub(bytes);
+        self.decoded_left.set(left.unwrap_or(0));
+        left.map(drop).ok_or(BodyError::TooLarge)
     }
 }
 
 impl Pieces for Source<'_> {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
-        poll(&mut self.stages, self.pieces, self.bytes_max, cx)
+        let piece = ready!(poll(&mut self.stages, self.pieces, self.bytes_max, cx))?;
+        if let (Some(whole), Some(piece)) = (&self.whole, &piece) {
+            whole.count_decoded(piece.len() as u64)?;
+        }
+        Poll::Ready(Ok(piece))
     }
 }
 

@@ -35,6 +35,10 @@ fn once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
+fn whole() -> Rc<Whole> {
+    Rc::new(Whole { config: MultipartConfig::default(), decoded_left: Cell::new(1 << 20) })
+}
+
 const KIND: fn() -> Kind = || Kind { boundary: "x".to_owned(), is_form: true };
 
 #[test]
@@ -44,7 +48,7 @@ fn next_part_and_chunk_lose_nothing_when_they_are_dropped() {
                 --x\r\ncontent-disposition: form-data; name=c\r\n\r\nthree\r\n--x--\r\n";
     for piece_bytes in 1..=body.len() {
         let mut source = Slow::new(body, piece_bytes);
-        let mut form = Multipart::new(&mut source, &KIND(), Rc::default(), 1);
+        let mut form = Multipart::new(&mut source, &KIND(), whole(), 1);
         let mut seen = Vec::new();
         let mut drops = 0;
         loop {
@@ -130,7 +134,7 @@ fn a_decoded_part_loses_nothing_when_it_is_dropped() {
                 b25lIGFuZCB0\r\nd28gYW5kIHRocmVl\r\n--x--\r\n";
     for piece_bytes in 1..=body.len() {
         let mut source = Slow::new(body, piece_bytes);
-        let mut form = Multipart::new(&mut source, &KIND(), Rc::default(), 1);
+        let mut form = Multipart::new(&mut source, &KIND(), whole(), 1);
         let mut drops = 0;
         let head = loop {
             match once(poll_fn(|cx| form.poll_head(cx))) {
@@ -138,7 +142,7 @@ fn a_decoded_part_loses_nothing_when_it_is_dropped() {
                 None => drops += 1,
             }
         };
-        let part = Part { head, config: Rc::default(), depth: 1, source: Source::new(&mut form) };
+        let part = Part { head, whole: whole(), depth: 1, source: Source::new(&mut form) };
         let (mut part, mut content) = (part.decoded().unwrap(), Vec::new());
         loop {
             match once(part.chunk()) {
@@ -158,7 +162,7 @@ fn a_part_of_a_form_has_a_name() {
     for (is_form, found) in [(true, Err(400)), (false, Ok(true))] {
         let mut source = Slow::new("--x\r\n\r\ntext\r\n--x--", 100);
         let kind = Kind { is_form, ..KIND() };
-        let mut form = Multipart::new(&mut source, &kind, Rc::default(), 1);
+        let mut form = Multipart::new(&mut source, &kind, whole(), 1);
         assert!(once(form.next_part()).is_none(), "it waits for the first piece");
         let part = once(form.next_part()).expect("it has come");
         let part = part.map(|part| part.is_some_and(|part| part.name().is_empty()));

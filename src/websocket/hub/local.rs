@@ -14,8 +14,8 @@ use http::StatusCode;
 use ringhttp_runtime::Core;
 
 use super::room::Room;
-use super::{Hub, Member, Shared};
-use crate::conn::websocket::{Encoded, Message};
+use super::{Hub, Member, Shared, Waiting};
+use crate::conn::websocket::Message;
 use crate::error::{Error, Result};
 use crate::websocket::sender::Sender;
 
@@ -28,7 +28,7 @@ thread_local! {
 pub(super) struct LocalHub {
     hub: Hub,
     rooms: RefCell<HashMap<Arc<str>, Rc<LocalRoom>>>,
-    waiting: RefCell<VecDeque<(Rc<LocalRoom>, Encoded)>>,
+    waiting: RefCell<VecDeque<(Rc<LocalRoom>, Waiting)>>,
     /// The task that hands out what waits is there.
     is_handing_out: Cell<bool>,
 }
@@ -133,16 +133,13 @@ impl LocalHub {
     }
 
     /// Has a message handed to the members of a room on this core.
-    pub(super) fn deliver(self: &Rc<Self>, core: &Core, room: &str, encoded: Encoded) -> Result<()> {
+    pub(super) fn deliver(self: &Rc<Self>, core: &Core, room: &str, message: Waiting) -> Result<()> {
         let Some(local) = self.rooms.borrow().get(room).cloned() else { return Ok(()) };
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.hub.0.config.queue_max {
-            self.hub.0.rooms.count_lost();
-            return Err(
-                Error::new(StatusCode::SERVICE_UNAVAILABLE).with_text("too many messages wait for the room")
-            );
+            return Err(self.hub.lose(message));
         }
-        waiting.push_back((local, encoded));
+        waiting.push_back((local, message));
         if !self.is_handing_out.replace(true) {
             let (part, core_there) = (Rc::clone(self), core.clone());
             drop(core.spawn("hub", async move { part.hand_out(&core_there).await }));
@@ -160,7 +157,7 @@ impl LocalHub {
             }
             for (room, messages) in by_room(batch) {
                 let act = |sender: &Sender| {
-                    messages.iter().for_each(|encoded| sender.session.queue_shared(encoded));
+                    messages.iter().for_each(|waiting| sender.session.queue_shared(&waiting.encoded));
                     sender.session.flush_from_outside();
                 };
                 room.for_each(core, act).await;
@@ -170,12 +167,12 @@ impl LocalHub {
 }
 
 /// What waits for each room, in order.
-fn by_room(batch: VecDeque<(Rc<LocalRoom>, Encoded)>) -> Vec<(Rc<LocalRoom>, Vec<Encoded>)> {
-    let mut rooms: Vec<(Rc<LocalRoom>, Vec<Encoded>)> = Vec::new();
-    for (room, encoded) in batch {
+fn by_room(batch: VecDeque<(Rc<LocalRoom>, Waiting)>) -> Vec<(Rc<LocalRoom>, Vec<Waiting>)> {
+    let mut rooms: Vec<(Rc<LocalRoom>, Vec<Waiting>)> = Vec::new();
+    for (room, message) in batch {
         match rooms.iter_mut().find(|(known, _)| Rc::ptr_eq(known, &room)) {
-            Some((_, messages)) => messages.push(encoded),
-            None => rooms.push((room, vec![encoded])),
+            Some((_, messages)) => messages.push(message),
+            None => rooms.push((room, vec![message])),
         }
     }
     rooms

@@ -11,8 +11,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use http::StatusCode;
 use ringhttp_runtime::{Core, InvokeError};
 
 use self::local::LocalHub;
@@ -57,6 +59,20 @@ pub struct Hub(Arc<Shared>);
 struct Shared {
     config: HubConfig,
     rooms: Rooms,
+    /// Bytes of messages that wait.
+    waiting_bytes: AtomicUsize,
+}
+
+/// A message that waits on a core to be handed to its sockets. Its bytes are counted as long as it does.
+struct Waiting {
+    hub: Hub,
+    encoded: Encoded,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.hub.0.waiting_bytes.fetch_sub(self.encoded.len(), Ordering::Relaxed);
+    }
 }
 
 /// The limits of a [`Hub`].
@@ -72,6 +88,9 @@ pub struct HubConfig {
     /// Messages that wait on one core for being handed to its sockets. Default 1,024. Beyond: they are lost there, and `say`
     /// says so.
     pub queue_max: usize,
+    /// Bytes of the messages that wait on all cores, on their way there included, counted once for each core. Default 64 MiB, or
+    /// one message. Beyond: as `queue_max`.
+    pub queue_bytes_max: usize,
     /// The level, 1 to 9, at which messages of 1 KiB to 64 KiB are compressed, if a member can read that. Longer ones are
     /// not, since that would hold up the core: use [`Encoded::compressed`]. Default 1; 0 compresses none.
     pub level: u8,
@@ -113,6 +132,7 @@ impl Default for HubConfig {
             members_max: 100_000,
             name_bytes_max: 128,
             queue_max: 1_024,
+            queue_bytes_max: 64 << 20,
             level: 1,
             on_event: None,
         }
@@ -132,7 +152,7 @@ impl Hub {
     /// A hub without rooms.
     #[must_use]
     pub fn new(config: HubConfig) -> Self {
-        Self(Arc::new(Shared { config, rooms: Rooms::default() }))
+        Self(Arc::new(Shared { config, rooms: Rooms::default(), waiting_bytes: AtomicUsize::new(0) }))
     }
 
     /// Makes a socket a member of a room, as `name`, until what it gives is dropped. Rooms come with their first member and go
@@ -170,22 +190,41 @@ impl Hub {
         let here = this_core()?;
         let mut result = Ok(());
         for core in self.0.rooms.cores(room) {
-            let sent = if core == here.id() {
-                LocalHub::find(self).map_or(Ok(()), |part| part.deliver(&here, room, encoded.clone()))
-            } else {
-                self.send_to(&here, core, room, encoded)
-            };
+            let sent = self.wait_in_line(encoded).and_then(|waiting| {
+                if core == here.id() {
+                    LocalHub::find(self).map_or(Ok(()), |part| part.deliver(&here, room, waiting))
+                } else {
+                    Self::send_to(&here, core, room, waiting)
+                }
+            });
             result = result.and(sent);
         }
         result
     }
 
+    /// Counts a message that is to wait on a core.
+    fn wait_in_line(&self, encoded: &Encoded) -> Result<Waiting> {
+        let before = self.0.waiting_bytes.fetch_add(encoded.len(), Ordering::Relaxed);
+        let waiting = Waiting { hub: self.clone(), encoded: encoded.clone() };
+        if before > 0 && before.saturating_add(encoded.len()) > self.0.config.queue_bytes_max {
+            return Err(self.lose(waiting));
+        }
+        Ok(waiting)
+    }
+
+    /// Gives a message up that a core has no room for.
+    fn lose(&self, waiting: Waiting) -> Error {
+        drop(waiting);
+        self.0.rooms.count_lost();
+        Error::new(StatusCode::SERVICE_UNAVAILABLE).with_text("too many messages wait for the room")
+    }
+
     /// Sends a pointer to the message to another core.
-    fn send_to(&self, here: &Core, core: usize, room: &str, encoded: &Encoded) -> Result<()> {
-        let (hub, encoded, room) = (self.clone(), encoded.clone(), Arc::<str>::from(room));
+    fn send_to(here: &Core, core: usize, room: &str, waiting: Waiting) -> Result<()> {
+        let room = Arc::<str>::from(room);
         let sent = here.invoke_on(core, async move |there: Core| {
             // That it is too much over there is known there, and counted.
-            let _ = LocalHub::find(&hub).map(|part| part.deliver(&there, &room, encoded));
+            let _ = LocalHub::find(&waiting.hub).map(|part| part.deliver(&there, &room, waiting));
         });
         // It is on its way or was refused; nobody waits for the other core.
         match pin!(sent).poll(&mut Context::from_waker(Waker::noop())) {
@@ -256,6 +295,7 @@ impl fmt::Debug for HubConfig {
             .field("rooms_max", &self.rooms_max)
             .field("members_max", &self.members_max)
             .field("queue_max", &self.queue_max)
+            .field("queue_bytes_max", &self.queue_bytes_max)
             .finish_non_exhaustive()
     }
 }
