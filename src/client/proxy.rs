@@ -290,7 +290,7 @@ pub(super) struct Via {
 
 impl ProxyRoutes {
     pub(super) fn new(proxies: &Proxies) -> Self {
-        let route = |proxy: &Option<Arc<Proxy>>| proxy.as_ref().map(|proxy| Via::route(proxy));
+        let route = |proxy: &Option<Arc<Proxy>>| proxy.as_ref().map(Via::route);
         Self { http: route(&proxies.http), https: route(&proxies.https), except: proxies.except.clone() }
     }
 
