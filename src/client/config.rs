@@ -16,7 +16,9 @@ use url::Url;
 
 use super::address_filter::AddressFilter;
 use super::error::{Error, ErrorKind, Result};
+use super::location::Location;
 use super::pool::Route;
+use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
 #[cfg(feature = "compression")]
 use crate::proto::content_coding::DecodeLimits;
@@ -48,7 +50,8 @@ pub struct ClientConfig {
     /// The time that a request waits for a connection because of a limit. Default: no limit of its own. Then:
     /// [`ErrorKind::PoolTimeout`].
     pub pool_timeout: Option<Duration>,
-    /// The time of making a connection: its name and all its addresses. Default 30 s. Then: [`ErrorKind::ConnectTimeout`].
+    /// The time of making a connection: its name, all its addresses, the tunnel of a proxy. Default 30 s. Then:
+    /// [`ErrorKind::ConnectTimeout`].
     pub connect_timeout: Option<Duration>,
     /// The time from the end of a request to the first byte of its answer. Default: no limit of its own. Then:
     /// [`ErrorKind::FirstByteTimeout`].
@@ -105,6 +108,9 @@ pub struct ClientConfig {
     pub socket: ConnectOptions,
     /// A Unix socket that all requests go to, whatever host they name. Default: none.
     pub unix_socket: Option<PathBuf>,
+    /// Which requests go through which proxy. Default: none; [`Proxies::from_env`] takes what the environment says. The proxy looks
+    /// names up then: `addresses` is asked for addresses that stand in URLs only, and not for the proxy's own.
+    pub proxies: Proxies,
 
     /// Redirects that are followed. Default 10. Then: [`ErrorKind::Redirect`]. 0 follows none, and gives the redirect itself.
     pub redirects_max: u32,
@@ -164,6 +170,7 @@ impl Default for ClientConfig {
             happy_eyeballs_delay: Duration::from_millis(250),
             socket: ConnectOptions::default(),
             unix_socket: None,
+            proxies: Proxies::none(),
             redirects_max: 10,
             cookies: false,
             #[cfg(feature = "compression")]
@@ -296,7 +303,10 @@ pub(super) struct Settings {
     pub(super) decompress: bool,
     pub(super) retry_lost: bool,
     pub(super) priority: Priority,
+    /// For all requests.
     pub(super) route: Option<Rc<Route>>,
+    /// For those that have no route by that.
+    pub(super) proxies: Option<Rc<ProxyRoutes>>,
     /// Names of default fields that are left out.
     pub(super) without: Vec<HeaderName>,
 }
@@ -318,9 +328,15 @@ impl Settings {
             decompress: config.decompress,
             retry_lost: config.retry_lost,
             priority: Priority::Normal,
-            route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket })),
+            route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
+            proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),
             without: Vec::new(),
         }
+    }
+
+    /// The way to a URL, if it is not straight.
+    pub(super) fn route_to(&self, location: &Location) -> Option<&Rc<Route>> {
+        self.route.as_ref().or_else(|| self.proxies.as_ref()?.to(location))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Making a connection: name, addresses, the first that answers, and what is to stand on it.
 //!
-//! The steps are [`Connector::connect`]'s, in order; securing a connection will be one more of them, between the socket and
-//! the connection, with its own time and its own kind of error.
+//! The steps are [`Connector::connect`]'s, in order; securing a connection will be one more of them, behind the socket and the
+//! tunnel, with its own time and its own kind of error.
 #![forbid(unsafe_code)]
 
 use std::future::{Future, poll_fn};
@@ -22,6 +22,7 @@ use super::location::Location;
 use super::pool::Route;
 use super::resolver::Resolver;
 use super::trace::{Timings, Tracer, now};
+use super::tunnel;
 use crate::conn::client::ClientConnection;
 use crate::proto::http1::Limits;
 
@@ -63,9 +64,16 @@ impl Connector {
         if location.is_https() {
             return Err(Error::new(ErrorKind::Tls).with_text("https is not supported yet"));
         }
-        let connecting = self.socket(location, route, timings, tracer);
-        let socket = self.in_time(timeout, until, connecting).await?;
-        Ok(ClientConnection::over_socket(socket, self.limits, self.core.buffers(), self.core.timers()))
+        self.in_time(timeout, until, async {
+            let socket = self.socket(location, route, timings, tracer).await?;
+            let connection =
+                ClientConnection::over_socket(socket, self.limits, self.core.buffers(), self.core.timers());
+            match route.and_then(|route| route.tunneler(location)) {
+                Some(via) => tunnel::open(connection, via, location, self.limits).await,
+                None => Ok(connection),
+            }
+        })
+        .await
     }
 
     async fn socket(
@@ -81,7 +89,14 @@ impl Connector {
             timings.connect = Some(started.elapsed());
             return socket.map_err(no_connection);
         }
-        let addresses = self.resolver.resolve(location, tracer).await?;
+        let via = route.and_then(|route| route.via.as_ref());
+        let (location, addresses) = match via {
+            Some(via) => {
+                self.resolver.check(location)?;
+                (&via.location, self.resolver.resolve_any(&via.location, tracer).await?)
+            }
+            None => (location, self.resolver.resolve(location, tracer).await?),
+        };
         let resolved = now();
         if location.ip().is_none() {
             timings.dns = Some(resolved - started);

@@ -60,6 +60,8 @@ pub enum ErrorKind {
     PoolTimeout,
     /// The answer broke the protocol, or one of its limits.
     Protocol,
+    /// The proxy opened no tunnel: [`Error::status`] is its answer, if it gave one.
+    Proxy,
     /// Nothing more of the answer came within `read_timeout`.
     ReadTimeout,
     /// There were too many redirects, one that leads where none may lead, or one that would have to send a body again that
@@ -103,6 +105,7 @@ impl ErrorKind {
             Self::PoolFull => "too many requests wait for a connection",
             Self::PoolTimeout => "no connection was free in time",
             Self::Protocol => "the answer broke the protocol",
+            Self::Proxy => "the proxy opened no tunnel",
             Self::ReadTimeout => "nothing more of the answer came in time",
             Self::Redirect => "a redirect could not be followed",
             Self::Request => "the request cannot be written as one",
@@ -133,7 +136,12 @@ impl ErrorKind {
     const fn is_connect(self) -> bool {
         matches!(
             self,
-            Self::AddressRefused | Self::Connect | Self::ConnectTimeout | Self::Resolve | Self::Tls
+            Self::AddressRefused
+                | Self::Connect
+                | Self::ConnectTimeout
+                | Self::Proxy
+                | Self::Resolve
+                | Self::Tls
         )
     }
 
@@ -247,7 +255,7 @@ impl Error {
         self.0.url.as_deref()
     }
 
-    /// The status of the answer, if it is the status that makes it an error.
+    /// The status of the answer, the server's or the proxy's, if it is the status that makes it an error.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
@@ -260,7 +268,7 @@ impl Error {
         self.0.kind.is_timeout()
     }
 
-    /// Whether there was no connection: the name, the address, the connect, TLS.
+    /// Whether there was no connection: the name, the address, the connect, the proxy, TLS.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.0.kind.is_connect()

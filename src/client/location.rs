@@ -132,6 +132,11 @@ impl Location {
         &self.text[self.parts.origin_end as usize..self.parts.target_end as usize]
     }
 
+    /// All but the fragment: the target of a request to a proxy (RFC 9112 §3.2.2).
+    pub(crate) fn absolute(&self) -> &str {
+        &self.text[..self.parts.target_end as usize]
+    }
+
     /// What stands behind `#`.
     pub(crate) fn fragment(&self) -> Option<&str> {
         self.text[self.parts.target_end as usize..].strip_prefix('#')

@@ -26,6 +26,7 @@ mod decode;
 mod error;
 mod location;
 mod pool;
+mod proxy;
 mod redirect;
 mod request;
 mod resolver;
@@ -35,6 +36,7 @@ mod session;
 mod spare;
 mod stats;
 mod trace;
+mod tunnel;
 
 pub use url::Url;
 
@@ -42,6 +44,7 @@ pub use self::address_filter::AddressFilter;
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::proxy::{Proxies, Proxy};
 pub use self::redirect::Redirected;
 pub use self::request::RequestBuilder;
 pub use self::resolver::{LookUp, Resolve};

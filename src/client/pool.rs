@@ -18,6 +18,7 @@ use ringhttp_runtime::time::Instant;
 
 use super::config::ClientConfig;
 use super::location::Location;
+use super::proxy::Via;
 use crate::conn::client::{ClientConnection, CloseCounts, CloseReason};
 
 /// Where a connection leads. Requests whose keys are equal may go over the same connection, one after the other.
@@ -31,15 +32,30 @@ pub(super) struct Key {
     route: Option<Rc<Route>>,
 }
 
-/// What leads elsewhere than the URL says. (A proxy, and the identity that is shown in TLS, belong here.)
+/// What leads elsewhere than the URL says. (The identity that is shown in TLS belongs here.)
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     pub(super) unix_socket: Option<Rc<Path>>,
+    pub(super) via: Option<Via>,
+}
+
+impl Route {
+    /// The proxy that requests for a URL are sent to as they are.
+    pub(super) fn forwarder(&self, location: &Location) -> Option<&Via> {
+        self.via.as_ref().filter(|via| !via.tunnels(location))
+    }
+
+    /// The proxy that opens a tunnel to where a URL leads.
+    pub(super) fn tunneler(&self, location: &Location) -> Option<&Via> {
+        self.via.as_ref().filter(|via| via.tunnels(location))
+    }
 }
 
 impl Key {
     pub(super) fn new(location: &Location, route: Option<&Rc<Route>>) -> Self {
-        let (text, origin_end) = location.origin_parts();
+        // A proxy that forwards takes requests for all servers over the same connection.
+        let forwarder = route.and_then(|route| route.forwarder(location));
+        let (text, origin_end) = forwarder.map_or(location, |via| &via.location).origin_parts();
         Self { text: Rc::clone(text), origin_end, route: route.cloned() }
     }
 
@@ -278,7 +294,8 @@ mod tests {
     #[test]
     fn what_shares_a_connection() {
         let key = |url: &str, path: Option<&str>| {
-            let route = path.map(|path| Rc::new(Route { unix_socket: Some(Path::new(path).into()) }));
+            let unix_socket = |path| Some(Path::new(path).into());
+            let route = path.map(|path| Rc::new(Route { unix_socket: unix_socket(path), via: None }));
             Key::new(&Location::parse(url, None).unwrap().0, route.as_ref())
         };
         let keys = [

@@ -16,6 +16,7 @@ use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
 use super::location::{Location, UserInfo};
 use super::pool::Route;
+use super::proxy::{Proxies, ProxyRoutes};
 use super::response::Response;
 use super::send;
 use super::session::Client;
@@ -254,7 +255,14 @@ impl RequestBuilder {
     /// Sends it to a Unix socket, whatever host the URL names, in place of `ClientConfig::unix_socket`.
     pub fn unix_socket(self, path: impl AsRef<Path>) -> Self {
         let unix_socket = Some(Rc::from(path.as_ref()));
-        self.set(|settings| settings.route = Some(Rc::new(Route { unix_socket })))
+        self.set(|settings| settings.route = Some(Rc::new(Route { unix_socket, via: None })))
+    }
+
+    /// Sends it, and where redirects lead, through these proxies, in place of `ClientConfig::proxies`; [`Proxies::none`] sends it
+    /// straight to its server. A Unix socket goes before them.
+    pub fn proxies(self, proxies: &Proxies) -> Self {
+        let routes = (!proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(proxies)));
+        self.set(|settings| settings.proxies = routes)
     }
 
     /// Sends it and waits for the head of the answer. Redirects are followed. Any status is an answer: see
@@ -285,10 +293,17 @@ impl Outline {
         })
     }
 
-    /// The fields with cookies behind those that there are.
-    pub(super) fn headers_with(&self, pairs: &str) -> Result<HeaderMap> {
+    /// The fields with cookies behind those that there are, and those for a proxy in place of their like.
+    pub(super) fn headers_with(
+        &self,
+        pairs: Option<&str>,
+        of_proxy: Option<&HeaderMap>,
+    ) -> Result<HeaderMap> {
         let mut headers = self.headers.clone();
-        add_cookies(&mut headers, pairs)?;
+        if let Some(pairs) = pairs {
+            add_cookies(&mut headers, pairs)?;
+        }
+        headers.extend(of_proxy.cloned().unwrap_or_default());
         Ok(headers)
     }
 }
@@ -304,7 +319,7 @@ fn add_cookies(headers: &mut HeaderMap, pairs: &str) -> Result<()> {
     Ok(())
 }
 
-fn basic(user: &str, password: &str) -> HeaderValue {
+pub(super) fn basic(user: &str, password: &str) -> HeaderValue {
     let encoded = STANDARD.encode(format!("{user}:{password}"));
     let mut value = HeaderValue::try_from(format!("Basic {encoded}")).expect("base64 is visible ASCII");
     value.set_sensitive(true);

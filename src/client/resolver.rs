@@ -83,11 +83,31 @@ impl Resolver {
         }
     }
 
-    /// The addresses to connect to, in the order in which to try them. Never empty.
+    /// The addresses to connect to, in the order in which to try them, those left out that may not be connected to. Never empty.
     ///
     /// # Cancellation
     /// The look-up goes on, and whoever asks next finds its outcome, if another one waits for it.
     pub(crate) async fn resolve(
+        &self,
+        location: &Location,
+        tracer: &Tracer,
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let addresses = self.resolve_any(location, tracer).await?;
+        let allowed: Vec<_> =
+            addresses.into_iter().filter(|address| self.filter.is_allowed(address.ip())).collect();
+        if allowed.is_empty() { Err(Error::new(ErrorKind::AddressRefused)) } else { Ok(allowed) }
+    }
+
+    /// Refuses a URL with an address in it that may not be connected to: for what somebody else connects to.
+    pub(crate) fn check(&self, location: &Location) -> Result<(), Error> {
+        match location.ip() {
+            Some(ip) if !self.filter.is_allowed(ip) => Err(Error::new(ErrorKind::AddressRefused)),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`resolve`](Self::resolve), whatever may be connected to: for what the configuration names.
+    pub(crate) async fn resolve_any(
         &self,
         location: &Location,
         tracer: &Tracer,
@@ -108,9 +128,7 @@ impl Resolver {
             })?;
             found.in_turn().into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
         };
-        let allowed: Vec<_> =
-            addresses.into_iter().filter(|address| self.filter.is_allowed(address.ip())).collect();
-        if allowed.is_empty() { Err(Error::new(ErrorKind::AddressRefused)) } else { Ok(allowed) }
+        Ok(addresses)
     }
 
     pub(crate) fn stats(&self) -> &CacheStats {

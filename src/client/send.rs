@@ -16,7 +16,6 @@ use ringhttp_runtime::time::Instant;
 
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
-use super::location::Location;
 use super::pool::{Key, Lease};
 use super::redirect::{self, Next, Redirected};
 use super::request::Outline;
@@ -24,6 +23,7 @@ use super::response::{Answer, Parts, Response};
 use super::session::{Client, Shared};
 use super::spare;
 use super::trace::{Timings, Tracer, now};
+use super::tunnel;
 use crate::conn::Body;
 use crate::conn::client::{ClientConnection, CloseReason, ExchangeLimits, Failure, Outgoing, Unanswered};
 use crate::conn::count;
@@ -154,7 +154,13 @@ impl<'a> Run<'a> {
     /// A connection that is idle, or the right to make one; if need be it is waited for.
     async fn lease(&self, timings: &mut Timings) -> Result<Lease> {
         let settings = self.settings();
-        let key = Key::new(&self.outline.location, settings.route.as_ref());
+        let location = &self.outline.location;
+        let route = settings.route_to(location);
+        if route.is_some_and(|route| route.forwarder(location).is_some()) {
+            // An idle connection to the proxy leads to any server.
+            self.shared.connector.resolver.check(location)?;
+        }
+        let key = Key::new(location, route);
         if self.until.is_some_and(|until| until <= self.shared.core.timers().now()) {
             return Err(Error::new(ErrorKind::Timeout));
         }
@@ -185,7 +191,7 @@ impl<'a> Run<'a> {
 
     async fn connect(&self, timings: &mut Timings) -> Result<ClientConnection> {
         let settings = self.settings();
-        let route = settings.route.as_deref();
+        let route = settings.route_to(&self.outline.location).map(|route| &**route);
         self.tracer.tell(|trace, request| trace.connection_create_start(request));
         let connection = self
             .shared
@@ -216,13 +222,22 @@ impl<'a> Run<'a> {
             queued_max: shared.config.write_buffer_bytes_max,
         };
         let cookies = if settings.cookies { shared.cookies.field_at(&self.outline.location) } else { None };
-        let with_cookies = cookies.map(|pairs| self.outline.headers_with(&pairs)).transpose()?;
         let Outline { method, location, headers, .. } = &self.outline;
-        let tunnel = (*method == Method::CONNECT).then(|| tunnel_target(location));
+        let via = settings.route_to(location).and_then(|route| route.forwarder(location));
+        let tunnel = (*method == Method::CONNECT).then(|| tunnel::target(location));
+        let target = match (&tunnel, via) {
+            (Some(tunnel), _) => tunnel,
+            (None, Some(_)) => location.absolute(),
+            (None, None) => location.target(),
+        };
+        let more = via.map(|via| &via.fields).filter(|fields| !fields.is_empty());
+        let with_more = (cookies.is_some() || more.is_some())
+            .then(|| self.outline.headers_with(cookies.as_deref(), more))
+            .transpose()?;
         let request = Outgoing {
             method,
-            target: tunnel.as_deref().unwrap_or_else(|| location.target()),
-            headers: with_cookies.as_ref().unwrap_or(headers),
+            target,
+            headers: with_more.as_ref().unwrap_or(headers),
             implied: ImpliedRequest {
                 host: Some(tunnel.as_deref().unwrap_or_else(|| location.authority())),
                 defaults: Some(&shared.defaults),
@@ -347,11 +362,6 @@ async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>)
     if is_done {
         lease.release(idle_timeout);
     }
-}
-
-/// RFC 9112 §3.2.3: host and port, the latter always.
-fn tunnel_target(location: &Location) -> String {
-    format!("{}:{}", location.host(), location.port())
 }
 
 /// RFC 9110 §9.2.2.

@@ -170,7 +170,7 @@ impl Client {
     pub async fn prewarm(&self, url: impl AsRef<str>, count: usize) -> Result<usize> {
         let shared = &self.shared;
         let (location, _) = Location::parse(url.as_ref(), shared.config.base_url.as_ref())?;
-        let route = shared.settings.route.as_ref();
+        let route = shared.settings.route_to(&location);
         let key = Key::new(&location, route);
         let tracer = self.tracer();
         // Held until all are made: a connection that is given back would be what is found next.

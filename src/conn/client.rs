@@ -351,6 +351,20 @@ impl ClientConnection {
         Ok(())
     }
 
+    /// The connection to the server at the other end of the tunnel that this one has become, behind a 2xx to CONNECT; `None`
+    /// elsewhere, and if the other end has spoken already, which no server of HTTP does.
+    pub(crate) fn into_tunneled(mut self, limits: Limits) -> Option<Self> {
+        self.wait.end();
+        let is_silent = !self.wire.is_filling() && self.wire.input().is_empty() && !self.wire.has_ended();
+        let is_through = self.is_switched() && self.is_flushed() && is_silent;
+        is_through.then(|| Self {
+            reader: ResponseReader::new(limits),
+            phase: Phase::Idle,
+            exchanges: 0,
+            ..self
+        })
+    }
+
     /// The stream of bytes that the connection is behind a 101, or behind a 2xx to CONNECT; `None` elsewhere.
     pub(crate) fn into_upgraded(mut self, write_timeout: std::time::Duration) -> Option<Upgraded> {
         let deadline = self.wait.timers().deadline();

@@ -7,6 +7,7 @@ mod connections;
 mod cookies;
 mod handlers;
 mod names;
+mod proxies;
 mod redirects;
 mod trace;
 mod upgrades;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ringhttp::client::{ConnectOptions, LookUp, Resolve, Response, Result};
+use ringhttp::client::{ConnectOptions, LookUp, Proxies, Proxy, Resolve, Response, Result};
 use ringhttp::testing::{RawPeer, RawServer};
 use ringhttp::{Body, Client, ClientConfig, Core};
 use socket2::{Domain, Socket, Type};
@@ -130,6 +130,19 @@ fn while_it_connects() {
             assert_eq!(error.kind(), ringhttp::client::ErrorKind::ConnectTimeout);
         })
         .await;
+    });
+}
+
+#[test]
+fn while_a_tunnel_is_opened() {
+    alone(async |core| {
+        let proxy = RawServer::start(|mut peer| {
+            peer.read_all();
+        });
+        let tunnel = Proxy::new(proxy.url("/")).expect("a proxy").always_tunnel();
+        let mut config = config();
+        config.proxies = Proxies::all(tunnel).except("127.0.0.1").expect("an address");
+        drop_in(&core, config, |client, _| Box::pin(client.get("http://a.invalid/").send())).await;
     });
 }
 

@@ -1,0 +1,436 @@
+//! Proxies: which request goes through which, and the tunnel that one opens (RFC 9110 §9.3.6).
+//!
+//! A plain `http` request is sent to the proxy as a whole, with its URL as its target (RFC 9112 §3.2.2); everything else goes
+//! through a tunnel, in which the proxy sees bytes only. Credentials for a proxy are no fields of a request: they are added
+//! where the request goes to the proxy, and never leave it.
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, header};
+
+use super::error::{Error, ErrorKind, Result};
+use super::location::{Location, UserInfo};
+use super::pool::Route;
+use super::request::basic;
+use crate::proto::ip_network::IpNetwork;
+
+/// A proxy that speaks HTTP.
+///
+/// ```
+/// use ringhttp::client::{Proxies, Proxy};
+/// use ringhttp::ClientConfig;
+///
+/// let proxy = Proxy::new("http://proxy.internal:3128")?.basic_auth("service", "password");
+/// let mut config = ClientConfig::default();
+/// config.proxies = Proxies::all(proxy).except("localhost, 10.0.0.0/8, .internal")?;
+/// # Ok::<(), ringhttp::client::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Proxy {
+    /// `http://host:port`.
+    origin: Box<str>,
+    authorization: Option<HeaderValue>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    always_tunnels: bool,
+}
+
+impl Proxy {
+    /// A proxy by its URL: `http://host:port`, with the user and the password that it asks for, if it does
+    /// (`http://user:password@host:port`). Without a scheme it is `http`, without a port 80.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is no URL, or of another scheme: proxies are not spoken to over TLS, nor by SOCKS.
+    pub fn new(url: impl AsRef<str>) -> Result<Self> {
+        let url = url.as_ref();
+        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let wrong = |error: Error| {
+            Error::new(ErrorKind::Config)
+                .with_text("a proxy's URL must be http://host:port")
+                .with_source(error)
+        };
+        let (location, user) = Location::parse(&with_scheme, None).map_err(wrong)?;
+        if location.is_https() || !matches!(location.target(), "" | "/") {
+            return Err(Error::new(ErrorKind::Config).with_text("a proxy's URL must be http://host:port"));
+        }
+        let authorization = user.map(|UserInfo { user, password }| basic(&user, &password));
+        let origin = location.origin().into();
+        Ok(Self { origin, authorization, headers: Vec::new(), always_tunnels: false })
+    }
+
+    /// Signs in at the proxy by user and password (RFC 7617), in place of those of its URL.
+    #[must_use]
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        self.authorization = Some(basic(user, password));
+        self
+    }
+
+    /// Adds a field to what the proxy is asked: to requests that are sent to it, and to those for a tunnel. What goes through
+    /// a tunnel does not have it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is no field, or one that says where a message ends or whom it is for.
+    pub fn header(
+        mut self,
+        name: impl TryInto<HeaderName, Error: Into<http::Error>>,
+        value: impl TryInto<HeaderValue, Error: Into<http::Error>>,
+    ) -> Result<Self> {
+        let wrong = |error: http::Error| Error::new(ErrorKind::Config).with_source(error);
+        let name = name.try_into().map_err(|error| wrong(error.into()))?;
+        let value = value.try_into().map_err(|error| wrong(error.into()))?;
+        if NOT_ITS_OWN.contains(&name) {
+            return Err(Error::new(ErrorKind::Config).with_text(format!("a proxy must not have `{name}`")));
+        }
+        self.headers.push((name, value));
+        Ok(self)
+    }
+
+    /// Sends plain `http` requests through a tunnel, too: the proxy then neither reads nor changes them.
+    #[must_use]
+    pub fn always_tunnel(mut self) -> Self {
+        self.always_tunnels = true;
+        self
+    }
+
+    /// What the proxy is asked for by itself.
+    pub(super) fn fields(&self) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        if let Some(authorization) = &self.authorization {
+            fields.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+        for (name, value) in &self.headers {
+            fields.append(name, value.clone());
+        }
+        fields
+    }
+}
+
+const NOT_ITS_OWN: [HeaderName; 4] =
+    [header::CONNECTION, header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING];
+
+/// Shows no credentials.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("url", &self.origin)
+            .field("always_tunnels", &self.always_tunnels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which requests go through which proxy. The default is none.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    http: Option<Arc<Proxy>>,
+    https: Option<Arc<Proxy>>,
+    except: Vec<Exception>,
+}
+
+impl Proxies {
+    /// No proxy: everything goes straight to its server.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// One proxy for everything.
+    #[must_use]
+    pub fn all(proxy: Proxy) -> Self {
+        let proxy = Arc::new(proxy);
+        Self { http: Some(Arc::clone(&proxy)), https: Some(proxy), except: Vec::new() }
+    }
+
+    /// The proxy of `http` URLs.
+    #[must_use]
+    pub fn http(mut self, proxy: Proxy) -> Self {
+        self.http = Some(Arc::new(proxy));
+        self
+    }
+
+    /// The proxy of `https` URLs.
+    #[must_use]
+    pub fn https(mut self, proxy: Proxy) -> Self {
+        self.https = Some(Arc::new(proxy));
+        self
+    }
+
+    /// What goes straight to its server nevertheless, in the form of the variable `no_proxy`: with commas or blanks between them,
+    /// hosts (`example.com` and `.example.com` are both that host and all below it), addresses, networks (`10.0.0.0/8`), each of them with
+    /// a port if it is only for that (`example.com:8080`), or `*` for everything. Names are not looked up for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if one of them is none of these.
+    pub fn except(mut self, hosts: &str) -> Result<Self> {
+        let parts = hosts.split([',', ' ', '\t']).filter(|part| !part.is_empty());
+        for part in parts {
+            self.except.push(Exception::parse(part)?);
+        }
+        Ok(self)
+    }
+
+    /// What the environment says: `http_proxy`, `https_proxy`, `all_proxy` where they are not set, and `no_proxy`; of each
+    /// name the lower case first. `HTTP_PROXY` is not read where `REQUEST_METHOD` is set, because there a `Proxy` field of a
+    /// request becomes that variable (CGI).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if what one of them says is no proxy.
+    pub fn from_env() -> Result<Self> {
+        Self::from_variables(|name| env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let is_cgi = variable("REQUEST_METHOD").is_some();
+        let find = |name: &str| {
+            let upper = name.to_ascii_uppercase();
+            let may_read_upper = !(is_cgi && upper == "HTTP_PROXY");
+            let value = variable(name).or_else(|| variable(&upper).filter(|_| may_read_upper));
+            value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+        };
+        let proxy = |name: &str| {
+            let url = find(name).or_else(|| find("all_proxy"));
+            url.map(Proxy::new).transpose().map(|proxy| proxy.map(Arc::new))
+        };
+        let proxies = Self { http: proxy("http_proxy")?, https: proxy("https_proxy")?, except: Vec::new() };
+        proxies.except(&find("no_proxy").unwrap_or_default())
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.http.is_none() && self.https.is_none()
+    }
+}
+
+/// What does not go through a proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Exception {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Hosts {
+    All,
+    Network(IpNetwork),
+    /// A name without a dot in front, and all below it.
+    Domain(Box<str>),
+}
+
+impl Exception {
+    fn parse(text: &str) -> Result<Self> {
+        let wrong = || {
+            let text = format!("`{}` is no host, network or `*`", text.escape_debug());
+            Error::new(ErrorKind::Config).with_text(text)
+        };
+        if text == "*" {
+            return Ok(Self { hosts: Hosts::All, port: None });
+        }
+        if let Ok(network) = text.parse() {
+            return Ok(Self { hosts: Hosts::Network(network), port: None });
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
+            None => (text, None),
+        };
+        let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if let Ok(network) = in_brackets.unwrap_or(host).parse() {
+            return Ok(Self { hosts: Hosts::Network(network), port });
+        }
+        let name = host.strip_prefix("*.").or_else(|| host.strip_prefix('.')).unwrap_or(host);
+        let name = name.strip_suffix('.').unwrap_or(name);
+        // As a URL would have it: in lower case, and in ASCII.
+        let (location, user) = Location::parse(&format!("http://{name}/"), None).map_err(|_| wrong())?;
+        if name.is_empty()
+            || user.is_some()
+            || location.target() != "/"
+            || location.authority() != location.host()
+        {
+            return Err(wrong());
+        }
+        Ok(Self { hosts: Hosts::Domain(location.host().into()), port })
+    }
+
+    fn holds(&self, location: &Location, ip: Option<IpAddr>) -> bool {
+        if self.port.is_some_and(|port| port != location.port()) {
+            return false;
+        }
+        match (&self.hosts, ip) {
+            (Hosts::All, _) => true,
+            (Hosts::Network(network), Some(ip)) => network.contains(ip),
+            (Hosts::Network(_), None) | (Hosts::Domain(_), Some(_)) => false,
+            (Hosts::Domain(domain), None) => {
+                let host = location.host();
+                let host = host.strip_suffix('.').unwrap_or(host);
+                let rest = host.strip_suffix(&**domain);
+                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+        }
+    }
+}
+
+/// The proxies of one client, as its requests find them.
+pub(super) struct ProxyRoutes {
+    http: Option<Rc<Route>>,
+    https: Option<Rc<Route>>,
+    except: Vec<Exception>,
+}
+
+/// A way through a proxy.
+#[derive(Clone, Debug)]
+pub(super) struct Via {
+    /// Where the proxy is.
+    pub(super) location: Location,
+    pub(super) proxy: Arc<Proxy>,
+    /// What the proxy is asked for by itself.
+    pub(super) fields: HeaderMap,
+}
+
+impl ProxyRoutes {
+    pub(super) fn new(proxies: &Proxies) -> Self {
+        let route = |proxy: &Option<Arc<Proxy>>| proxy.as_ref().map(Via::route);
+        Self { http: route(&proxies.http), https: route(&proxies.https), except: proxies.except.clone() }
+    }
+
+    /// The way to a URL; `None`: straight to it.
+    pub(super) fn to(&self, location: &Location) -> Option<&Rc<Route>> {
+        let route = if location.is_https() { self.https.as_ref() } else { self.http.as_ref() }?;
+        let ip = location.ip();
+        let is_excepted = self.except.iter().any(|exception| exception.holds(location, ip));
+        (!is_excepted).then_some(route)
+    }
+}
+
+impl Via {
+    fn route(proxy: &Arc<Proxy>) -> Rc<Route> {
+        let url = format!("{}/", proxy.origin);
+        let (location, _) = Location::parse(&url, None).expect("checked when the proxy was made");
+        let via = Self { location, proxy: Arc::clone(proxy), fields: proxy.fields() };
+        Rc::new(Route { unix_socket: None, via: Some(via) })
+    }
+
+    /// Whether a request for a URL goes through a tunnel.
+    pub(super) fn tunnels(&self, location: &Location) -> bool {
+        location.is_https() || self.proxy.always_tunnels
+    }
+}
+
+/// Two ways are the same if the same proxy is asked in the same way.
+impl PartialEq for Via {
+    fn eq(&self, other: &Self) -> bool {
+        self.proxy == other.proxy
+    }
+}
+
+impl Eq for Via {}
+
+impl std::hash::Hash for Via {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.proxy.hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(url: &str) -> Location {
+        Location::parse(url, None).expect("a URL").0
+    }
+
+    fn goes_straight(except: &str, url: &str) -> bool {
+        let proxies = Proxies::all(Proxy::new("http://p:1").unwrap()).except(except).unwrap();
+        ProxyRoutes::new(&proxies).to(&location(url)).is_none()
+    }
+
+    #[test]
+    fn what_goes_straight() {
+        const CASES: &[(&str, &str, bool)] = &[
+            ("", "http://a.example/", false),
+            ("*", "http://a.example/", true),
+            ("a.example", "http://a.example/", true),
+            ("a.example", "https://b.a.example:81/", true),
+            (".a.example", "http://a.example/", true),
+            ("*.a.example", "http://b.a.example/", true),
+            ("A.Example.", "http://a.example./", true),
+            ("a.example", "http://ba.example/", false),
+            ("a.example", "http://example/", false),
+            ("a.example:81", "http://a.example:81/", true),
+            ("a.example:81", "http://a.example/", false),
+            ("a.example:443", "https://a.example/", true),
+            ("b, a.example\tc", "http://a.example/", true),
+            ("b\u{fc}cher.example", "http://b\u{fc}cher.example/", true),
+            ("127.0.0.1", "http://127.0.0.1:8080/", true),
+            ("127.0.0.1:80", "http://127.0.0.1:8080/", false),
+            ("10.0.0.0/8", "http://10.1.2.3/", true),
+            ("10.0.0.0/8", "http://0x0a.1.2.3/", true),
+            ("10.0.0.0/8", "http://[::ffff:10.1.2.3]/", true),
+            ("10.0.0.0/8", "http://11.1.2.3/", false),
+            ("10.0.0.0/8", "http://a.example/", false),
+            ("3", "http://1.2.3.3/", false),
+            ("::1", "http://[::1]/", true),
+            ("[::1]:81", "http://[::1]:81/", true),
+            ("[::1]:81", "http://[::1]/", false),
+        ];
+        for (except, url, expected) in CASES {
+            assert_eq!(goes_straight(except, url), *expected, "{except} {url}");
+        }
+        for wrong in ["a:b", "a/b", "http://a", "a:99999", "10.0.0.1/8", "a@b", "."] {
+            let error = Proxies::none().except(wrong).unwrap_err();
+            assert!(error.to_string().contains(wrong), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_a_proxy() {
+        for (url, origin, signs_in) in [
+            ("http://p:3128", "http://p:3128", false),
+            ("http://p:3128/", "http://p:3128", false),
+            ("p:3128", "http://p:3128", false),
+            ("P", "http://p", false),
+            ("http://user:password@p:80", "http://p", true),
+        ] {
+            let proxy = Proxy::new(url).unwrap();
+            assert_eq!((&*proxy.origin, proxy.authorization.is_some()), (origin, signs_in), "{url}");
+            assert!(!format!("{proxy:?}").contains("password"));
+        }
+        for url in ["https://p", "socks5://p", "http://p/path", "http://p?q", "", "http://"] {
+            let error = Proxy::new(url).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+        }
+        let error = Proxy::new("ftp://user:secret@p/").unwrap_err();
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+        assert!(Proxy::new("p").unwrap().header("host", "x").is_err());
+        assert!(Proxy::new("p").unwrap().header("x", "a\r\nb").is_err());
+    }
+
+    #[test]
+    fn what_the_environment_says() {
+        let find = |variables: &[(&str, &str)]| {
+            let value = |name: &str| {
+                variables.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+            };
+            Proxies::from_variables(value).map(|proxies| {
+                let origin = |proxy: &Option<Arc<Proxy>>| {
+                    proxy.as_ref().map_or_else(String::new, |proxy| proxy.origin.to_string())
+                };
+                (origin(&proxies.http), origin(&proxies.https), proxies.except.len())
+            })
+        };
+        let text = |http: &str, https: &str, except| Ok((http.to_owned(), https.to_owned(), except));
+        let check = |variables: &[(&str, &str)], expected: std::result::Result<_, ErrorKind>| {
+            assert_eq!(find(variables).map_err(|error| error.kind()), expected, "{variables:?}");
+        };
+        check(&[], text("", "", 0));
+        check(&[("http_proxy", "a:1"), ("HTTP_PROXY", "b")], text("http://a:1", "", 0));
+        check(&[("HTTP_PROXY", "b")], text("http://b", "", 0));
+        check(&[("HTTP_PROXY", "b"), ("REQUEST_METHOD", "GET")], text("", "", 0));
+        check(&[("http_proxy", "a"), ("REQUEST_METHOD", "GET")], text("http://a", "", 0));
+        check(&[("ALL_PROXY", "a"), ("https_proxy", "b")], text("http://a", "http://b", 0));
+        check(&[("https_proxy", " "), ("no_proxy", "a, b,c")], text("", "", 3));
+        check(&[("all_proxy", "socks5://a")], Err(ErrorKind::Config));
+        check(&[("no_proxy", "a/b")], Err(ErrorKind::Config));
+    }
+}
