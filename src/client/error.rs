@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use ringhttp_runtime::pool::PoolError;
 
 use super::location::Location;
@@ -26,6 +26,7 @@ struct Inner {
     url: Option<Box<str>>,
     text: Option<Box<str>>,
     status: Option<StatusCode>,
+    headers: Option<HeaderMap>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     is_retryable: bool,
 }
@@ -83,6 +84,9 @@ pub enum ErrorKind {
     Upload,
     /// The URL cannot be asked for.
     Url,
+    /// The server opened no WebSocket: [`Error::status`] and [`Error::headers`] are its answer, and the cause says what is wrong
+    /// with it.
+    WebSocket,
     /// The connection was lost while the request was sent.
     Write,
     /// The server took nothing of the request within `write_timeout`.
@@ -116,6 +120,7 @@ impl ErrorKind {
             Self::Upgrade => "the answer does not switch protocols",
             Self::Upload => "the body of the request failed",
             Self::Url => "the URL cannot be asked for",
+            Self::WebSocket => "the server opened no WebSocket",
             Self::Write => "the connection was lost while the request was sent",
             Self::WriteTimeout => "the server took nothing of the request in time",
         }
@@ -186,6 +191,7 @@ impl Error {
             url: None,
             text: None,
             status: None,
+            headers: None,
             source: None,
             is_retryable: kind.is_before_sending(),
         }))
@@ -231,6 +237,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.0.headers = Some(headers);
+        self
+    }
+
     /// Names the URL, unless it is named already.
     pub(crate) fn at(mut self, location: &Location) -> Self {
         self.0.url.get_or_insert_with(|| location.display().into());
@@ -259,6 +270,12 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
+    }
+
+    /// The fields of the answer that opened no WebSocket: where to sign in, when to come again.
+    #[must_use]
+    pub fn headers(&self) -> Option<&HeaderMap> {
+        self.0.headers.as_ref()
     }
 
     /// Whether a time was over: one of the six timeouts of [`ClientConfig`](super::ClientConfig), or the deadline around the

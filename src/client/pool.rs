@@ -229,13 +229,18 @@ impl Lease {
         }
     }
 
-    /// Takes the connection away for good.
-    pub(super) fn take(mut self) -> Option<Box<ClientConnection>> {
+    /// Takes the connection away, and keeps the place: it counts as long as this is held.
+    pub(super) fn take_connection(&mut self) -> Option<Box<ClientConnection>> {
         let connection = self.place().take();
         if connection.is_some() {
             self.closed.count(CloseReason::Upgraded);
         }
         connection
+    }
+
+    /// Whether the client was closed meanwhile.
+    pub(super) fn is_closed(&self) -> bool {
+        self.pool.is_closed()
     }
 
     /// Ends the exchange: a connection that can be used again is idle then, and watched. `idle_timeout`: how long the server

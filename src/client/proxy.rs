@@ -294,6 +294,19 @@ impl ProxyRoutes {
         Self { http: route(&proxies.http), https: route(&proxies.https), except: proxies.except.clone() }
     }
 
+    /// The same, but that everything goes through tunnels.
+    pub(super) fn tunneling(&self) -> Self {
+        let route = |route: &Rc<Route>| {
+            let via = route.via.as_ref()?;
+            Some(Via::route(&Arc::new(Proxy::clone(&via.proxy).always_tunnel())))
+        };
+        Self {
+            http: self.http.as_ref().and_then(route),
+            https: self.https.as_ref().and_then(route),
+            except: self.except.clone(),
+        }
+    }
+
     /// The way to a URL; `None`: straight to it.
     pub(super) fn to(&self, location: &Location) -> Option<&Rc<Route>> {
         let route = if location.is_https() { self.https.as_ref() } else { self.http.as_ref() }?;

@@ -21,6 +21,7 @@ use super::response::Response;
 use super::send;
 use super::session::Client;
 use crate::conn::Body;
+use crate::conn::websocket::Opening;
 
 /// A request to be filled in and sent: see [`Client::request`].
 ///
@@ -45,7 +46,7 @@ use crate::conn::Body;
 /// ```
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
-    client: Client,
+    pub(super) client: Client,
     outline: Result<Outline>,
 }
 
@@ -263,6 +264,17 @@ impl RequestBuilder {
     pub fn proxies(self, proxies: &Proxies) -> Self {
         let routes = (!proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(proxies)));
         self.set(|settings| settings.proxies = routes)
+    }
+
+    /// Makes it ask for a WebSocket. A proxy has no business in that: it is asked for a tunnel (RFC 6455 §4.1).
+    pub(super) fn opening(self, opening: &Opening) -> Self {
+        let asking = self.change(|outline| {
+            opening.ask(&mut outline.headers);
+            Ok(())
+        });
+        asking.set(|settings| {
+            settings.proxies = settings.proxies.as_ref().map(|proxies| Rc::new(proxies.tunneling()));
+        })
     }
 
     /// Sends it and waits for the head of the answer. Redirects are followed. Any status is an answer: see

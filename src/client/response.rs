@@ -27,6 +27,7 @@ use crate::conn::client::Failure;
 use crate::conn::{Body, Upgraded, count};
 use crate::proto::http1::ResponseHead;
 use crate::proto::link::{self, Link};
+use crate::proto::websocket::AnswerFault;
 use crate::proto::{ContentDisposition, ContentType, charset};
 
 /// An answer.
@@ -367,16 +368,34 @@ impl Response {
     ///
     /// # Errors
     /// [`ErrorKind::Upgrade`] of any other answer.
-    pub fn upgrade(mut self) -> Result<Upgraded> {
+    pub fn upgrade(self) -> Result<Upgraded> {
+        self.upgrade_in_place().map(|(upgraded, _)| upgraded)
+    }
+
+    /// As [`upgrade`](Self::upgrade), with the connection's place: it counts until that is dropped.
+    pub(super) fn upgrade_in_place(mut self) -> Result<(Upgraded, Lease)> {
         let write_timeout = self.body.shared.config.write_timeout.unwrap_or(FOR_EVER);
-        let connection = self
+        let lease = self
             .body
             .lease
             .take_if(|lease| lease.connection().is_some_and(|connection| connection.is_switched()));
-        connection
-            .and_then(Lease::take)
-            .and_then(|connection| connection.into_upgraded(write_timeout))
+        lease
+            .and_then(|mut lease| {
+                let connection = lease.take_connection()?;
+                Some((connection.into_upgraded(write_timeout)?, lease))
+            })
             .ok_or_else(|| Error::new(ErrorKind::Upgrade).with_status(self.status()).at(self.location()))
+    }
+
+    /// What an answer that opens no WebSocket is an error of.
+    pub(super) fn no_websocket(mut self, fault: AnswerFault) -> Error {
+        let error = Error::new(ErrorKind::WebSocket).with_source(fault).at(self.location());
+        let error = error.with_status(self.status());
+        let headers = self.parts.as_mut().map(|parts| std::mem::take(&mut parts.head.headers));
+        let error = error.with_headers(headers.unwrap_or_default());
+        count(&self.body.shared.counters.errors);
+        self.tracer.tell(|trace, request| trace.request_exception(request, &error));
+        error
     }
 }
 

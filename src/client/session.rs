@@ -15,9 +15,13 @@ use super::cookie_jar::CookieJar;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use super::pool::{Connections, Key};
+use super::reconnect::{ReconnectConfig, ReconnectingWebSocket};
 use super::request::RequestBuilder;
+use super::sockets::Sockets;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
+use super::websocket::WebSocketRequest;
+use crate::conn::websocket::WebSocketStats;
 use crate::proto::http1::{DefaultFields, elements};
 
 /// A client of one core: its connections, its cookies, what its requests have in common. Cloning gives another handle to the
@@ -43,6 +47,7 @@ pub(super) struct Shared {
     pub(super) connector: Connector,
     pub(super) cookies: CookieJar,
     pub(super) counters: Counters,
+    pub(super) sockets: Rc<Sockets>,
     next_request: Cell<u64>,
 }
 
@@ -66,6 +71,7 @@ impl Client {
             connector: Connector::new(core, &config),
             cookies: CookieJar::new(),
             counters: Counters::default(),
+            sockets: Rc::default(),
             next_request: Cell::new(0),
             config,
         };
@@ -122,6 +128,25 @@ impl Client {
         RequestBuilder::new(self.clone(), method, located)
     }
 
+    /// A WebSocket to be opened: see [`WebSocketRequest`]. `url` is `ws`, `wss`, `http` or `https`, or relative to
+    /// `ClientConfig::base_url`.
+    ///
+    /// What is wrong with the URL is told by [`WebSocketRequest::connect`].
+    pub fn websocket(&self, url: impl AsRef<str>) -> WebSocketRequest {
+        WebSocketRequest::new(self, url.as_ref())
+    }
+
+    /// A WebSocket that is opened again when it is lost. `url` as that of [`websocket`](Self::websocket). The first try begins with
+    /// the first `receive`.
+    #[must_use]
+    pub fn reconnecting_websocket(
+        &self,
+        url: impl AsRef<str>,
+        config: ReconnectConfig,
+    ) -> ReconnectingWebSocket {
+        ReconnectingWebSocket::new(self.clone(), url.as_ref(), config)
+    }
+
     /// What it is set to.
     #[must_use]
     pub fn config(&self) -> &ClientConfig {
@@ -159,6 +184,12 @@ impl Client {
         }
     }
 
+    /// What its WebSockets have done, and how many are open.
+    #[must_use]
+    pub fn websocket_stats(&self) -> &WebSocketStats {
+        &self.shared.sockets.stats
+    }
+
     /// Makes connections to a server before they are needed, until so many are idle or the limits allow no more. Gives how many
     /// it made.
     ///
@@ -191,7 +222,8 @@ impl Client {
     }
 
     /// Closes the client: idle connections now, the others behind their exchanges, which are waited for. Requests that wait
-    /// for a connection, and those that are begun later, fail with [`ErrorKind::Closed`].
+    /// for a connection, and those that are begun later, fail with [`ErrorKind::Closed`]. WebSockets are closed with 1001, and
+    /// waited for, each for its `close_timeout` at the longest.
     ///
     /// An answer that is held and not read is an exchange under way: put a time limit around the call if that may be.
     ///
@@ -199,6 +231,7 @@ impl Client {
     /// It is closed all the same; nobody waits for the exchanges.
     pub async fn close(&self) {
         self.shared.connections.close();
+        self.shared.sockets.stop();
         self.shared.connections.ended().await;
         // The kernel closes behind the operations that are given up: let it.
         for _ in 0..CLOSE_TURNS {

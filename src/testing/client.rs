@@ -12,6 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ringhttp_runtime::Core;
 
+use crate::client::{Client, ClientConfig, WebSocketRequest};
+
 /// Sends requests to the server under test.
 #[derive(Clone, Debug)]
 pub struct TestClient {
@@ -48,6 +50,24 @@ impl TestClient {
     pub fn request(&self, method: Method, path: &str) -> TestRequest {
         let head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.address);
         TestRequest { client: self.clone(), method, head, body: Vec::new() }
+    }
+
+    /// A WebSocket to be opened at a path of the server, by a client of its own.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ringhttp::testing::TestClient) -> ringhttp::Result<()> {
+    /// let mut socket = client.websocket("/ws").bearer_auth("token").connect().await?;
+    /// socket.send("hello").await?;
+    /// assert_eq!(socket.receive().await?, Some("HELLO".into()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Never: the default configuration of a client can work.
+    pub fn websocket(&self, path: &str) -> WebSocketRequest {
+        let client = Client::new(&self.core, ClientConfig::default()).expect("the default can work");
+        client.websocket(format!("ws://{}{path}", self.address))
     }
 
     /// A connection on which `bytes` have been sent as they are.

@@ -31,4 +31,6 @@ pub use crate::conn::websocket::{
     AllowedOrigins, Compression, CompressionConfig, Durations, Encoded, Message, SlowReader, WebSocketConfig,
     WebSocketError, WebSocketStats,
 };
-pub use crate::proto::websocket::{Accepts, CloseCode, CloseFrame, Fault, NotUtf8, Piece, Utf8Bytes};
+pub use crate::proto::websocket::{
+    Accepts, AnswerFault, CloseCode, CloseFrame, Fault, NotUtf8, Piece, Utf8Bytes,
+};

@@ -11,7 +11,7 @@ use super::sender::Sender;
 use crate::conn::websocket::{Compression, Encoded, Message, Session, WebSocketError};
 use crate::proto::websocket::{CloseCode, CloseFrame};
 
-/// An open WebSocket. Dropping it without closing it closes it with 1011.
+/// An open WebSocket, of either side. Dropping it without closing it closes it: with 1011 on a server, with 1001 on a client.
 pub struct WebSocket {
     sender: Sender,
 }

@@ -1,5 +1,6 @@
 //! WebSockets over real sockets, on both drivers.
 
+mod client;
 mod hub;
 mod peer;
 

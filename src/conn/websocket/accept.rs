@@ -10,7 +10,7 @@ use super::codec::has_memory_for_takeover;
 use super::config::{AllowedOrigins, WebSocketConfig};
 use super::session::{Agreed, Session};
 use crate::conn::request::Request;
-use crate::conn::upgrade::{self, Upgraded};
+use crate::conn::upgrade;
 use crate::error::{Error, Result};
 use crate::proto::cors::is_of_host;
 use crate::proto::websocket::{Refusal, Role, accept_offer, accepted_fields, check_request, choose_protocol};
@@ -41,19 +41,6 @@ impl Session {
         let session = Self::new(wire, Role::Server, config, Agreed { protocol, deflate }, timers, stats);
         connection.hand_over(upgrade::Session::WebSocket(Rc::clone(&session)));
         Ok(session)
-    }
-
-    /// Makes a client's session of a connection whose handshake is done. Somebody has to drive it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the client's entry is not there yet"))]
-    pub(crate) fn over(
-        upgraded: Upgraded,
-        config: Rc<WebSocketConfig>,
-        agreed: Agreed,
-        timers: ringhttp_runtime::time::Timers,
-        stats: Rc<super::WebSocketStats>,
-    ) -> Option<Rc<Self>> {
-        let wire = upgraded.into_wire()?;
-        Some(Self::new(wire, Role::Client, config, agreed, timers, stats))
     }
 }
 
@@ -89,12 +76,5 @@ pub(crate) fn in_memory(
         &ringhttp_runtime::buffer::BufferPool::new(),
     );
     let config = config.shared().expect("the values can work");
-    let upgraded = Upgraded::new(Box::new(wire), 1000, config.write_timeout, timers.deadline());
-    let session = match role {
-        Role::Client => Session::over(upgraded, config, Agreed::default(), timers, Rc::default()),
-        Role::Server => upgraded
-            .into_wire()
-            .map(|wire| Session::new(wire, role, config, Agreed::default(), timers, Rc::default())),
-    };
-    (session.expect("the wire is there"), far)
+    (Session::new(Box::new(wire), role, config, Agreed::default(), timers, Rc::default()), far)
 }

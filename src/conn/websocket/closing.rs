@@ -42,15 +42,23 @@ impl Session {
     /// Its user has gone without closing it.
     pub(crate) fn abandon(&self) {
         if self.inner.borrow().wire.is_some() {
-            self.close(close_frame(CloseCode::INTERNAL, ""));
+            let code = match self.role {
+                Role::Client => CloseCode::GOING_AWAY,
+                Role::Server => CloseCode::INTERNAL,
+            };
+            self.close(close_frame(code, ""));
         }
     }
 
-    /// The server stops. The user may go on receiving until the peer has answered.
+    /// The server stops, or the client is closed. The user may go on receiving until the peer has answered.
     pub(crate) fn stop(&self) {
         let mut inner = self.inner.borrow_mut();
         if inner.state.may_send() {
-            self.begin_close(&mut inner, close_frame(CloseCode::GOING_AWAY, "the server stops"));
+            let reason = match self.role {
+                Role::Client => "the client stops",
+                Role::Server => "the server stops",
+            };
+            self.begin_close(&mut inner, close_frame(CloseCode::GOING_AWAY, reason));
             self.wake_driver();
         }
     }

@@ -17,6 +17,7 @@ mod encoded;
 mod error;
 mod inbound;
 mod message;
+mod opening;
 mod outbound;
 mod session;
 mod stats;
@@ -28,6 +29,7 @@ pub use error::WebSocketError;
 pub use message::{Compression, Message};
 pub use stats::{Durations, WebSocketStats};
 
+pub(crate) use opening::Opening;
 pub(crate) use outbound::Outgoing;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Counters of the WebSockets of one core's server.
+/// Counters of the WebSockets of one core's server, or of a client.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct WebSocketStats {

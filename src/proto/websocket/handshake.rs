@@ -144,6 +144,12 @@ pub fn accept_key(key: &[u8]) -> HeaderValue {
     HeaderValue::try_from(STANDARD.encode(hash)).expect("base64 is a field value")
 }
 
+/// Whether a text can be the name of a subprotocol: a token (RFC 6455 §4.1).
+#[must_use]
+pub fn is_protocol_name(name: &str) -> bool {
+    is_token(name.as_bytes())
+}
+
 /// Client: a key of random bytes, as it stands in the request.
 #[must_use]
 pub fn key_of(random: [u8; 16]) -> HeaderValue {

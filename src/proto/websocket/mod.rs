@@ -49,7 +49,7 @@ pub use fault::Fault;
 pub use frame::{CONTROL_BYTES_MAX, FrameHead, HEAD_BYTES_MAX, Opcode};
 pub use handshake::{
     AnswerFault, Refusal, accept_key, accepted_fields, asks_for_websocket, check_answer, check_request,
-    choose_protocol, key_of, opening_fields,
+    choose_protocol, is_protocol_name, key_of, opening_fields,
 };
 pub use reader::{Accepts, Event, Inflaters, Piece, Reader, ReaderRules, Takeover};
 pub use state::{Sequence, State, Step, after, sequence};

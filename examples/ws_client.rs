@@ -1,0 +1,48 @@
+//! A WebSocket's client: sends texts and binary messages of all sizes to a server that echoes, and sees that they come back.
+//!
+//! `cargo run --release --example ws_echo`, and beside it `cargo run --release --example ws_client -- --url ws://127.0.0.1:8080/ws`.
+#![expect(clippy::print_stdout, reason = "an example talks to the person who started it")]
+
+#[expect(dead_code, reason = "this example listens nowhere")]
+mod common;
+
+use std::time::{Duration, Instant};
+
+use ringhttp::websocket::{CloseCode, CompressionConfig, Message};
+use ringhttp::{Client, ClientConfig, Core, Cores, Error, Result, WebSocketConfig};
+
+const SIZES: [usize; 8] = [0, 1, 125, 126, 4_096, 65_535, 65_536, 1_000_000];
+
+async fn talk(core: &Core, url: &str, compressed: bool) -> Result<()> {
+    let client = Client::new(core, ClientConfig::default())?;
+    let mut config = WebSocketConfig::default();
+    config.heartbeat = Some(Duration::from_secs(30));
+    config.receive_timeout = Some(Duration::from_secs(30));
+    config.compression = compressed.then(CompressionConfig::default);
+    let mut socket = client.websocket(url).config(config).connect().await?;
+
+    let started = Instant::now();
+    let mut count = 0;
+    for size in SIZES {
+        for message in [Message::from("ü".repeat(size)), Message::Binary(vec![7; size].into())] {
+            socket.send(message.clone()).await?;
+            if socket.receive().await? != Some(message) {
+                return Err(Error::internal(format!("a message of {size} did not come back")));
+            }
+            count += 1;
+        }
+    }
+    let how = if socket.is_compressed() { "compressed" } else { "plain" };
+    let closed = socket.close_with(CloseCode::NORMAL, "enough").await?;
+    println!("{count} messages, {how}, closed with {}, in {:?}", closed.code().as_u16(), started.elapsed());
+    client.close().await;
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let (mut url, mut compression) = ("ws://127.0.0.1:8080/ws".to_owned(), "on".to_owned());
+    let mut options =
+        common::Options::from_args_and(&mut [("--url", &mut url), ("--compression", &mut compression)]);
+    options.runtime.cores = Cores::Count(1);
+    ringhttp::run(options.runtime, async |core| talk(&core, &url, compression == "on").await)
+}
