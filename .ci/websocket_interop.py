@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Clients that are not ours against the example `ws_echo`: PyPI's `websockets` and `aiohttp`, and npm's `ws`.
+"""Clients that are not ours against the example `ws_echo`: PyPI's `websockets` and `aiohttp`, and npm's `ws`; and the
+example `ws_client` against the server of `websockets`.
 
     websocket_interop.py DIRECTORY NODE_MODULES [DRIVER …]
 
-DIRECTORY has the built example, NODE_MODULES the package `ws`; drivers are `io_uring` and `epoll`, both unless named.
+DIRECTORY has the built examples, NODE_MODULES the package `ws`; drivers are `io_uring` and `epoll`, both unless named.
 """
 
 import asyncio
@@ -109,8 +110,31 @@ async def refusals(url):
             assert error.status == 403, error
 
 
+async def our_client(directory, driver):
+    """The example `ws_client` against the server of `websockets`."""
+    closes = []
+
+    async def echo(socket):
+        async for message in socket:
+            await socket.send(message)
+        closes.append((socket.close_code, socket.close_reason))
+
+    for compressed in (False, True):
+        compression = "deflate" if compressed else None
+        async with websockets.serve(echo, "127.0.0.1", 0, compression=compression, max_size=LIMIT) as server:
+            port = server.sockets[0].getsockname()[1]
+            command = [directory / "ws_client", "--driver", driver, "--url", f"ws://127.0.0.1:{port}/"]
+            client = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+            out, _ = await asyncio.wait_for(client.communicate(), 120)
+        how = "compressed" if compressed else "plain"
+        assert client.returncode == 0 and f"16 messages, {how}, closed with 1000" in out.decode(), out
+        assert closes.pop() == (1000, "enough")
+        print(f"{'ws_client':10} {driver:8} {how:10} ok, 16 messages", flush=True)
+
+
 async def main(directory, modules, drivers):
     for driver in drivers:
+        await our_client(directory, driver)
         command = [directory / "ws_echo", "--port", "0", "--driver", driver]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
