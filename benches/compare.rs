@@ -1,4 +1,4 @@
-//! Compares ringhttp's `plaintext` example with its peers: CPU time per request, throughput and latency.
+//! Compares ringhttp's examples `plaintext` and `ws_echo` with their peers: CPU time per request, throughput and latency.
 //!
 //! ```text
 //! cargo bench --bench compare -- --all --idle --markdown BENCHMARKS.md       (--help lists the options)
@@ -38,12 +38,14 @@ mod table;
 mod targets;
 #[path = "compare/wrk.rs"]
 mod wrk;
+#[path = "compare/ws_load.rs"]
+mod ws_load;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use options::{Options, Parsed};
-use scenario::Scenario;
+use scenario::{Protocol, Scenario};
 use server::Kind;
 use table::{Measured, Run};
 use wrk::Wrk;
@@ -81,7 +83,7 @@ fn compare(options: &Options) -> Result<(), Problem> {
     let wrk = Wrk::find(options.load_cpu)?;
     process::raise_open_files()?;
     let binaries = server::build(options)?;
-    for &kind in &options.servers {
+    for &kind in options.servers.iter().filter(|kind| kind.protocol() == Protocol::Http) {
         check::surface(&binaries.start(kind)?).map_err(|problem| format!("{}: {problem}", kind.name()))?;
     }
 
@@ -123,7 +125,7 @@ fn measure(
     wrk: &Wrk,
     scenario: &'static Scenario,
 ) -> Result<Vec<Measured>, Problem> {
-    let mut measured: Vec<Measured> = options.servers.iter().map(|&kind| Measured::new(kind)).collect();
+    let mut measured: Vec<Measured> = servers_of(options, scenario).map(Measured::new).collect();
     for round in 0..options.rounds {
         for turn in 0..measured.len() {
             // Another server begins each round: none always follows the same one.
@@ -136,6 +138,10 @@ fn measure(
     }
     progress("");
     Ok(measured)
+}
+
+fn servers_of(options: &Options, scenario: &'static Scenario) -> impl Iterator<Item = Kind> {
+    options.servers.iter().copied().filter(|kind| kind.protocol() == scenario.protocol())
 }
 
 /// Shows what is going on, in place of what was shown before; nothing when nobody looks.
@@ -154,7 +160,12 @@ fn run_once(
 ) -> Result<Run, Problem> {
     let server = binaries.start(kind)?;
     let before = process::cpu_time(server.pid())?;
-    let load = wrk.run(scenario, server.port(), options.seconds)?;
+    let load = match scenario.protocol() {
+        Protocol::Http => wrk.run(scenario, server.port(), options.seconds)?,
+        Protocol::WebSocket => {
+            ws_load::run(binaries, scenario, server.port(), options.seconds, options.load_cpu)?
+        }
+    };
     let cpu = process::cpu_time(server.pid())?.since(before);
     Ok(Run::new(cpu, &load))
 }
@@ -164,6 +175,7 @@ fn self_check() {
     options::self_check();
     process::self_check();
     wrk::self_check();
+    ws_load::self_check();
     check::self_check();
     table::self_check();
     idle::self_check();

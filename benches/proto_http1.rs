@@ -9,8 +9,8 @@ use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use ringhttp::proto::http1::{
-    BodyEvent, BodyWriter, ClosingLines, Framing, Implied, Limits, RequestReader, ResponseReader, State,
-    encode_request_head, encode_response_head,
+    BodyEvent, BodyWriter, ClosingLines, Framing, Implied, ImpliedRequest, Limits, RequestReader,
+    ResponseReader, State, encode_request_head, encode_response_head,
 };
 
 const SMALL: &[u8] = b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -125,8 +125,15 @@ fn head_encode(c: &mut Criterion) {
     group.bench_function("request/small", |b| {
         b.iter(|| {
             out.clear();
-            encode_request_head(&mut out, &Method::GET, "/plaintext", black_box(&headers), Framing::Empty)
-                .expect("valid");
+            encode_request_head(
+                &mut out,
+                &Method::GET,
+                "/plaintext",
+                black_box(&headers),
+                Framing::Empty,
+                &ImpliedRequest::default(),
+            )
+            .expect("valid");
             black_box(&out);
         });
     });

@@ -2,7 +2,7 @@
 //!
 //! Begin with [`quickstart`] and [`cores_and_state`]; [`from_axum`] and [`from_aiohttp`] are for those who come from there.
 //! What leads to a handler is in [`routing`], what a request brings in [`reading`], what goes back in [`answers`],
-//! [`streaming`] and [`files`].
+//! [`streaming`] and [`files`]. Asking others is in [`client`].
 #![forbid(unsafe_code)]
 
 #[doc = include_str!("../docs/guide/quickstart.md")]
@@ -36,6 +36,9 @@ pub mod files {}
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 #[doc = include_str!("../docs/guide/cookies_and_auth.md")]
 pub mod cookies_and_auth {}
+
+#[doc = include_str!("../docs/guide/client.md")]
+pub mod client {}
 
 #[doc = include_str!("../docs/guide/middleware.md")]
 pub mod middleware {}

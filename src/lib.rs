@@ -1,4 +1,4 @@
-//! HTTP/1.1 for Linux: a server, thread-per-core on io_uring, with epoll where the kernel forbids it.
+//! HTTP/1.1 for Linux: a server and a client, thread-per-core on io_uring, with epoll where the kernel forbids it.
 //!
 //! Each core has its own listening socket, connections, buffers and timers; nothing on a request's way takes a lock or
 //! crosses a core. No bound asks for `Send`: handlers borrow their state, and keep what is theirs in `Cell` and `Rc`.
@@ -19,22 +19,24 @@
 //! }
 //! ```
 //!
-//! The pages of the [guide](guide/index.html) say how to do things; [`Router`], [`Request`], [`Response`], [`Error`], [`Core`] and
-//! [`ServerConfig`] are the types to know.
+//! The pages of the [guide](guide/index.html) say how to do things; [`Router`], [`Request`], [`Response`], [`Error`], [`Core`],
+//! [`ServerConfig`] and [`Client`] are the types to know.
 //!
 //! # Features
 //! | feature | on by default | what it adds |
 //! |---|---|---|
 //! | `json` | yes | `Request::json`, `Json`, `json_lines`, `Problem`, JSON in `testing`, and the guide |
-//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages |
+//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages, compressed answers to the client |
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
 //! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |
+//! | `psl` | no | the Public Suffix List, for the client's cookies |
 //! | `regex` | no | `{name:pattern}` in paths |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("ringhttp runs on Linux only: it is built on io_uring and epoll");
 
+pub mod client;
 mod conn;
 mod error;
 #[cfg(feature = "json")]
@@ -51,6 +53,7 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, 
 pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, cache, deadline, run, time};
 
+pub use crate::client::{Client, ClientConfig};
 pub use crate::conn::{
     AccessLog, AccessRecord, Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason,
     Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,

@@ -10,7 +10,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("io", &[]),
     ("conn", &["io", "proto", "error"]),
     ("server", &["conn", "error"]),
-    ("client", &["conn", "websocket", "error"]),
+    ("client", &["conn", "websocket", "proto", "error"]),
     ("websocket", &["conn", "proto", "error"]),
     ("web", &["server", "websocket", "conn", "proto", "error"]),
     ("error", &["conn"]),

@@ -1,10 +1,11 @@
-//! Memory per idle keep-alive connection.
+//! Memory per idle keep-alive connection, or idle WebSocket.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use crate::scenario::Protocol;
 use crate::server::{Binaries, Kind};
 use crate::{Problem, process};
 
@@ -34,12 +35,12 @@ pub(crate) fn measure(binaries: &Binaries, kind: Kind, connections: usize) -> Re
     let server = binaries.start(kind)?;
     let named = |problem: Problem| format!("{}, idle: {problem}", kind.name());
     // What the first request allocates once for all is not the connections' memory.
-    drop(Clients::open(binaries, server.port(), 1).map_err(named)?);
+    drop(Clients::open(binaries, kind.protocol(), server.port(), 1).map_err(named)?);
     std::thread::sleep(PAUSE);
     let (files_before, before) =
         (process::open_files(server.pid())?, process::anonymous_memory(server.pid())?);
 
-    let clients = Clients::open(binaries, server.port(), connections).map_err(named)?;
+    let clients = Clients::open(binaries, kind.protocol(), server.port(), connections).map_err(named)?;
     std::thread::sleep(PAUSE);
     let after = process::anonymous_memory(server.pid())?;
     let open = process::open_files(server.pid())?.saturating_sub(files_before);
@@ -53,12 +54,12 @@ pub(crate) fn measure(binaries: &Binaries, kind: Kind, connections: usize) -> Re
 /// The table of all servers.
 pub(crate) fn render(measured: &[Idle]) -> String {
     let mut text = "idle connections: the server's own memory (RssAnon)\n\
-        server          connections  before KiB   after KiB  bytes each"
+        server             connections  before KiB   after KiB  bytes each"
         .to_owned();
     for idle in measured {
         let _infallible = write!(
             text,
-            "\n{:<15} {:>11} {:>11} {:>11} {:>11.0}",
+            "\n{:<18} {:>11} {:>11} {:>11} {:>11.0}",
             idle.kind.name(),
             idle.connections,
             idle.before / 1024,
@@ -73,9 +74,12 @@ pub(crate) fn render(measured: &[Idle]) -> String {
 struct Clients(Child);
 
 impl Clients {
-    fn open(binaries: &Binaries, port: u16, count: usize) -> Result<Self, Problem> {
-        let mut command = binaries.idle_clients();
+    fn open(binaries: &Binaries, protocol: Protocol, port: u16, count: usize) -> Result<Self, Problem> {
+        let mut command = binaries.helper("idle_clients");
         command.args(["--port", &port.to_string(), "--count", &count.to_string()]);
+        if protocol == Protocol::WebSocket {
+            command.arg("--websocket");
+        }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut clients = Self(child.map_err(|error| format!("idle_clients: {error}"))?);
         let mut line = String::new();

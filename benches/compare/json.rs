@@ -30,7 +30,7 @@ pub(crate) fn encode(options: &Options, results: &Results, idle: &[Idle]) -> Str
 }
 
 fn encode_scenario(scenario: &Scenario, measured: &[Measured]) -> String {
-    let (floor, hyper) = (table::floor(measured), table::hyper(measured));
+    let (floor, rival) = (table::floor(measured), table::rival(measured));
     let servers = measured.iter().map(|server| {
         let ratio = |reference: Option<&Measured>| {
             reference.map_or("null".to_owned(), |reference| number(server.ratio_to(reference)))
@@ -40,7 +40,7 @@ fn encode_scenario(scenario: &Scenario, measured: &[Measured]) -> String {
             ("cpu_us", number(server.median(Run::cpu_us))),
             ("spread", number(server.spread())),
             ("ratio_to_floor", ratio(floor)),
-            ("ratio_to_hyper", ratio(hyper)),
+            ("ratio_to_rival", ratio(rival)),
             ("runs", array(server.runs.iter().map(encode_run))),
         ])
     });

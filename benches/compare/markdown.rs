@@ -48,9 +48,12 @@ fn method(options: &Options) -> String {
          from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
          wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\
          - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
-         - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to hyper is to the cheaper one.\n\
+         - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to the *rival* is to the cheaper one.\n\
          - `axum`, `actix`: the frameworks of that name.\n\
-         - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\n\
+         - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\
+         - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio.\n\
+         - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there. The load,\n\
+           `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\n\
          The cheaper one is chosen per scenario, among those that were measured; each table names it.",
         options.server_cpu, options.load_cpu
     )
@@ -63,7 +66,7 @@ fn targets_section(results: &Results, idle: &[Idle]) -> String {
     format!(
         "## Targets\n\n\
          Ratios of CPU time per request; in parentheses the lowest and the highest round. The median decides. A target\n\
-         counts as not measured when one of the floors, or of hyper's settings, is missing.\n\n{}",
+         counts as not measured when one of the floors, or of the rival's settings, is missing.\n\n{}",
         table(&["target", "at most", "measured", "outcome"], rows)
     )
 }
@@ -89,15 +92,15 @@ fn spread_of(kind: Kind, measured: &[Measured]) -> Option<f64> {
 }
 
 fn scenario_section(scenario: &Scenario, measured: &[Measured]) -> String {
-    let (floor, hyper) = (table::floor(measured), table::hyper(measured));
+    let (floor, rival) = (table::floor(measured), table::rival(measured));
     let name = |server: Option<&Measured>| server.map_or("missing", |server| server.kind.name());
-    let rows = measured.iter().map(|server| row(server, floor, hyper));
+    let rows = measured.iter().map(|server| row(server, floor, rival));
     let mut text = format!(
-        "### {}: {}\n\nfloor: {}; hyper: {}\n\n{}",
+        "### {}: {}\n\nfloor: {}; rival: {}\n\n{}",
         scenario.name,
         scenario.title(),
         name(floor),
-        name(hyper),
+        name(rival),
         table(&COLUMNS, rows)
     );
     for server in measured {
@@ -109,7 +112,7 @@ fn scenario_section(scenario: &Scenario, measured: &[Measured]) -> String {
     text
 }
 
-fn row(server: &Measured, floor: Option<&Measured>, hyper: Option<&Measured>) -> Vec<String> {
+fn row(server: &Measured, floor: Option<&Measured>, rival: Option<&Measured>) -> Vec<String> {
     let ratio = |reference: Option<&Measured>| {
         reference.map_or_else(|| "missing".to_owned(), |other| format!("{:.3}", server.ratio_to(other)))
     };
@@ -119,7 +122,7 @@ fn row(server: &Measured, floor: Option<&Measured>, hyper: Option<&Measured>) ->
         format!("{:.3}", server.median(|run| run.user_us)),
         format!("{:.3}", server.median(|run| run.system_us)),
         ratio(floor),
-        ratio(hyper),
+        ratio(rival),
         format!("{:.0}", server.median(|run| run.requests_per_second)),
         micros(server.median(|run| run.p50_us)),
         micros(server.median(|run| run.p99_us)),
@@ -146,7 +149,8 @@ fn idle_section(idle: &[Idle]) -> String {
     let text = match idle.is_empty() {
         true => MISSING.to_owned(),
         false => format!(
-            "The server's own memory (`RssAnon`) before and while keep-alive connections wait, each after one request.\n\n{}",
+            "The server's own memory (`RssAnon`) before and while connections wait, each after one request: keep-alive\n\
+             connections, and WebSockets for the `ws_` servers.\n\n{}",
             table(&["server", "connections", "before, KiB", "after, KiB", "bytes each"], rows)
         ),
     };
@@ -173,7 +177,7 @@ const COLUMNS: [&str; 10] = [
     "user",
     "system",
     "/ floor",
-    "/ hyper",
+    "/ rival",
     "requests/s",
     "p50 µs",
     "p99 µs",
@@ -191,7 +195,7 @@ pub(crate) fn self_check() {
     let text = report(&options, &[(&SCENARIOS[0], table::sample())], &[idle]);
     for expected in [
         "\ncargo bench --bench compare -- --all --markdown x.md\n",
-        "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; hyper: hyper-flush\n",
+        "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
         "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | 90.9 % |\n",
         "\n| hyper-flush | 0.0 % | 0.0 % |\n",
         "\n| axum | 100 | 1024 | 1224 | 2048 |\n",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Problem;
-use crate::scenario::{SCENARIOS, Scenario};
+use crate::scenario::{Protocol, SCENARIOS, Scenario};
 use crate::server::Kind;
 
 /// What a command line asks for.
@@ -21,7 +21,7 @@ pub(crate) enum Parsed {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
-    /// Length of one run of wrk.
+    /// Length of one run of wrk or `ws_load`.
     pub(crate) seconds: u32,
     pub(crate) servers: Vec<Kind>,
     pub(crate) scenarios: Vec<&'static Scenario>,
@@ -35,6 +35,13 @@ pub(crate) struct Options {
     pub(crate) load_cpu: usize,
     /// What to type for the same run.
     pub(crate) command: String,
+}
+
+impl Options {
+    /// Whether scenarios of `protocol` are to be measured.
+    pub(crate) fn is_measured(&self, protocol: Protocol) -> bool {
+        self.scenarios.iter().any(|scenario| scenario.protocol() == protocol)
+    }
 }
 
 /// Reads `arguments`, without the program's name.
@@ -110,15 +117,15 @@ pub(crate) fn usage() -> String {
         "cargo bench --bench compare -- OPTIONS        (without any, this text is shown)
   --all             all scenarios, also beside --idle
   --rounds N        rounds, the median of which is shown; 3 at least (default 3)
-  --seconds N       length of one run of wrk (default 3)
+  --seconds N       length of one run (default 3)
   --servers LIST    default: {}
   --scenarios LIST  default, without --idle: {}
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
   --markdown FILE   write the report to FILE, as the whole of it
-  --ours PATH       ringhttp's plaintext example (default: built by cargo)
+  --ours PATH       ringhttp's plaintext example (default: built by cargo, as ws_echo is in any case)
   --server-cpu N    CPU of the servers (default 0)
-  --load-cpu N      CPU of wrk (default 1)
+  --load-cpu N      CPU of wrk and ws_load (default 1)
   --test            check this program only",
         servers.join(","),
         scenarios.join(",")

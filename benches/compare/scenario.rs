@@ -1,5 +1,12 @@
 //! What is asked of the servers.
 
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    WebSocket,
+}
+
 /// One kind of load.
 #[derive(Debug)]
 pub(crate) struct Scenario {
@@ -9,7 +16,7 @@ pub(crate) struct Scenario {
     pub(crate) shape: Shape,
 }
 
-/// How wrk makes its requests.
+/// How requests are made: by wrk, or by `ws_load`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     /// One GET after the other.
@@ -18,11 +25,20 @@ pub(crate) enum Shape {
     Pipelined(u32),
     /// POST with a body of this many bytes.
     Post(u32),
+    /// WebSocket: a binary message of this many bytes and its echo, one after the other.
+    Echo(u32),
 }
 
 impl Scenario {
     pub(crate) fn by_name(name: &str) -> Option<&'static Self> {
         SCENARIOS.iter().find(|scenario| scenario.name == name)
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self.shape {
+            Shape::Echo(_) => Protocol::WebSocket,
+            _ => Protocol::Http,
+        }
     }
 
     /// The load in words.
@@ -32,13 +48,14 @@ impl Scenario {
             Shape::Get => format!("GET {path}, {connections} connections"),
             Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
             Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
+            Shape::Echo(bytes) => format!("WebSocket messages of {bytes} bytes, {connections} connections"),
         }
     }
 
     /// wrk's script for the shape; `None`: wrk needs none.
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {
-            Shape::Get => None,
+            Shape::Get | Shape::Echo(_) => None,
             // wrk counts answers, so that the script's one string is still 16 requests in its report.
             Shape::Pipelined(depth) => Some(format!(
                 "local batch\n\
@@ -55,7 +72,7 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 9] = [
+pub(crate) static SCENARIOS: [Scenario; 13] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-512", 512, "/plaintext"),
@@ -65,10 +82,18 @@ pub(crate) static SCENARIOS: [Scenario; 9] = [
     Scenario::get("bytes-1k", 64, "/bytes/1024"),
     Scenario::get("bytes-64k", 64, "/bytes/65536"),
     Scenario::get("bytes-1m", 64, "/bytes/1048576"),
+    Scenario::echo("ws-16", 64, 16),
+    Scenario::echo("ws-1k", 64, 1024),
+    Scenario::echo("ws-64k", 16, 64 << 10),
+    Scenario::echo("ws-1m", 4, 1 << 20),
 ];
 
 impl Scenario {
     const fn get(name: &'static str, connections: u32, path: &'static str) -> Self {
         Self { name, connections, path, shape: Shape::Get }
+    }
+
+    const fn echo(name: &'static str, connections: u32, bytes: u32) -> Self {
+        Self { name, connections, path: "/ws", shape: Shape::Echo(bytes) }
     }
 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::options::Options;
+use crate::scenario::Protocol;
 use crate::{Problem, process};
 
 /// One way to run one server.
@@ -20,10 +21,14 @@ pub(crate) enum Kind {
     Actix,
     Ringhttp,
     RinghttpEpoll,
+    WsFastwebsockets,
+    WsTungstenite,
+    WsRinghttp,
+    WsRinghttpEpoll,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::FloorEpoll,
         Self::FloorUring,
         Self::Hyper,
@@ -32,6 +37,10 @@ impl Kind {
         Self::Actix,
         Self::Ringhttp,
         Self::RinghttpEpoll,
+        Self::WsFastwebsockets,
+        Self::WsTungstenite,
+        Self::WsRinghttp,
+        Self::WsRinghttpEpoll,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -44,6 +53,10 @@ impl Kind {
             Self::Actix => "actix",
             Self::Ringhttp => "ringhttp",
             Self::RinghttpEpoll => "ringhttp-epoll",
+            Self::WsFastwebsockets => "ws_fastwebsockets",
+            Self::WsTungstenite => "ws_tungstenite",
+            Self::WsRinghttp => "ws_ringhttp",
+            Self::WsRinghttpEpoll => "ws_ringhttp-epoll",
         }
     }
 
@@ -55,21 +68,35 @@ impl Kind {
         matches!(self, Self::FloorEpoll | Self::FloorUring)
     }
 
-    pub(crate) fn is_hyper(self) -> bool {
+    fn is_hyper(self) -> bool {
         matches!(self, Self::Hyper | Self::HyperFlush)
     }
 
+    /// The library whose figures ours are held against: hyper in both settings, for WebSockets fastwebsockets.
+    pub(crate) fn is_rival(self) -> bool {
+        self.is_hyper() || self == Self::WsFastwebsockets
+    }
+
+    pub(crate) fn protocol(self) -> Protocol {
+        match self {
+            Self::WsFastwebsockets | Self::WsTungstenite | Self::WsRinghttp | Self::WsRinghttpEpoll => {
+                Protocol::WebSocket
+            }
+            _ => Protocol::Http,
+        }
+    }
+
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Ringhttp | Self::RinghttpEpoll)
+        matches!(self, Self::Ringhttp | Self::RinghttpEpoll | Self::WsRinghttp | Self::WsRinghttpEpoll)
     }
 
     fn extra_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Hyper => &["--pipeline-flush", "off"],
             Self::HyperFlush => &["--pipeline-flush", "on"],
-            Self::Ringhttp => &["--driver", "io_uring"],
-            Self::RinghttpEpoll => &["--driver", "epoll"],
-            Self::FloorEpoll | Self::FloorUring | Self::Axum | Self::Actix => &[],
+            Self::Ringhttp | Self::WsRinghttp => &["--driver", "io_uring"],
+            Self::RinghttpEpoll | Self::WsRinghttpEpoll => &["--driver", "epoll"],
+            _ => &[],
         }
     }
 }
@@ -80,6 +107,7 @@ pub(crate) struct Binaries {
     /// Release directory of the peers' workspace.
     peers: PathBuf,
     ours: PathBuf,
+    ours_websocket: PathBuf,
     cpu: usize,
 }
 
@@ -95,7 +123,10 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
     let peers_target =
         target.map_or_else(|| root.join("benches/peers/target"), |target| target.join("peers"));
 
-    if options.servers.iter().any(|kind| !kind.is_ours()) || options.idle.is_some() {
+    let is_ours_wanted =
+        |protocol| options.servers.iter().any(|kind| kind.is_ours() && kind.protocol() == protocol);
+    let are_helpers_wanted = options.idle.is_some() || options.is_measured(Protocol::WebSocket);
+    if are_helpers_wanted || options.servers.iter().any(|kind| !kind.is_ours()) {
         cargo(
             &["build", "--release", "--locked", "--manifest-path", "benches/peers/Cargo.toml"],
             root,
@@ -106,13 +137,17 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
         Some(path) if !path.is_file() => return Err(format!("--ours: {} is not a file", path.display())),
         Some(path) => path.clone(),
         None => {
-            if options.servers.iter().any(|kind| kind.is_ours()) {
+            if is_ours_wanted(Protocol::Http) {
                 cargo(&["build", "--release", "--example", "plaintext"], root, &ours_target)?;
             }
             ours_target.join("release/examples/plaintext")
         }
     };
-    Ok(Binaries { peers: peers_target.join("release"), ours, cpu: options.server_cpu })
+    if is_ours_wanted(Protocol::WebSocket) {
+        cargo(&["build", "--release", "--example", "ws_echo"], root, &ours_target)?;
+    }
+    let ours_websocket = ours_target.join("release/examples/ws_echo");
+    Ok(Binaries { peers: peers_target.join("release"), ours, ours_websocket, cpu: options.server_cpu })
 }
 
 fn cargo(arguments: &[&str], root: &Path, target: &Path) -> Result<(), Problem> {
@@ -132,7 +167,11 @@ impl Binaries {
     /// # Errors
     /// It can not be started, ends, or is not ready within [`START_TIMEOUT`].
     pub(crate) fn start(&self, kind: Kind) -> Result<Server, Problem> {
-        let binary = if kind.is_ours() { self.ours.clone() } else { self.peers.join(kind.binary()) };
+        let binary = match (kind.is_ours(), kind.protocol()) {
+            (true, Protocol::Http) => self.ours.clone(),
+            (true, Protocol::WebSocket) => self.ours_websocket.clone(),
+            (false, _) => self.peers.join(kind.binary()),
+        };
         let port = free_port()?;
         let child = Command::new(&binary)
             .args(["--port", &port.to_string(), "--cores", &self.cpu.to_string()])
@@ -146,9 +185,9 @@ impl Binaries {
         Ok(server)
     }
 
-    /// The helper that holds idle connections.
-    pub(crate) fn idle_clients(&self) -> Command {
-        Command::new(self.peers.join("idle_clients"))
+    /// A program that is no server: `idle_clients` or `ws_load`.
+    pub(crate) fn helper(&self, name: &str) -> Command {
+        Command::new(self.peers.join(name))
     }
 }
 

@@ -87,24 +87,24 @@ pub(crate) fn floor(measured: &[Measured]) -> Option<&Measured> {
     best(measured, Kind::is_floor)
 }
 
-/// hyper in its better setting for the scenario.
-pub(crate) fn hyper(measured: &[Measured]) -> Option<&Measured> {
-    best(measured, Kind::is_hyper)
+/// The library to be compared with, in its better setting for the scenario.
+pub(crate) fn rival(measured: &[Measured]) -> Option<&Measured> {
+    best(measured, Kind::is_rival)
 }
 
 /// The table of one scenario.
 pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
-    let (floor, hyper) = (floor(measured), hyper(measured));
+    let (floor, rival) = (floor(measured), rival(measured));
     let name =
         |reference: Option<&Measured>| reference.map_or("not measured", |reference| reference.kind.name());
     let mut text = format!(
-        "{}: {}, {} connections, {:?} (floor: {}; hyper: {})\n",
+        "{}: {}, {} connections, {:?} (floor: {}; rival: {})\n",
         scenario.name,
         scenario.path,
         scenario.connections,
         scenario.shape,
         name(floor),
-        name(hyper)
+        name(rival)
     );
     text.push_str(HEADING);
     for server in measured {
@@ -113,7 +113,7 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
         };
         let _infallible = write!(
             text,
-            "\n{:<15} {:>9.3} {:>8.3} {:>8.3} {:>7.1}% {:>10.0} {:>5.0}% {:>9} {:>9} {:>8} {:>8}",
+            "\n{:<18} {:>9.3} {:>8.3} {:>8.3} {:>7.1}% {:>10.0} {:>5.0}% {:>9} {:>9} {:>8} {:>8}",
             server.kind.name(),
             server.median(Run::cpu_us),
             server.median(|run| run.user_us),
@@ -124,7 +124,7 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
             micros(server.median(|run| run.p50_us)),
             micros(server.median(|run| run.p99_us)),
             ratio(floor),
-            ratio(hyper)
+            ratio(rival)
         );
         let errors: u64 = server.runs.iter().map(|run| run.socket_errors).sum();
         if errors > 0 {
@@ -157,7 +157,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-const HEADING: &str = "server          CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs   /floor   /hyper";
+const HEADING: &str = "server             CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs   /floor   /rival";
 
 /// Two servers in three rounds; for the checks of this file and of the writers.
 pub(crate) fn sample() -> Vec<Measured> {
@@ -189,7 +189,7 @@ pub(crate) fn self_check() {
     near(high, 1.5);
     near(measured[0].runs[1].requests_per_second, 4e4);
     near(measured[0].runs[0].busy, 0.12);
-    assert_eq!(hyper(&measured).map(|server| server.kind), Some(Kind::HyperFlush));
+    assert_eq!(rival(&measured).map(|server| server.kind), Some(Kind::HyperFlush));
     assert_eq!(floor(&measured[1..]).map(|server| server.kind), None);
 
     let table = render(&crate::scenario::SCENARIOS[0], &measured);

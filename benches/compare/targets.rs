@@ -2,6 +2,7 @@
 
 use crate::Results;
 use crate::idle::Idle;
+use crate::scenario::Protocol;
 use crate::server::Kind;
 use crate::table::{self, Measured};
 
@@ -17,7 +18,7 @@ pub(crate) struct Verdict {
 /// Judges all targets by one run.
 pub(crate) fn judge(results: &Results, idle: &[Idle]) -> Vec<Verdict> {
     let ratios = RATIOS.iter().map(|target| target.judge(results));
-    let idle = [Kind::Ringhttp, Kind::RinghttpEpoll].into_iter().map(|kind| judge_idle(kind, idle));
+    let idle = OURS.into_iter().map(|kind| judge_idle(kind, idle));
     ratios.chain(idle).collect()
 }
 
@@ -33,14 +34,20 @@ struct Ratio {
 #[derive(Clone, Copy)]
 enum Reference {
     Floor,
-    Hyper,
+    Rival,
 }
 
 impl Ratio {
     fn judge(&self, results: &Results) -> Verdict {
         let to = match self.to {
             Reference::Floor => "floor",
-            Reference::Hyper => "hyper",
+            Reference::Rival => {
+                if self.kind.protocol() == Protocol::WebSocket {
+                    "fastwebsockets"
+                } else {
+                    "hyper"
+                }
+            }
         };
         let what = format!("{}: {} / {to}", self.what, self.kind.name());
         let at_most = format!("{:.2}", self.at_most);
@@ -58,9 +65,10 @@ impl Ratio {
         let of = |kind| measured.iter().find(|server| server.kind == kind);
         let (wanted, other) = match self.to {
             Reference::Floor => (Kind::is_floor as fn(Kind) -> bool, table::floor(measured)),
-            Reference::Hyper => (Kind::is_hyper as fn(Kind) -> bool, table::hyper(measured)),
+            Reference::Rival => (Kind::is_rival as fn(Kind) -> bool, table::rival(measured)),
         };
-        let complete = Kind::ALL.into_iter().filter(|&kind| wanted(kind)).all(|kind| of(kind).is_some());
+        let is_wanted = |kind: &Kind| wanted(*kind) && kind.protocol() == self.kind.protocol();
+        let complete = Kind::ALL.into_iter().filter(is_wanted).all(|kind| of(kind).is_some());
         if complete { Some((of(self.kind)?, other?)) } else { None }
     }
 }
@@ -87,23 +95,33 @@ fn outcome(figure: f64, at_most: f64) -> &'static str {
     if figure <= at_most { "met" } else { "not met" }
 }
 
-const RATIOS: [Ratio; 8] = [
-    Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Hyper, 0.92),
+const OURS: [Kind; 4] = [Kind::Ringhttp, Kind::RinghttpEpoll, Kind::WsRinghttp, Kind::WsRinghttpEpoll];
+
+const RATIOS: [Ratio; 12] = [
+    Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Rival, 0.92),
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Floor, 1.10),
-    Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Hyper, 0.65),
+    Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Rival, 0.65),
     Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Floor, 1.5),
-    Ratio::of_ringhttp("POST /echo, 1 KiB", "echo-1k", Reference::Hyper, 0.9),
-    Ratio::of_ringhttp("GET /bytes/65536", "bytes-64k", Reference::Hyper, 0.95),
+    Ratio::of_ringhttp("POST /echo, 1 KiB", "echo-1k", Reference::Rival, 0.9),
+    Ratio::of_ringhttp("GET /bytes/65536", "bytes-64k", Reference::Rival, 0.95),
     Ratio::of_ringhttp("GET /bytes/65536", "bytes-64k", Reference::Floor, 1.1),
     Ratio {
         kind: Kind::RinghttpEpoll,
-        ..Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Hyper, 1.05)
+        ..Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Rival, 1.05)
     },
+    Ratio::of_websocket("echo of 16 bytes", "ws-16", 1.0),
+    Ratio::of_websocket("echo of 1 KiB", "ws-1k", 1.0),
+    Ratio::of_websocket("echo of 64 KiB", "ws-64k", 1.0),
+    Ratio::of_websocket("echo of 1 MiB", "ws-1m", 0.95),
 ];
 
 impl Ratio {
     const fn of_ringhttp(what: &'static str, scenario: &'static str, to: Reference, at_most: f64) -> Self {
         Self { what, scenario, kind: Kind::Ringhttp, to, at_most }
+    }
+
+    const fn of_websocket(what: &'static str, scenario: &'static str, at_most: f64) -> Self {
+        Self { what, scenario, kind: Kind::WsRinghttp, to: Reference::Rival, at_most }
     }
 }
 
@@ -132,6 +150,7 @@ pub(crate) fn self_check() {
     assert_eq!((outcomes[0], outcomes[7]), ("met", "not met"));
     assert_eq!(verdicts[0].measured, "0.825 (0.750 to 1.500)");
     assert!(outcomes[1..7].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert_eq!((outcomes[8], outcomes[9]), ("met", "not met"));
+    assert!(outcomes[8..12].iter().all(|outcome| *outcome == "not measured in this run"));
+    assert_eq!((outcomes[12], outcomes[13]), ("met", "not met"));
     assert_eq!(outcome(f64::NAN, 1.0), "not met");
 }

@@ -1,4 +1,4 @@
-//! The load generator: how wrk is run, and what its report says.
+//! The load generator for HTTP: how wrk is run, and what its report says.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -79,7 +79,7 @@ impl Load {
     fn usable(self, shape: Shape) -> Self {
         match shape {
             Shape::Pipelined(_) => Self { p50_us: f64::NAN, p99_us: f64::NAN, ..self },
-            Shape::Get | Shape::Post(_) => self,
+            Shape::Get | Shape::Post(_) | Shape::Echo(_) => self,
         }
     }
 }

@@ -18,9 +18,11 @@
 
 pub mod buffer;
 pub mod cache;
+pub mod connect;
 pub mod deadline;
 pub mod file;
 pub mod listener;
+pub mod pool;
 pub mod random;
 pub mod stream;
 pub mod sync;

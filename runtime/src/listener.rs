@@ -12,12 +12,13 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use monoio::io::Canceller;
 use monoio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use rustix::io::FdFlags;
+use rustix::io::{FdFlags, ioctl_fionbio};
 
 pub use self::address::{BindAddress, BoundAddress};
 pub(crate) use self::bind::SharedPorts;
@@ -262,9 +263,9 @@ impl fmt::Debug for Listener {
 }
 
 /// The epoll driver wants sockets that do not block; io_uring takes that flag to mean that an operation must not wait.
-fn set_blocking_for_driver(socket: &socket2::Socket) -> io::Result<()> {
+pub(crate) fn set_blocking_for_driver(socket: impl AsFd) -> io::Result<()> {
     let driver = Core::current().expect("sockets are taken over on a core").driver();
-    socket.set_nonblocking(driver == DriverKind::Epoll)
+    Ok(ioctl_fionbio(socket, driver == DriverKind::Epoll)?)
 }
 
 /// Errors that accept(2) passes on from a connection that is gone already: the next one may be fine.

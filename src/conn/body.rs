@@ -42,6 +42,7 @@ pub(crate) enum Kind {
 }
 
 /// A piece of a body that is in files.
+#[derive(Clone)]
 pub(crate) enum Part {
     Bytes(Bytes),
     File(FileSlice),
@@ -153,6 +154,16 @@ impl Body {
             Kind::Empty => Some(Bytes::new()),
             Kind::Bytes(bytes) => Some(bytes.clone()),
             _ => None,
+        }
+    }
+
+    /// The same body once more; `None` if it can be sent only once.
+    pub(crate) fn try_clone(&self) -> Option<Self> {
+        match &self.0 {
+            Kind::Empty => Some(Self::empty()),
+            Kind::Bytes(bytes) => Some(Self(Kind::Bytes(bytes.clone()))),
+            Kind::File(parts) => Some(Self(Kind::File(parts.clone()))),
+            Kind::Stream(_) | Kind::Incoming(_) | Kind::Encoded(_) => None,
         }
     }
 

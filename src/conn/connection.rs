@@ -71,7 +71,7 @@ pub(crate) struct Connection {
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
 struct Io {
     /// Gone once the handler has taken the connection over.
-    wire: Option<Wire>,
+    wire: Option<Box<Wire>>,
     reader: RequestReader,
     body: BodyProgress,
 }
@@ -103,7 +103,7 @@ impl Connection {
         local: Option<SocketAddr>,
     ) -> Rc<Self> {
         let io = Io {
-            wire: Some(Wire::new(transport, &host.buffers)),
+            wire: Some(Box::new(Wire::new(transport, &host.buffers))),
             reader: RequestReader::new(host.limits),
             body: BodyProgress::default(),
         };
@@ -271,7 +271,7 @@ impl Connection {
 
     /// Bytes that the kernel has taken.
     pub(crate) fn written(&self) -> u64 {
-        self.io.borrow().wire.as_ref().map_or(0, Wire::written)
+        self.io.borrow().wire.as_ref().map_or(0, |wire| wire.written())
     }
 
     /// Counts an answer that was queued.
@@ -373,7 +373,7 @@ impl Connection {
     }
 
     /// Takes the wire out for somebody else; the connection ends with the running request.
-    pub(crate) fn take_wire(&self) -> Option<Wire> {
+    pub(crate) fn take_wire(&self) -> Option<Box<Wire>> {
         self.io.borrow_mut().wire.take()
     }
 }

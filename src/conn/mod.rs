@@ -6,6 +6,7 @@ mod access_log;
 mod after;
 mod background;
 mod body;
+pub(crate) mod client;
 mod close_reason;
 mod config;
 mod connection;

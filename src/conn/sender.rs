@@ -1,4 +1,4 @@
-//! The writing end of a streamed response body.
+//! The writing end of a streamed body: a response's, or a request's that a client sends.
 #![forbid(unsafe_code)]
 
 use std::cell::RefCell;
@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use ringhttp_runtime::Core;
 use ringhttp_runtime::time::Timers;
 
+use super::client::UploadQueue;
 use super::connection::Connection;
 use super::cut::Window;
 use super::stage::EncodeStage;
@@ -19,8 +20,19 @@ use crate::error::{Error, Result};
 use crate::io::write_queue::WriteQueue;
 use crate::proto::http1::{BodyWriter, Framing};
 
-/// Writes the body of a streamed response; handed to the function given to [`Body::stream`](super::Body::stream).
-pub struct BodySender {
+/// Writes a streamed body; handed to the function given to [`Body::stream`](super::Body::stream).
+pub struct BodySender(To);
+
+/// Where the body goes.
+enum To {
+    /// To a client, as a response.
+    Answer(AnswerSender),
+    /// To a server, as a request.
+    Upload(Rc<UploadQueue>),
+}
+
+/// Writes the body of a response.
+struct AnswerSender {
     connection: Rc<Connection>,
     cycle: u32,
     output: Rc<RefCell<BodyOutput>>,
@@ -28,55 +40,97 @@ pub struct BodySender {
 
 impl BodySender {
     pub(super) fn new(connection: Rc<Connection>, output: Rc<RefCell<BodyOutput>>) -> Self {
-        Self { cycle: connection.cycle(), connection, output }
+        Self(To::Answer(AnswerSender { cycle: connection.cycle(), connection, output }))
     }
 
-    /// Queues a piece of the body, and waits while more than `ServerConfig::write_buffer_bytes_max` bytes wait for the
-    /// kernel: a client that reads slowly slows its writer down. An empty piece does nothing.
+    pub(super) fn of_upload(queue: Rc<UploadQueue>) -> Self {
+        Self(To::Upload(queue))
+    }
+
+    /// Queues a piece of the body, and waits while too many bytes wait for the kernel (of a response more than
+    /// `ServerConfig::write_buffer_bytes_max`, of a request more than `ClientConfig::write_buffer_bytes_max`): a peer that
+    /// reads slowly slows its writer down. An empty piece does nothing.
     ///
     /// What is queued leaves as soon as the writer waits for something, whatever that is.
     ///
     /// # Errors
-    /// If the client is gone, if the body becomes longer than the length it was given, or if only a range of it was asked for,
+    /// If the peer is gone, if the body becomes longer than the length it was given, or if only a range of it was asked for,
     /// which has been written.
     ///
     /// # Cancellation
     /// The piece is queued by the first poll; dropping the future after that loses nothing.
     pub async fn write(&mut self, piece: impl Into<Bytes>) -> Result<()> {
-        self.queue(piece.into())?;
-        let queued_max = self.connection.host.config.write_buffer_bytes_max;
-        self.drained(queued_max).await
+        match &self.0 {
+            To::Answer(answer) => {
+                answer.queue(piece.into())?;
+                let queued_max = answer.connection.host.config.write_buffer_bytes_max;
+                answer.drained(queued_max).await
+            }
+            To::Upload(queue) => {
+                queue.push(piece.into())?;
+                poll_fn(|cx| queue.poll_room(cx)).await
+            }
+        }
     }
 
     /// Waits until all that was written is with the kernel.
     ///
     /// # Errors
-    /// If the client is gone.
+    /// If the peer is gone.
     ///
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> Result<()> {
-        self.check_cycle()?;
-        self.output.borrow_mut().flush_encoder(&self.connection)?;
-        self.drained(0).await
+        match &self.0 {
+            To::Answer(answer) => {
+                answer.check_cycle()?;
+                answer.output.borrow_mut().flush_encoder(&answer.connection)?;
+                answer.drained(0).await
+            }
+            To::Upload(queue) => poll_fn(|cx| queue.poll_flushed(cx)).await,
+        }
     }
 
     /// Another writer of the same body.
     pub(crate) fn twin(&self) -> Self {
-        Self { connection: Rc::clone(&self.connection), cycle: self.cycle, output: Rc::clone(&self.output) }
+        Self(match &self.0 {
+            To::Answer(answer) => To::Answer(AnswerSender {
+                connection: Rc::clone(&answer.connection),
+                cycle: answer.cycle,
+                output: Rc::clone(&answer.output),
+            }),
+            To::Upload(queue) => To::Upload(Rc::clone(queue)),
+        })
     }
 
     /// The clock of the connection's core.
     pub(crate) fn timers(&self) -> &Timers {
-        &self.connection.host.timers
+        match &self.0 {
+            To::Answer(answer) => &answer.connection.host.timers,
+            To::Upload(queue) => queue.timers(),
+        }
     }
 
-    /// Waits until the server begins to stop, which wakes the task of every connection.
+    /// Waits until the server begins to stop, which wakes the task of every connection. A request's body has none.
     pub(crate) async fn stopping(&self) {
-        let host = &self.connection.host;
-        poll_fn(|_| if host.is_stopping() { Poll::Ready(()) } else { Poll::Pending }).await;
+        let is_stopping = || match &self.0 {
+            To::Answer(answer) => answer.connection.host.is_stopping(),
+            To::Upload(_) => false,
+        };
+        poll_fn(|_| if is_stopping() { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
+    /// Sets the trailers (RFC 9110 §6.5) that follow a chunked body. Where the body is not chunked (towards HTTP/1.0, or
+    /// with a known length) there is no place for them, and they are left out.
+    pub fn set_trailers(&mut self, trailers: HeaderMap) {
+        match &self.0 {
+            To::Answer(answer) => answer.output.borrow_mut().trailers = Some(trailers),
+            To::Upload(queue) => queue.set_trailers(trailers),
+        }
+    }
+}
+
+impl AnswerSender {
     async fn drained(&self, queued_max: usize) -> Result<()> {
         let gives_way = self.output.borrow_mut().gives_way();
         if gives_way && let Some(core) = Core::current() {
@@ -91,12 +145,6 @@ impl BodySender {
             self.connection.poll_drained(cx, queued_max).map_err(client_gone)
         })
         .await
-    }
-
-    /// Sets the trailers (RFC 9110 §6.5) that follow a chunked body. Where the body is not chunked (towards HTTP/1.0, or
-    /// with a known length) there is no place for them, and they are left out.
-    pub fn set_trailers(&mut self, trailers: HeaderMap) {
-        self.output.borrow_mut().trailers = Some(trailers);
     }
 
     fn queue(&self, piece: Bytes) -> Result<()> {

@@ -34,7 +34,12 @@ pub struct Upgraded {
 
 impl Upgraded {
     /// A session on what was a connection: its limits stay those that it had.
-    pub(super) fn new(wire: Wire, queued_max: usize, write_timeout: Duration, deadline: Deadline) -> Self {
+    pub(super) fn new(
+        wire: Box<Wire>,
+        queued_max: usize,
+        write_timeout: Duration,
+        deadline: Deadline,
+    ) -> Self {
         let lease = Rc::new(Lease {
             wire: RefCell::new(Some(wire)),
             user: RefCell::default(),
@@ -44,7 +49,7 @@ impl Upgraded {
     }
 
     /// The wire, for who makes something else of the session.
-    pub(crate) fn into_wire(self) -> Option<Wire> {
+    pub(crate) fn into_wire(self) -> Option<Box<Wire>> {
         self.lease.wire.take()
     }
 
@@ -202,7 +207,7 @@ impl Drop for Upgraded {
 /// The wire of a session, shared by its user and by the connection that it was: that one keeps its place among the others
 /// until the session ends, and ends it when the server is cut.
 pub(super) struct Lease {
-    wire: RefCell<Option<Wire>>,
+    wire: RefCell<Option<Box<Wire>>>,
     /// Who waits on the session.
     user: RefCell<Option<Waker>>,
     /// The connection's task, once it waits for the session's end.

@@ -31,6 +31,8 @@ struct Wire {
     near_reads_max: usize,
     ended: bool,
     reset: bool,
+    /// The far end takes nothing any more, and still sends.
+    deaf: bool,
     to_far: Vec<u8>,
     /// Bytes the far end takes before its window is full.
     window: usize,
@@ -48,6 +50,7 @@ impl Duplex {
             near_reads_max: usize::MAX,
             ended: false,
             reset: false,
+            deaf: false,
             to_far: Vec::new(),
             window: usize::MAX,
             near_ended: false,
@@ -99,7 +102,7 @@ impl Duplex {
             return Poll::Pending;
         };
         let mut wire = self.wire.borrow_mut();
-        if wire.reset {
+        if wire.reset || wire.deaf {
             return Poll::Ready((Err(io::ErrorKind::BrokenPipe.into()), batch));
         }
         let count = batch.remaining().min(wire.window);
@@ -149,6 +152,11 @@ impl FarEnd {
     /// Resets the connection: reads and writes of the near end fail.
     pub(crate) fn reset(&self) {
         self.change(|wire| wire.reset = true);
+    }
+
+    /// Takes nothing any more: writes of the near end fail, what it is sent can still be read.
+    pub(crate) fn break_writes(&self) {
+        self.change(|wire| wire.deaf = true);
     }
 
     /// Lets the near end read at most so many bytes at a time.

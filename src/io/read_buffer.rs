@@ -1,7 +1,7 @@
 //! Where the bytes of one connection land: the kernel appends, the protocol splits views off the front.
 //!
-//! A connection that waits for its next request lends the kernel a *landing buffer*, just large enough for the heads it
-//! has been sending (128 bytes at first), so an idle connection costs little and a busy one still reads its whole
+//! A connection that waits for its next message lends the kernel a *landing buffer*, just large enough for what it has
+//! been sent (128 bytes at first on a server), so an idle connection costs little and a busy one still reads its whole
 //! request with one operation. In the middle of a message the buffers are the core's pooled ones, and grow while reads
 //! fill them.
 #![forbid(unsafe_code)]
@@ -9,11 +9,21 @@
 use bytes::BytesMut;
 use ringhttp_runtime::buffer::{BufferPool, POOLED_BYTES};
 
-/// The smallest landing buffer: a request of a client library fits, mostly; a browser's grows it with its first requests.
-const LANDING_BYTES_MIN: usize = 128;
+/// The sizes between which a landing buffer grows, with messages that fill it, and shrinks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Landing {
+    bytes_min: usize,
+    bytes_max: usize,
+}
 
-/// The largest landing buffer, reached by connections whose heads or pipelined batches fill the smaller ones.
-const LANDING_BYTES_MAX: usize = 4 * 1024;
+impl Landing {
+    /// For a server: a request of a client library fits into the smallest, mostly; a browser's grows it with its first
+    /// requests. The largest is for pipelined batches.
+    pub(crate) const REQUESTS: Self = Self { bytes_min: 128, bytes_max: 4 * 1024 };
+
+    /// For a client: answers come with their bodies, and idle connections are few.
+    pub(crate) const RESPONSES: Self = Self { bytes_min: 512, bytes_max: 16 * 1024 };
+}
 
 /// The largest read in the middle of a body.
 const BULK_BYTES_MAX: usize = 64 * 1024;
@@ -37,6 +47,7 @@ pub(crate) enum Purpose {
 pub(crate) struct ReadBuffer {
     bytes: BytesMut,
     pool: BufferPool,
+    landing: Landing,
     landing_bytes: usize,
     bulk_bytes: usize,
     small_reads: u8,
@@ -47,11 +58,12 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    pub(crate) fn new(pool: BufferPool) -> Self {
+    pub(crate) fn new(pool: BufferPool, landing: Landing) -> Self {
         Self {
             bytes: BytesMut::new(),
             pool,
-            landing_bytes: LANDING_BYTES_MIN,
+            landing,
+            landing_bytes: landing.bytes_min,
             bulk_bytes: POOLED_BYTES,
             small_reads: 0,
             proven_bytes: 0,
@@ -97,7 +109,7 @@ impl ReadBuffer {
 
     /// What comes from now on is of another kind than what came before.
     pub(crate) fn forget_sizes(&mut self) {
-        self.landing_bytes = LANDING_BYTES_MIN;
+        self.landing_bytes = self.landing.bytes_min;
         self.small_reads = 0;
     }
 
@@ -111,7 +123,7 @@ impl ReadBuffer {
         let mut buffer = std::mem::take(&mut self.bytes);
         let wanted = self.landing_bytes;
         if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
-            if buffer.capacity() <= LANDING_BYTES_MAX {
+            if buffer.capacity() <= self.landing.bytes_max {
                 return buffer;
             }
             self.pool.give(buffer);
@@ -154,9 +166,9 @@ impl ReadBuffer {
 
     fn adapt_landing(&mut self, read: usize, filled: bool) {
         if filled {
-            self.landing_bytes = (self.landing_bytes * 4).min(LANDING_BYTES_MAX);
+            self.landing_bytes = (self.landing_bytes * 4).min(self.landing.bytes_max);
             self.small_reads = 0;
-        } else if read * 4 < self.landing_bytes && self.landing_bytes > LANDING_BYTES_MIN {
+        } else if read * 4 < self.landing_bytes && self.landing_bytes > self.landing.bytes_min {
             self.small_reads += 1;
             if self.small_reads == SMALL_READS_BEFORE_SHRINK {
                 self.landing_bytes /= 2;
@@ -183,7 +195,7 @@ mod tests {
 
     #[test]
     fn bytes_of_several_reads_stand_in_order() {
-        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
         let all: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut done = 0;
         while done < all.len() {
@@ -194,7 +206,7 @@ mod tests {
 
     #[test]
     fn views_survive_later_reads() {
-        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
         let mut views = Vec::new();
         for n in 0..200_u8 {
             read(&mut buffer, Purpose::NextHead, &[n; 100]);
@@ -207,35 +219,35 @@ mod tests {
 
     #[test]
     fn the_landing_buffer_grows_with_the_heads_and_shrinks_again() {
-        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
         let large = [0; 10_000];
         for _ in 0..10 {
             read(&mut buffer, Purpose::NextHead, &large);
             buffer.bytes().clear();
         }
-        assert_eq!(buffer.landing_bytes, LANDING_BYTES_MAX);
+        assert_eq!(buffer.landing_bytes, Landing::REQUESTS.bytes_max);
         for _ in 0..100 {
             read(&mut buffer, Purpose::NextHead, &large[..50]);
             buffer.bytes().clear();
         }
-        assert_eq!(buffer.landing_bytes, LANDING_BYTES_MIN);
+        assert_eq!(buffer.landing_bytes, Landing::REQUESTS.bytes_min);
     }
 
     #[test]
     fn a_waiting_connection_holds_no_more_than_a_landing_buffer_after_a_large_body() {
         let pool = BufferPool::new();
-        let mut buffer = ReadBuffer::new(pool);
+        let mut buffer = ReadBuffer::new(pool, Landing::REQUESTS);
         for _ in 0..20 {
             read(&mut buffer, Purpose::More, &vec![0; 100_000]);
             drop(buffer.bytes().split());
         }
-        assert!(buffer.lend(Purpose::NextHead).capacity() <= LANDING_BYTES_MAX);
+        assert!(buffer.lend(Purpose::NextHead).capacity() <= Landing::REQUESTS.bytes_max);
     }
 
     #[test]
     fn a_long_message_gets_memory_as_it_comes_and_at_once_when_one_has_come_before() {
         let message = vec![7; 1 << 20];
-        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
         for round in 0..2 {
             let mut done = read(&mut buffer, Purpose::NextHead, &message);
             let mut reads = 0;
@@ -249,14 +261,14 @@ mod tests {
             }
             assert!(reads <= if round == 0 { 4 } else { 1 }, "{reads} reads");
             assert_eq!(buffer.bytes().split().len(), message.len());
-            assert!(buffer.lend(Purpose::NextHead).capacity() <= LANDING_BYTES_MAX);
+            assert!(buffer.lend(Purpose::NextHead).capacity() <= Landing::REQUESTS.bytes_max);
             buffer.restore(BytesMut::new(), 0);
         }
     }
 
     #[test]
     fn a_long_message_that_comes_byte_by_byte_is_copied_a_few_times_at_most() {
-        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
         let (mut done, mut places) = (0, Vec::new());
         while done < 300_000 {
             let missing = 300_000 - done;
@@ -271,7 +283,7 @@ mod tests {
 
     #[test]
     fn reads_of_a_body_grow_to_the_limit() {
-        let mut buffer = ReadBuffer::new(BufferPool::new());
+        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
         let large = vec![0; 1 << 20];
         let mut most = 0;
         for _ in 0..20 {

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::{Core, YieldNow};
 
-use super::read_buffer::{Purpose, ReadBuffer};
+use super::read_buffer::{Landing, Purpose, ReadBuffer};
 use super::transport::Transport;
 use super::write_queue::WriteQueue;
 
@@ -37,10 +37,16 @@ pub(crate) struct Wire {
 const STREAK_MAX: u8 = 16;
 
 impl Wire {
+    /// The wire of a server's connection.
     pub(crate) fn new(transport: Transport, pool: &BufferPool) -> Self {
+        Self::with_landing(transport, pool, Landing::REQUESTS)
+    }
+
+    /// A wire whose messages land in buffers of these sizes.
+    pub(crate) fn with_landing(transport: Transport, pool: &BufferPool, landing: Landing) -> Self {
         Self {
             transport,
-            input: ReadBuffer::new(pool.clone()),
+            input: ReadBuffer::new(pool.clone(), landing),
             output: WriteQueue::new(pool.clone()),
             ended: false,
             in_flight: 0,

@@ -96,6 +96,11 @@ impl WriteQueue {
         self.file = Some((before, Box::new(FileBatch { head, slice })));
     }
 
+    /// Whether a part of a file waits.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Takes what waits for one write: all of it, or what goes before a file, or the file.
     pub(crate) fn take_batch(&mut self) -> Option<WriteBatch> {
         if let Some((before, batch)) = self.file.take() {

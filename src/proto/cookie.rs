@@ -5,6 +5,9 @@
 //! §4.1.1 asks of servers, because a byte too many in a value is an attribute that nobody meant.
 #![forbid(unsafe_code)]
 
+mod date;
+mod received;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -14,6 +17,8 @@ use http::HeaderValue;
 
 use super::escape::NOT_UNRESERVED;
 use super::http1::syntax::{self, TOKEN};
+
+pub use self::received::ReceivedCookie;
 
 /// The pairs of one `Cookie` field, in order, as views of it. A value in double quotes is given without them; nothing
 /// else is decoded. Pieces without `=`, without a name, or that are not UTF-8 are passed over.

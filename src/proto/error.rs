@@ -117,6 +117,8 @@ pub enum Misuse {
     /// The header map has a `Content-Length` or `Transfer-Encoding` that contradicts the framing, or this status or
     /// version cannot have that framing.
     FramingConflict,
+    /// A `Host` with a byte that no host has.
+    HostInvalid,
     /// A request without a `Host` field, or with more than one.
     HostMissing,
     /// A reason phrase with a control byte.
@@ -142,6 +144,7 @@ impl fmt::Display for Misuse {
             Self::ControlTooLong => "ping or pong has more than 125 bytes",
             Self::EventFieldInvalid => "id or type of an event has a byte that is not allowed",
             Self::FramingConflict => "framing contradicts the header fields, the status or the version",
+            Self::HostInvalid => "host has a byte that is not allowed",
             Self::HostMissing => "request does not have exactly one host field",
             Self::ReasonInvalid => "reason phrase has a control byte",
             Self::TargetInvalid => "request target is empty or has a byte that is not allowed",

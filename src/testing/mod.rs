@@ -1,4 +1,5 @@
-//! Tests over real sockets: a server on a free port, a client that shares no code with it, both drivers.
+//! Tests over real sockets: a server on a free port and a client that shares no code with it, a server that behaves as badly
+//! as a test likes, both drivers.
 //!
 //! ```no_run
 //! use ringhttp::{Router, testing};
@@ -17,6 +18,7 @@
 mod client;
 #[doc(hidden)]
 pub mod properties;
+mod raw_server;
 #[cfg(test)]
 mod request;
 #[doc(hidden)]
@@ -27,6 +29,7 @@ use std::time::Duration;
 use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, time};
 
 pub use client::{RawConnection, TestClient, TestRequest, TestResponse};
+pub use raw_server::{RawPeer, RawServer};
 #[cfg(test)]
 pub(crate) use request::request;
 

@@ -10,7 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 
 use super::transcript::{Seen, read_requests, read_responses};
 use crate::proto::PeerError;
-use crate::proto::http1::{BodyWriter, Framing, Implied, Limits, encode_request_head, encode_response_head};
+use crate::proto::http1::{
+    BodyWriter, Framing, Implied, ImpliedRequest, Limits, encode_request_head, encode_response_head,
+};
 use crate::proto::multipart::{self, MultipartError};
 
 #[cfg(feature = "compression")]
@@ -57,7 +59,9 @@ pub fn request_round_trip(data: &[u8]) {
     let (framing, pieces, trailers) = source.body(&[Framing::Empty, Framing::Length(0), Framing::Chunked]);
 
     let mut out = BytesMut::new();
-    encode_request_head(&mut out, &method, &target, &headers, framing).expect("generated to be valid");
+    let implied = ImpliedRequest::default();
+    encode_request_head(&mut out, &method, &target, &headers, framing, &implied)
+        .expect("generated to be valid");
     write_body(&mut out, framing, &pieces, trailers.as_ref());
     let seen = read_requests(&source.cut(&out), Limits::default());
 

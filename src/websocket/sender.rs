@@ -25,8 +25,8 @@ impl Sender {
     ///
     /// # Cancellation
     /// The message was queued, or it is not sent at all.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
-        self.send_with(message, Compression::Auto).await
+    pub fn send(&self, message: impl Into<Message>) -> impl Future<Output = Result<(), WebSocketError>> {
+        self.send_with(message, Compression::Auto)
     }
 
     /// As [`send`](Self::send), compressed in another way than its socket's messages are.
@@ -36,13 +36,12 @@ impl Sender {
     ///
     /// # Cancellation
     /// As [`send`](Self::send).
-    pub async fn send_with(
+    pub fn send_with(
         &self,
         message: impl Into<Message>,
         compression: Compression,
-    ) -> Result<(), WebSocketError> {
-        let mut outgoing = Some(Outgoing::Message(message.into(), compression));
-        poll_fn(|cx| self.session.poll_send(cx, &mut outgoing)).await
+    ) -> impl Future<Output = Result<(), WebSocketError>> {
+        self.send_outgoing(Outgoing::Message(message.into(), compression))
     }
 
     /// As [`send`](Self::send), for a message that was encoded before.
@@ -52,9 +51,8 @@ impl Sender {
     ///
     /// # Cancellation
     /// As [`send`](Self::send).
-    pub async fn send_encoded(&self, encoded: &Encoded) -> Result<(), WebSocketError> {
-        let mut outgoing = Some(Outgoing::Encoded(encoded.clone()));
-        poll_fn(|cx| self.session.poll_send(cx, &mut outgoing)).await
+    pub fn send_encoded(&self, encoded: &Encoded) -> impl Future<Output = Result<(), WebSocketError>> {
+        self.send_outgoing(Outgoing::Encoded(encoded.clone()))
     }
 
     /// Sends `value` as JSON, in a text.
@@ -67,6 +65,12 @@ impl Sender {
     #[cfg(feature = "json")]
     pub async fn send_json(&self, value: &impl serde::Serialize) -> crate::Result<()> {
         Ok(self.send(Message::json(value)?).await?)
+    }
+
+    /// Not an `async fn`, nor are those above: each in the chain would keep a place for the message.
+    fn send_outgoing(&self, outgoing: Outgoing) -> impl Future<Output = Result<(), WebSocketError>> {
+        let mut outgoing = Some(outgoing);
+        poll_fn(move |cx| self.session.poll_send(cx, &mut outgoing))
     }
 
     /// Queues a message without waiting.

@@ -1,6 +1,8 @@
 //! The server's way to a WebSocket.
 #![forbid(unsafe_code)]
 
+use std::future::ready;
+
 use super::socket::WebSocket;
 use crate::conn::Request;
 use crate::conn::websocket::{Session, WebSocketConfig};
@@ -21,9 +23,9 @@ impl Request {
     /// - 500 if a value in `config` cannot work (the error names the field), or if the request has been answered.
     ///
     /// # Cancellation
-    /// It is ready at once.
-    #[expect(clippy::unused_async, reason = "a way to wait is not to be a breaking change")]
-    pub async fn websocket(self, config: WebSocketConfig) -> Result<WebSocket> {
-        Session::accept(self, config).map(WebSocket::new)
+    /// The request is answered by the call; the future is ready at once.
+    pub fn websocket(self, config: WebSocketConfig) -> impl Future<Output = Result<WebSocket>> {
+        // No `async fn`: the handler's future would keep room for the whole configuration as long as the socket lives.
+        ready(Session::accept(self, config).map(WebSocket::new))
     }
 }

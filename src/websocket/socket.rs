@@ -4,6 +4,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::closed::Closed;
 use super::sender::Sender;
@@ -39,13 +40,18 @@ impl WebSocket {
     /// Nothing is lost: the next call gives the message that this one would have.
     pub async fn receive(&mut self) -> Result<Option<Message>, WebSocketError> {
         let session = self.session();
-        let received = poll_fn(|cx| session.poll_receive(cx));
-        match session.config().receive_timeout {
-            None => received.await,
-            Some(limit) => {
-                session.timers().timeout(limit, received).await.unwrap_or(Err(WebSocketError::ReceiveTimeout))
+        let deadline = session.config().receive_timeout.map(|limit| {
+            let deadline = session.timers().deadline();
+            deadline.set(limit);
+            deadline
+        });
+        poll_fn(|cx| match (session.poll_receive(cx), &deadline) {
+            (Poll::Pending, Some(deadline)) => {
+                deadline.poll_expired(cx).map(|()| Err(WebSocketError::ReceiveTimeout))
             }
-        }
+            (received, _) => received,
+        })
+        .await
     }
 
     /// The next message, read from JSON.
@@ -69,8 +75,8 @@ impl WebSocket {
     ///
     /// # Cancellation
     /// The message was queued, or it is not sent at all.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketError> {
-        self.sender.send(message).await
+    pub fn send(&self, message: impl Into<Message>) -> impl Future<Output = Result<(), WebSocketError>> {
+        self.sender.send(message)
     }
 
     /// As [`send`](Self::send), compressed in another way than the socket's messages are.
@@ -80,12 +86,12 @@ impl WebSocket {
     ///
     /// # Cancellation
     /// As [`send`](Self::send).
-    pub async fn send_with(
+    pub fn send_with(
         &self,
         message: impl Into<Message>,
         compression: Compression,
-    ) -> Result<(), WebSocketError> {
-        self.sender.send_with(message, compression).await
+    ) -> impl Future<Output = Result<(), WebSocketError>> {
+        self.sender.send_with(message, compression)
     }
 
     /// As [`send`](Self::send), for a message that was encoded before.
@@ -95,8 +101,8 @@ impl WebSocket {
     ///
     /// # Cancellation
     /// As [`send`](Self::send).
-    pub async fn send_encoded(&self, encoded: &Encoded) -> Result<(), WebSocketError> {
-        self.sender.send_encoded(encoded).await
+    pub fn send_encoded(&self, encoded: &Encoded) -> impl Future<Output = Result<(), WebSocketError>> {
+        self.sender.send_encoded(encoded)
     }
 
     /// Sends `value` as JSON, in a text.

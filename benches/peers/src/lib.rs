@@ -85,10 +85,7 @@ pub fn listen(port: u16) -> io::Result<TcpListener> {
 
 /// Lets this process open as many files as the hard limit allows; staying at the soft limit is no error.
 pub fn raise_open_files() {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live `rlimit`.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0 {
         limit.rlim_cur = limit.rlim_max;
@@ -97,11 +94,9 @@ pub fn raise_open_files() {
     }
 }
 
-fn pin(cpu: usize) -> io::Result<()> {
-    assert!(
-        cpu < libc::CPU_SETSIZE as usize,
-        "CPU number too large for a cpu_set_t"
-    );
+/// Keeps this thread, and those it starts, on one CPU.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    assert!(cpu < libc::CPU_SETSIZE as usize, "CPU number too large for a cpu_set_t");
     // SAFETY: `cpu_set_t` is a plain array of bits; all zero is the empty set.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `cpu` is inside the set, checked above.

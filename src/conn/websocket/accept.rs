@@ -18,7 +18,7 @@ use crate::proto::websocket::{Refusal, Role, accept_offer, accepted_fields, chec
 impl Session {
     /// Answers a request with 101, and makes a session of its connection.
     pub(crate) fn accept(request: Request, config: WebSocketConfig) -> Result<Rc<Self>> {
-        config.check().map_err(Error::internal)?;
+        let config = config.shared().map_err(Error::internal)?;
         check_request(request.method(), request.version(), request.headers()).map_err(refused)?;
         if !is_allowed(&request, &config.origins) {
             let error = Error::new(StatusCode::FORBIDDEN);
@@ -47,7 +47,7 @@ impl Session {
     #[cfg_attr(not(test), expect(dead_code, reason = "the client's entry is not there yet"))]
     pub(crate) fn over(
         upgraded: Upgraded,
-        config: WebSocketConfig,
+        config: Rc<WebSocketConfig>,
         agreed: Agreed,
         timers: ringhttp_runtime::time::Timers,
         stats: Rc<super::WebSocketStats>,
@@ -88,7 +88,8 @@ pub(crate) fn in_memory(
         crate::io::transport::Transport::Duplex(near),
         &ringhttp_runtime::buffer::BufferPool::new(),
     );
-    let upgraded = Upgraded::new(wire, 1000, config.write_timeout, timers.deadline());
+    let config = config.shared().expect("the values can work");
+    let upgraded = Upgraded::new(Box::new(wire), 1000, config.write_timeout, timers.deadline());
     let session = match role {
         Role::Client => Session::over(upgraded, config, Agreed::default(), timers, Rc::default()),
         Role::Server => upgraded

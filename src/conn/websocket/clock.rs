@@ -36,6 +36,9 @@ pub(super) struct Clock {
 /// How soon it is looked at what was sent without asking when it is done, and at memory that an idle socket does not need.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
+/// The same behind the handshake. Short, because many sockets are opened at a time, and few of them speak at once.
+const HANDSHAKE_LOOK_AFTER: Duration = Duration::from_millis(20);
+
 impl Clock {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -58,8 +61,9 @@ impl Clock {
 impl Session {
     pub(super) fn start_clock(&self) {
         let mut inner = self.inner.borrow_mut();
-        // What ended the handshake is leaving.
-        self.touch(&mut inner);
+        // What ended the handshake is leaving: soon it needs no memory any more, unless messages follow.
+        let at = self.timers.now() + HANDSHAKE_LOOK_AFTER;
+        self.look_at(&mut inner, at);
         if let Some(heartbeat) = self.config.heartbeat {
             let at = self.timers.now() + heartbeat;
             self.look_at(&mut inner, at);
@@ -170,7 +174,7 @@ impl Session {
     /// RFC 6455 §10.4: a message that has begun holds memory, so it has to go on.
     fn look_at_message(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
         let is_begun = |wire: &mut Wire| inner.reader.is_within_message() || !wire.input().is_empty();
-        if !inner.state.may_receive() || !inner.wire.as_mut().is_some_and(is_begun) {
+        if !inner.state.may_receive() || !inner.wire.as_deref_mut().is_some_and(is_begun) {
             return None;
         }
         let end = inner.clock.heard_at + self.config.stall_timeout;

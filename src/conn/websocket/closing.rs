@@ -14,7 +14,7 @@ use crate::proto::websocket::{CloseCode, CloseFrame, Fault, Role, State, Step, a
 #[derive(Default)]
 pub(super) struct Closing {
     /// The peer's Close frame.
-    pub(super) theirs: Option<CloseFrame>,
+    pub(super) theirs: Option<Box<CloseFrame>>,
     /// The code of ours, if we began.
     ours: Option<CloseCode>,
     /// What the receiver is told, once.
@@ -79,7 +79,7 @@ impl Session {
 
     /// The peer's Close frame, if one came.
     pub(crate) fn peer_close(&self) -> Option<CloseFrame> {
-        self.inner.borrow().closing.theirs.clone()
+        self.inner.borrow().closing.theirs.as_deref().cloned()
     }
 
     /// Why it was closed; `None` while it is open.
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// The peer's Close frame has come: it gets ours, behind what is queued (RFC 6455 §5.5.1).
-    pub(super) fn take_close(&self, inner: &mut Inner, frame: CloseFrame) {
+    pub(super) fn take_close(&self, inner: &mut Inner, frame: Box<CloseFrame>) {
         let Some(next) = after(inner.state, Step::ReceiveClose) else { return };
         inner.state = next;
         if let Some(closed) = after(next, Step::SendClose) {

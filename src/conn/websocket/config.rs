@@ -1,6 +1,8 @@
 //! The limits, deadlines and choices of a WebSocket.
 #![forbid(unsafe_code)]
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::proto::cors::authority;
@@ -13,7 +15,7 @@ use crate::proto::websocket::{Accepts, Limits, Offer, Takeover};
 /// config.heartbeat = Some(std::time::Duration::from_secs(30));
 /// config.protocols = vec!["chat.v1".to_owned()];
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WebSocketConfig {
     /// Subprotocols this side speaks. A server takes the first of the client's list that is among them, a client offers them,
@@ -93,7 +95,7 @@ pub enum SlowReader {
 }
 
 /// How messages are compressed (permessage-deflate, RFC 7692).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompressionConfig {
     /// How hard to try, 1 to 9. Default 1: messages are compressed while their receiver waits.
@@ -157,7 +159,23 @@ impl Default for CompressionConfig {
     }
 }
 
+thread_local! {
+    /// What the last socket of this core was given.
+    static LAST: RefCell<Option<Rc<WebSocketConfig>>> = const { RefCell::new(None) };
+}
+
 impl WebSocketConfig {
+    /// Checked, and one copy for sockets that are configured alike one after another, as those of a route are.
+    pub(super) fn shared(self) -> Result<Rc<Self>, String> {
+        LAST.with_borrow_mut(|last| {
+            if let Some(last) = last.as_ref().filter(|last| ***last == self) {
+                return Ok(Rc::clone(last));
+            }
+            self.check()?;
+            Ok(Rc::clone(last.insert(Rc::new(self))))
+        })
+    }
+
     /// What the reader of messages has to know.
     pub(super) fn limits(&self) -> Limits {
         let mut limits = Limits::default();

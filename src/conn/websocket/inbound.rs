@@ -15,7 +15,7 @@ use super::session::{Inner, Session};
 use super::stats::add;
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
-use crate::proto::websocket::{CloseFrame, Event, Fault};
+use crate::proto::websocket::{CloseFrame, Event, Fault, Inflaters};
 
 /// Messages that came before they were asked for.
 #[derive(Default)]
@@ -32,7 +32,7 @@ pub(super) struct Inbox {
 
 /// What nothing follows.
 enum Last {
-    Close(CloseFrame),
+    Close(Box<CloseFrame>),
     Fault(Fault),
 }
 
@@ -135,12 +135,12 @@ impl Session {
                 self.flush(inner, cx);
                 return Poll::Pending;
             }
-            let Inner { wire: Some(wire), reader, inbox, packer, no_inflaters, .. } = &mut *inner else {
+            let Inner { wire: Some(wire), reader, inbox, packer, .. } = &mut *inner else {
                 return Poll::Ready(None);
             };
             if inbox.missing.is_none() && !wire.is_filling() {
                 let event = match packer {
-                    None => reader.next(wire.input(), no_inflaters),
+                    None => reader.next(wire.input(), &mut Inflaters::default()),
                     Some(_) => with_inflaters(|inflaters| reader.next(wire.input(), inflaters)),
                 };
                 match event {
@@ -168,7 +168,7 @@ impl Session {
     /// Reads from the transport, and sends what is queued if there is nothing to be read.
     fn poll_fill(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
         // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next message.
-        let is_filling = inner.wire.as_ref().is_some_and(Wire::is_filling);
+        let is_filling = inner.wire.as_deref().is_some_and(Wire::is_filling);
         if !is_filling || self.poll_read(inner, cx).is_pending() {
             self.flush(inner, cx);
             if self.poll_read(inner, cx).is_pending() {
@@ -221,7 +221,7 @@ impl Session {
             Event::Ping(payload) => return Some(Message::Ping(payload)),
             Event::Pong(payload) => return Some(Message::Pong(payload)),
             Event::Close(frame) => {
-                inner.inbox.last = Some(Last::Close(frame));
+                inner.inbox.last = Some(Last::Close(Box::new(frame)));
                 return None;
             }
             Event::Working => {

@@ -61,7 +61,7 @@ pub(super) struct Outbox {
     waiting: VecDeque<Entry>,
     bytes: usize,
     /// The last Ping that could not be answered at once. RFC 6455 §5.5.3: one Pong answers those before it, too.
-    pong: Option<Bytes>,
+    pong: Option<Box<Bytes>>,
     /// The message that is being compressed elsewhere; those behind it wait.
     pub(super) job: Option<Box<Job>>,
     /// Where the pieces of messages stand.
@@ -126,7 +126,7 @@ impl Inner {
     /// Bytes that are held for the peer.
     fn held_bytes(&self) -> usize {
         let job = self.outbox.job.as_ref().map_or(0, |job| job.len());
-        self.wire.as_ref().map_or(0, Wire::unsent) + self.outbox.bytes + job
+        self.wire.as_deref().map_or(0, Wire::unsent) + self.outbox.bytes + job
     }
 }
 
@@ -271,7 +271,7 @@ impl Session {
         if inner.wire.as_ref().is_some_and(|wire| wire.unsent() < PONG_BYTES_MAX) {
             self.write_control(inner, Message::Pong(payload));
         } else {
-            inner.outbox.pong = Some(payload);
+            inner.outbox.pong = Some(Box::new(payload));
         }
     }
 
@@ -297,7 +297,7 @@ impl Session {
             match wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
-                    if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
+                    if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
                         return inner.clock.forget_stall();
                     }
                 }
@@ -321,7 +321,7 @@ impl Session {
                 return;
             }
             if let Some(payload) = inner.outbox.pong.take() {
-                self.write_control(inner, Message::Pong(payload));
+                self.write_control(inner, Message::Pong(*payload));
             }
             match inner.outbox.pop() {
                 None => return,

@@ -18,12 +18,12 @@ use super::inbound::Inbox;
 use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
 use crate::io::wire::Wire;
-use crate::proto::websocket::{DeflateParams, Inflaters, Reader, ReaderRules, Role, State};
+use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, State};
 
 /// A WebSocket. Shared by its user, by those who send on it, and by the task that drives it.
 pub(crate) struct Session {
     pub(super) inner: RefCell<Inner>,
-    pub(super) config: WebSocketConfig,
+    pub(super) config: Rc<WebSocketConfig>,
     pub(super) role: Role,
     pub(super) timers: Timers,
     pub(super) deadline: Deadline,
@@ -46,10 +46,8 @@ pub(crate) struct Session {
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
 pub(super) struct Inner {
     /// Gone once the session has ended.
-    pub(super) wire: Option<Wire>,
+    pub(super) wire: Option<Box<Wire>>,
     pub(super) reader: Reader,
-    /// What a reader is given that unpacks nothing.
-    pub(super) no_inflaters: Inflaters,
     pub(super) state: State,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
@@ -71,9 +69,9 @@ pub(crate) struct Agreed {
 impl Session {
     /// A session on a wire that has left HTTP.
     pub(crate) fn new(
-        wire: Wire,
+        wire: Box<Wire>,
         role: Role,
-        config: WebSocketConfig,
+        config: Rc<WebSocketConfig>,
         agreed: Agreed,
         timers: Timers,
         stats: Rc<WebSocketStats>,
@@ -90,7 +88,6 @@ impl Session {
         let inner = Inner {
             wire: Some(wire),
             reader: Reader::new(rules),
-            no_inflaters: Inflaters::default(),
             state: State::Open,
             inbox: Inbox::default(),
             outbox: Outbox::default(),

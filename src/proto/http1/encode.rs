@@ -4,15 +4,19 @@
 //! shorter than its head announced. An encoder that gives [`Misuse`] leaves `out` as it was.
 #![forbid(unsafe_code)]
 
+mod request;
+
 use std::fmt;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 
 use super::fields;
 use super::framing::{Framing, is_bodiless};
 use super::syntax;
 use crate::proto::Misuse;
+
+pub use self::request::{DefaultFields, ImpliedRequest, encode_request_head};
 
 /// The interim response that asks for the body (RFC 9110 §15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -154,59 +158,6 @@ pub fn encode_response_head(
         out.truncate(start);
     }
     result
-}
-
-/// Appends a request head to `out`, always in HTTP/1.1. `Host` is written first (RFC 9110 §7.2).
-///
-/// `target`: in the form that the method and the way (origin server, proxy, tunnel) ask for. `headers` need exactly one
-/// `Host` and no framing fields; a `Content-Length` that says the same as `framing` is tolerated.
-///
-/// # Errors
-/// [`Misuse::HostMissing`], [`Misuse::TargetInvalid`], [`Misuse::FramingConflict`]. `out` is left as it was.
-pub fn encode_request_head(
-    out: &mut BytesMut,
-    method: &Method,
-    target: &str,
-    headers: &HeaderMap,
-    framing: Framing,
-) -> Result<(), Misuse> {
-    if target.is_empty() || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-        return Err(Misuse::TargetInvalid);
-    }
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Err(Misuse::HostMissing);
-    };
-    if framing == Framing::UntilClose {
-        return Err(Misuse::FramingConflict);
-    }
-    let start = out.len();
-    out.reserve(HEAD_BYTES_GUESS + target.len());
-    out.extend_from_slice(method.as_str().as_bytes());
-    out.extend_from_slice(b" ");
-    out.extend_from_slice(target.as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\nhost: ");
-    out.extend_from_slice(host.as_bytes());
-    out.extend_from_slice(b"\r\n");
-    let result = request_fields(out, headers, framing);
-    if result.is_err() {
-        out.truncate(start);
-    }
-    result
-}
-
-fn request_fields(out: &mut BytesMut, headers: &HeaderMap, framing: Framing) -> Result<(), Misuse> {
-    for (name, value) in headers {
-        match special(name) {
-            Some(Special::Host) => {}
-            Some(Special::ContentLength) => agrees(value, framing)?,
-            Some(Special::TransferEncoding) => return Err(Misuse::FramingConflict),
-            _ => field(out, name, value),
-        }
-    }
-    framing_field(out, framing);
-    out.extend_from_slice(b"\r\n");
-    Ok(())
 }
 
 fn status_line(

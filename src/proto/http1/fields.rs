@@ -4,6 +4,8 @@
 //! [`Notes`] are taken while the header map is filled, so no field is looked up again afterwards.
 #![forbid(unsafe_code)]
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, header};
 
 use super::syntax;
@@ -19,6 +21,8 @@ pub(super) struct Notes<'head> {
     pub(super) close: bool,
     /// `Connection: keep-alive`.
     pub(super) keep_alive: bool,
+    /// The parameters of `Keep-Alive`.
+    pub(super) keep_alive_field: Option<&'head [u8]>,
     /// `Connection: upgrade`.
     pub(super) connection_upgrade: bool,
     /// An `Upgrade` field.
@@ -58,6 +62,10 @@ impl<'head> Notes<'head> {
                 self.connection(value);
                 Some(header::CONNECTION)
             }
+            10 if name.eq_ignore_ascii_case("keep-alive") => {
+                self.keep_alive_field = Some(value);
+                None
+            }
             14 if name.eq_ignore_ascii_case("content-length") => {
                 self.content_length = Some(value);
                 Some(header::CONTENT_LENGTH)
@@ -73,6 +81,17 @@ impl<'head> Notes<'head> {
     /// RFC 9112 §9.3: whether the connection persists after this message, as far as the fields say.
     pub(super) fn persists(&self, version: http::Version) -> bool {
         !self.close && (version == http::Version::HTTP_11 || self.keep_alive)
+    }
+
+    /// How long the peer keeps the connection when it is idle: `Keep-Alive: timeout=5, max=100`, which no RFC defines and
+    /// many servers send.
+    pub(super) fn idle_timeout(&self) -> Option<Duration> {
+        let seconds = list(self.keep_alive_field?).find_map(|part| {
+            let (name, value) = part.split_at(memchr::memchr(b'=', part)?);
+            let is_timeout = name.trim_ascii().eq_ignore_ascii_case(b"timeout");
+            is_timeout.then(|| str::from_utf8(value[1..].trim_ascii()).ok()?.parse().ok())?
+        })?;
+        Some(Duration::from_secs(seconds))
     }
 
     fn connection(&mut self, value: &[u8]) {
@@ -296,6 +315,25 @@ mod tests {
             let mut notes = Notes::default();
             notes.take("Connection", value);
             assert_eq!(notes.persists(version), persists, "{version:?} b\"{}\"", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_of_its_patience() {
+        const CASES: &[(&[u8], Option<u64>)] = &[
+            (b"timeout=5, max=100", Some(5)),
+            (b"max=1,Timeout = 60", Some(60)),
+            (b"timeout=0", Some(0)),
+            (b"max=1", None),
+            (b"timeout", None),
+            (b"timeout=-1", None),
+            (b"timeout=99999999999999999999", None),
+            (b"", None),
+        ];
+        for &(value, seconds) in CASES {
+            let mut notes = Notes::default();
+            assert!(notes.take("Keep-Alive", value).is_none());
+            assert_eq!(notes.idle_timeout().map(|time| time.as_secs()), seconds, "{}", value.escape_ascii());
         }
     }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
@@ -110,6 +111,43 @@ pub struct ResponseHead {
     pub framing: Framing,
     /// Whether the connection can serve another request when the body was read.
     pub keep_alive: bool,
+    /// How long the server says that it keeps the connection when it is idle.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl ResponseHead {
+    /// Lets go of the views of the read buffer; the memory of the map stays.
+    pub(super) fn clear(&mut self) {
+        self.headers.clear();
+        self.reason = Bytes::new();
+    }
+
+    /// Lets go of the views of the read buffer; the map stays, for a head with the same names.
+    pub(crate) fn forget_values(&mut self) {
+        self.headers.values_mut().for_each(|value| *value = HeaderValue::from_static(""));
+        self.reason = Bytes::new();
+    }
+
+    /// Takes what the fields say of the connection, behind the framing.
+    pub(super) fn end(&mut self, notes: &Notes<'_>) {
+        self.keep_alive = self.framing != Framing::UntilClose && notes.persists(self.version);
+        self.idle_timeout = notes.idle_timeout();
+    }
+}
+
+impl Default for ResponseHead {
+    /// `HTTP/1.1 200`, without a field: a head to be filled.
+    fn default() -> Self {
+        Self {
+            version: Version::HTTP_11,
+            status: StatusCode::OK,
+            reason: Bytes::new(),
+            headers: HeaderMap::new(),
+            framing: Framing::Empty,
+            keep_alive: true,
+            idle_timeout: None,
+        }
+    }
 }
 
 /// How far the lines of a head or of trailers were searched.
@@ -298,27 +336,28 @@ fn request_in<'head>(
     Ok(())
 }
 
-/// Parses `head`, which [`Scan`] found to be complete. `request_method`: of the request that it answers.
+/// Parses `head`, which [`Scan`] found to be complete, into `into`, whose header map is empty. `request_method`: of the
+/// request that it answers.
 pub(super) fn parse_response(
     head: &Bytes,
     limits: &Limits,
-    spare: &mut Option<HeaderMap>,
     request_method: &Method,
-) -> Result<ResponseHead, PeerError> {
+    into: &mut ResponseHead,
+) -> Result<(), PeerError> {
     if limits.header_count_max > SLOTS {
         let mut slots = vec![MaybeUninit::uninit(); limits.header_count_max.min(head.len() / 4)];
-        return response_in(head, &mut slots, spare, request_method);
+        return response_in(head, &mut slots, request_method, into);
     }
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
-    response_in(head, &mut slots[..limits.header_count_max], spare, request_method)
+    response_in(head, &mut slots[..limits.header_count_max], request_method, into)
 }
 
 fn response_in<'head>(
     head: &'head Bytes,
     slots: &mut [MaybeUninit<httparse::Header<'head>>],
-    spare: &mut Option<HeaderMap>,
     request_method: &Method,
-) -> Result<ResponseHead, PeerError> {
+    into: &mut ResponseHead,
+) -> Result<(), PeerError> {
     let mut parsed = httparse::Response::new(&mut []);
     let complete =
         httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, head, slots);
@@ -327,15 +366,14 @@ fn response_in<'head>(
     else {
         return Err(blame_response(head, complete.err()));
     };
-    let status = StatusCode::from_u16(code).map_err(|_| PeerError::StatusLineInvalid)?;
-    let version = version(minor);
-    let reason = parsed.reason.map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
-    let mut headers = spare.take().unwrap_or_default();
+    into.status = StatusCode::from_u16(code).map_err(|_| PeerError::StatusLineInvalid)?;
+    into.version = version(minor);
+    into.reason = parsed.reason.map_or_else(Bytes::new, |reason| head.slice_ref(reason.as_bytes()));
     let mut notes = Notes::default();
-    fill(&mut headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
-    let framing = framing::of_response(&notes, version, status, request_method)?;
-    let keep_alive = framing != Framing::UntilClose && notes.persists(version);
-    Ok(ResponseHead { version, status, reason, headers, framing, keep_alive })
+    fill(&mut into.headers, &mut notes, head, parsed.headers, fields::repeated_in_response)?;
+    into.framing = framing::of_response(&notes, into.version, into.status, request_method)?;
+    into.end(&notes);
+    Ok(())
 }
 
 /// Parses the trailer section `lines`, which [`Scan`] found to be complete.

@@ -37,14 +37,15 @@ mod framing;
 mod head;
 mod path;
 mod reader;
+mod renew;
 mod rewrite;
 mod state;
 pub(super) mod syntax;
 mod target;
 
 pub use encode::{
-    BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, ContentTypeLine, Implied,
-    encode_request_head, encode_response_head,
+    BodyWriter, CHUNK_END, CONTINUE, ChunkHead, ClosingLines, ConnectionField, ContentTypeLine,
+    DefaultFields, Implied, ImpliedRequest, encode_request_head, encode_response_head,
 };
 pub(in crate::proto) use fields::split_unquoted;
 pub(crate) use fields::{elements, list};

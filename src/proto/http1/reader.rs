@@ -11,6 +11,7 @@ use super::Limits;
 use super::chunked::{self, ChunkedDecoder};
 use super::framing::Framing;
 use super::head::{self, RequestHead, ResponseHead, Scan, Section};
+use super::renew::renew;
 use super::state::{State, Step, after};
 use crate::proto::{Misuse, PeerError};
 
@@ -233,12 +234,34 @@ impl ResponseReader {
         spare: &mut Option<HeaderMap>,
         request_method: &Method,
     ) -> Result<Option<ResponseHead>, PeerError> {
+        let mut head = ResponseHead { headers: spare.take().unwrap_or_default(), ..ResponseHead::default() };
+        if self.head_into(input, request_method, &mut head)? {
+            return Ok(Some(head));
+        }
+        *spare = Some(head.headers);
+        Ok(None)
+    }
+
+    /// As [`head`](Self::head), but fills `head` and uses its memory. If the fields have the names of those that are in its map, in
+    /// their order, they are not looked up again. False: more bytes are needed.
+    ///
+    /// # Errors
+    /// As [`head`](Self::head); what `head` holds then has no meaning.
+    ///
+    /// # Panics
+    /// As [`head`](Self::head).
+    pub fn head_into(
+        &mut self,
+        input: &mut BytesMut,
+        request_method: &Method,
+        head: &mut ResponseHead,
+    ) -> Result<bool, PeerError> {
         self.flow.expect_idle()?;
-        let head = self.read_head(input, spare, request_method).map_err(|error| self.flow.fail(error))?;
-        if let Some(head) = &head {
+        let complete = self.read_head(input, request_method, head).map_err(|error| self.flow.fail(error))?;
+        if complete {
             self.follow(head, request_method);
         }
-        Ok(head)
+        Ok(complete)
     }
 
     /// The next piece of the present body.
@@ -295,27 +318,30 @@ impl ResponseReader {
     fn read_head(
         &mut self,
         input: &mut BytesMut,
-        spare: &mut Option<HeaderMap>,
         request_method: &Method,
-    ) -> Result<Option<ResponseHead>, PeerError> {
+        into: &mut ResponseHead,
+    ) -> Result<bool, PeerError> {
         match input.first() {
             Some(b'H') => {}
-            None => return Ok(None),
+            None => return Ok(false),
             Some(_) => return Err(PeerError::StatusLineInvalid),
         }
         let limits = &self.flow.limits;
         let Some(end) = self.flow.scan.end(input, &Section::response(limits))? else {
-            return Ok(None);
+            return Ok(false);
         };
         let lines = input.split_to(end).freeze();
-        let head = head::parse_response(&lines, limits, spare, request_method)?;
-        if is_interim(head.status) {
+        if renew(&lines, limits, request_method, into).is_none() {
+            into.clear();
+            head::parse_response(&lines, limits, request_method, into)?;
+        }
+        if is_interim(into.status) {
             self.informational += 1;
             if self.informational > INFORMATIONAL_MAX {
                 return Err(PeerError::InformationalTooMany);
             }
         }
-        Ok(Some(head))
+        Ok(true)
     }
 
     fn follow(&mut self, head: &ResponseHead, request_method: &Method) {

@@ -4,12 +4,9 @@
 use bytes::Bytes;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::percent_decode_str;
 
 use super::MultipartError;
-use crate::proto::ContentType;
-use crate::proto::http1::syntax;
-use crate::proto::parameters::Parameters;
+use crate::proto::{ContentDisposition, ContentType};
 
 /// The head of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,8 +81,9 @@ pub(super) fn parse(lines: &Bytes, count_max: usize) -> Result<PartHead, Multipa
     let mut dispositions = head.headers.get_all(CONTENT_DISPOSITION).iter();
     if let Some(disposition) = dispositions.next() {
         let is_repeated = dispositions.next().is_some();
-        let names = names(disposition.as_bytes()).filter(|_| !is_repeated);
-        (head.name, head.file_name) = names.ok_or(MultipartError::DispositionInvalid)?;
+        let found = ContentDisposition::parse(disposition.as_bytes()).filter(|_| !is_repeated);
+        let found = found.ok_or(MultipartError::DispositionInvalid)?;
+        (head.name, head.file_name) = (found.name, found.file_name);
     }
     if head.headers.get_all(CONTENT_TYPE).iter().count() > 1 {
         return Err(MultipartError::HeadInvalid);
@@ -115,42 +113,4 @@ fn parse_fields(lines: &Bytes, count_max: usize) -> Result<HeaderMap, MultipartE
         headers.try_append(name, value).map_err(|_| MultipartError::HeadTooLarge)?;
     }
     Ok(headers)
-}
-
-type Names = (Option<String>, Option<String>);
-
-/// The names of the field and of the file. `None` if the value is malformed.
-fn names(disposition: &[u8]) -> Option<Names> {
-    let (kind, rest) = disposition.split_at(syntax::run(disposition, syntax::TOKEN));
-    if kind.is_empty() || !matches!(rest.trim_ascii_start(), [] | [b';', ..]) {
-        return None;
-    }
-    let (mut name, mut file_name, mut extended) = (None, None, None);
-    for parameter in (Parameters { rest }) {
-        let (parameter, value) = parameter.ok()?;
-        let slot = match parameter {
-            _ if parameter.eq_ignore_ascii_case("name") => &mut name,
-            _ if parameter.eq_ignore_ascii_case("filename") => &mut file_name,
-            _ if parameter.eq_ignore_ascii_case("filename*") => &mut extended,
-            _ => continue,
-        };
-        let text = String::from_utf8(value.into_owned()).ok()?;
-        if slot.replace(text).is_some() {
-            return None;
-        }
-    }
-    // RFC 7578 §4.2 forbids the extended form, but old clients send it; RFC 6266 §4.3: it is the better one.
-    if let Some(value) = extended {
-        file_name = Some(extended_value(&value)?);
-    }
-    let is_plain = |text: &Option<String>| !text.as_deref().unwrap_or_default().contains(char::is_control);
-    (is_plain(&name) && is_plain(&file_name)).then_some((name, file_name))
-}
-
-/// RFC 8187 §3.2: `UTF-8'language'percent-encoded`.
-fn extended_value(value: &str) -> Option<String> {
-    let (charset, rest) = value.split_once('\'')?;
-    let (_language, text) = rest.split_once('\'')?;
-    let bytes: Vec<u8> = percent_decode_str(text).collect();
-    crate::proto::charset::decode(Some(charset), bytes).ok()
 }

@@ -1,6 +1,7 @@
-//! Opens keep-alive connections, makes one request on each, prints `ready` and holds them until its input ends.
+//! Opens keep-alive connections, makes one request on each, prints `ready` and holds them until its input ends. With
+//! `--websocket`, the request opens a WebSocket.
 //!
-//! `idle_clients --port N --count N`; part of `benches/compare.rs --idle`.
+//! `idle_clients --port N --count N [--websocket]`; part of `benches/compare.rs --idle`.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -10,25 +11,28 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 fn main() -> io::Result<()> {
-    let (port, count) =
-        arguments().ok_or_else(|| io::Error::other("usage: idle_clients --port N --count N"))?;
+    let usage = "usage: idle_clients --port N --count N [--websocket]";
+    let (port, count, question) = arguments().ok_or_else(|| io::Error::other(usage))?;
     ringhttp_peers::raise_open_files();
     let mut clients = Vec::with_capacity(count);
     for index in 0..count {
         clients.push(connect(index, port)?);
     }
     for client in &mut clients {
-        ask(client)?;
+        ask(client, &question)?;
     }
     println!("ready");
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
-fn arguments() -> Option<(u16, usize)> {
+fn arguments() -> Option<(u16, usize, Question)> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--port", port, "--count", count] => Some((port.parse().ok()?, count.parse().ok()?)),
+        ["--port", port, "--count", count] => Some((port.parse().ok()?, count.parse().ok()?, PLAINTEXT)),
+        ["--port", port, "--count", count, "--websocket"] => {
+            Some((port.parse().ok()?, count.parse().ok()?, WEBSOCKET))
+        }
         _ => None,
     }
 }
@@ -58,18 +62,29 @@ fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
             size_of_val(&on) as libc::socklen_t,
         )
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// One `GET /plaintext`, read to the end of its body.
-fn ask(client: &mut TcpStream) -> io::Result<()> {
-    client.write_all(b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+/// What is asked on a connection, and what its answer ends with.
+struct Question {
+    request: &'static [u8],
+    answer_end: &'static [u8],
+}
+
+const PLAINTEXT: Question =
+    Question { request: b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n", answer_end: b"Hello, World!" };
+
+const WEBSOCKET: Question = Question {
+    request: b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    answer_end: b"\r\n\r\n",
+};
+
+/// One question, its answer read to the end.
+fn ask(client: &mut TcpStream, question: &Question) -> io::Result<()> {
+    client.write_all(question.request)?;
     let (mut answer, mut filled) = ([0; 1024], 0);
-    while !answer[..filled].ends_with(b"Hello, World!") {
+    while !answer[..filled].ends_with(question.answer_end) {
         match client.read(&mut answer[filled..])? {
             0 => {
                 return Err(io::Error::other(

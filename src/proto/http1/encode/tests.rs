@@ -1,5 +1,7 @@
 //! Heads and bodies as they are written, byte for byte.
 
+use http::Method;
+
 use super::*;
 
 const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
@@ -32,8 +34,17 @@ fn response(
 }
 
 fn request(target: &str, fields: &[(&str, &str)], framing: Framing) -> Result<String, Misuse> {
+    request_with(target, fields, framing, &ImpliedRequest::default())
+}
+
+fn request_with(
+    target: &str,
+    fields: &[(&str, &str)],
+    framing: Framing,
+    implied: &ImpliedRequest<'_>,
+) -> Result<String, Misuse> {
     let mut out = BytesMut::new();
-    let result = encode_request_head(&mut out, &Method::PUT, target, &map(fields), framing);
+    let result = encode_request_head(&mut out, &Method::PUT, target, &map(fields), framing, implied);
     assert!(result.is_ok() || out.is_empty());
     result.map(|()| String::from_utf8(out.to_vec()).unwrap())
 }
@@ -175,6 +186,28 @@ fn rfc9112_3_request_heads() {
             Err(Misuse::TargetInvalid),
             "{target:?}"
         );
+    }
+}
+
+#[test]
+fn implied_fields_of_a_request_give_way_to_its_own() {
+    const BOTH: &str = "accept: */*\r\nuser-agent: us\r\n";
+    let defaults = DefaultFields::new(map(&[("accept", "*/*"), ("user-agent", "us")])).unwrap();
+    let with = |fields: &[(&str, &str)], without: &[HeaderName]| {
+        let implied = ImpliedRequest { host: Some("h"), defaults: Some(&defaults), without };
+        let head = request_with("/", fields, Framing::Empty, &implied).unwrap();
+        head.strip_prefix("PUT / HTTP/1.1\r\nhost: ").unwrap().strip_suffix("\r\n").unwrap().to_owned()
+    };
+    assert_eq!(with(&[], &[]), format!("h\r\n{BOTH}"));
+    assert_eq!(with(&[("host", "g"), ("x", "y")], &[]), format!("g\r\n{BOTH}x: y\r\n"));
+    assert_eq!(with(&[("accept", "a/b")], &[]), "h\r\nuser-agent: us\r\naccept: a/b\r\n");
+    assert_eq!(with(&[], &[header::USER_AGENT, header::FROM]), "h\r\naccept: */*\r\n");
+    let all = [header::USER_AGENT, header::ACCEPT];
+    assert_eq!(with(&[("accept", "a"), ("accept", "b")], &all), "h\r\naccept: a\r\naccept: b\r\n");
+    let broken = ImpliedRequest { host: Some("h\r\nx: y"), ..ImpliedRequest::default() };
+    assert_eq!(request_with("/", &[], Framing::Empty, &broken), Err(Misuse::HostInvalid));
+    for name in ["host", "content-length", "transfer-encoding"] {
+        assert_eq!(DefaultFields::new(map(&[(name, "1")])).err(), Some(Misuse::FramingConflict), "{name}");
     }
 }
 

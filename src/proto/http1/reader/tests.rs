@@ -484,3 +484,68 @@ fn a_head_filled_again_is_what_a_new_one_would_be() {
         }
     }
 }
+
+#[test]
+fn a_response_head_filled_again_is_what_a_new_one_would_be() {
+    const HEADS: &[&str] = &[
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nEtag: \t b c \t\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\ncontent-LENGTH:7\r\netag:\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nEtag: a\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\r\nX: y\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag : a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtagg: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\r\n b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\rb\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: \u{e9}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nEtag: a\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 200 \u{e9}\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 099 OK\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 204 Nothing\r\nContent-Length: 3\r\nEtag: a\r\n\r\n",
+        "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nEtag: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.0 404\r\nX: y\r\nX: z\r\n\r\n",
+        "HTTP/1.1 404 x\r\nX: y\r\nX: \r\n\r\n",
+        "HTTP/1.1 404 x\r\nX: y\r\nY: v\r\nX: z\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=5\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nKeep-Alive: max=5\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n",
+        "HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n",
+    ];
+    let fill = |text: &str, method: &Method, head: &mut ResponseHead| {
+        let mut reader = ResponseReader::new(Limits::default());
+        let filled = reader.head_into(&mut BytesMut::from(text), method, head);
+        (filled, reader.state())
+    };
+    for first in HEADS {
+        for (second, method) in HEADS.iter().zip([Method::GET, Method::HEAD].iter().cycle()) {
+            let (mut new, mut again) = (ResponseHead::default(), ResponseHead::default());
+            if fill(first, &Method::GET, &mut again).0.is_err() {
+                continue;
+            }
+            for forget in [false, true] {
+                let mut again = again.clone();
+                if forget {
+                    again.forget_values();
+                }
+                assert_eq!(
+                    fill(second, method, &mut again),
+                    fill(second, method, &mut new),
+                    "{first:?}, {second:?}"
+                );
+                if fill(second, method, &mut ResponseHead::default()).0.is_ok() {
+                    assert_eq!(again, new, "{first:?}, {second:?}");
+                }
+            }
+        }
+    }
+}

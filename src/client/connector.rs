@@ -1,0 +1,175 @@
+//! Making a connection: name, addresses, the first that answers, and what is to stand on it.
+//!
+//! The steps are [`Connector::connect`]'s, in order; securing a connection will be one more of them, between the socket and
+//! the connection, with its own time and its own kind of error.
+#![forbid(unsafe_code)]
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ringhttp_runtime::Core;
+use ringhttp_runtime::connect::ConnectOptions;
+use ringhttp_runtime::listener::Socket;
+use ringhttp_runtime::time::Instant;
+
+use super::config::ClientConfig;
+use super::error::{Error, ErrorKind};
+use super::location::Location;
+use super::pool::Route;
+use super::resolver::Resolver;
+use super::trace::{Timings, Tracer, now};
+use crate::conn::client::ClientConnection;
+use crate::proto::http1::Limits;
+
+/// What the connections of one client are made with.
+pub(crate) struct Connector {
+    core: Core,
+    pub(crate) resolver: Resolver,
+    options: ConnectOptions,
+    limits: Limits,
+    /// Until the next address is tried beside the first.
+    attempt_delay: Duration,
+}
+
+impl Connector {
+    pub(crate) fn new(core: &Core, config: &ClientConfig) -> Self {
+        Self {
+            core: core.clone(),
+            resolver: Resolver::new(core, config),
+            options: config.socket.clone(),
+            limits: config.limits(),
+            attempt_delay: config.happy_eyeballs_delay,
+        }
+    }
+
+    /// Makes a connection to where a URL leads, or to where `route` does. `timeout`: of the connect; `until`: when the request
+    /// has to be over.
+    ///
+    /// # Cancellation
+    /// What is being made is given up.
+    pub(crate) async fn connect(
+        &self,
+        location: &Location,
+        route: Option<&Route>,
+        timeout: Option<Duration>,
+        until: Option<Instant>,
+        timings: &mut Timings,
+        tracer: &Tracer,
+    ) -> Result<ClientConnection, Error> {
+        if location.is_https() {
+            return Err(Error::new(ErrorKind::Tls).with_text("https is not supported yet"));
+        }
+        let connecting = self.socket(location, route, timings, tracer);
+        let socket = self.in_time(timeout, until, connecting).await?;
+        Ok(ClientConnection::over_socket(socket, self.limits, self.core.buffers(), self.core.timers()))
+    }
+
+    async fn socket(
+        &self,
+        location: &Location,
+        route: Option<&Route>,
+        timings: &mut Timings,
+        tracer: &Tracer,
+    ) -> Result<Socket, Error> {
+        let started = now();
+        if let Some(path) = route.and_then(|route| route.unix_socket.as_deref()) {
+            let socket = self.core.connect_unix(path).await;
+            timings.connect = Some(started.elapsed());
+            return socket.map_err(no_connection);
+        }
+        let addresses = self.resolver.resolve(location, tracer).await?;
+        let resolved = now();
+        if location.ip().is_none() {
+            timings.dns = Some(resolved - started);
+        }
+        let socket = self.first_of(&addresses).await;
+        timings.connect = Some(resolved.elapsed());
+        socket.map_err(no_connection)
+    }
+
+    /// Waits for a socket no longer than a connect may take, nor than the request has time.
+    async fn in_time<T>(
+        &self,
+        timeout: Option<Duration>,
+        until: Option<Instant>,
+        connecting: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let timers = self.core.timers();
+        let own = timeout.map(|timeout| timers.now() + timeout);
+        let (at, kind) = match (own, until) {
+            (Some(own), Some(until)) if until < own => (until, ErrorKind::Timeout),
+            (Some(own), _) => (own, ErrorKind::ConnectTimeout),
+            (None, Some(until)) => (until, ErrorKind::Timeout),
+            (None, None) => return connecting.await,
+        };
+        let deadline = timers.deadline();
+        deadline.set_at(at);
+        let mut connecting = pin!(connecting);
+        poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Pending => deadline.poll_expired(cx).map(|()| Err(Error::new(kind))),
+            Poll::Ready(result) => Poll::Ready(result),
+        })
+        .await
+    }
+
+    /// The first connection of several addresses to stand (RFC 8305 §5): each is tried when the one before it has failed or
+    /// had its time, and those that are under way when one stands are given up.
+    async fn first_of(&self, addresses: &[SocketAddr]) -> io::Result<Socket> {
+        if let [only] = addresses {
+            return self.core.connect_tcp(*only, &self.options).await;
+        }
+        let delay = self.core.timers().deadline();
+        let mut attempts = Attempts { left: addresses.iter(), running: Vec::new(), failure: None };
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(socket) = attempts.poll(cx) {
+                    return Poll::Ready(socket);
+                }
+                let is_due = attempts.running.is_empty() || delay.poll_expired(cx).is_ready();
+                let Some(address) = attempts.left.as_slice().first().copied().filter(|_| is_due) else {
+                    return Poll::Pending;
+                };
+                attempts.left.next();
+                attempts.running.push(Box::pin(self.core.connect_tcp(address, &self.options)));
+                delay.set(self.attempt_delay);
+            }
+        })
+        .await
+    }
+}
+
+/// The attempts to reach one of several addresses.
+struct Attempts<'a, F> {
+    left: std::slice::Iter<'a, SocketAddr>,
+    running: Vec<Pin<Box<F>>>,
+    failure: Option<io::Error>,
+}
+
+impl<F: Future<Output = io::Result<Socket>>> Attempts<'_, F> {
+    /// Ready when one has succeeded, or the last has failed: with the first failure, whose address was the best.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Socket>> {
+        let mut at = 0;
+        while at < self.running.len() {
+            match self.running[at].as_mut().poll(cx) {
+                Poll::Pending => at += 1,
+                Poll::Ready(Ok(socket)) => return Poll::Ready(Ok(socket)),
+                Poll::Ready(Err(error)) => {
+                    drop(self.running.remove(at));
+                    self.failure.get_or_insert(error);
+                }
+            }
+        }
+        match self.failure.take_if(|_| self.running.is_empty() && self.left.len() == 0) {
+            Some(failure) => Poll::Ready(Err(failure)),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn no_connection(error: io::Error) -> Error {
+    Error::new(ErrorKind::Connect).with_source(error)
+}

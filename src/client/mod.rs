@@ -1,0 +1,54 @@
+//! A client: requests on one core, over connections that belong to it.
+//!
+//! ```no_run
+//! use ringhttp::{Client, ClientConfig, Result, RuntimeConfig};
+//!
+//! fn main() -> Result<()> {
+//!     ringhttp::run(RuntimeConfig::default(), async |core| {
+//!         let client = Client::new(&core, ClientConfig::default())?;
+//!         let answer = client.get("http://127.0.0.1:8080/hello").send().await?.error_for_status()?;
+//!         println!("{}", answer.text().await?);
+//!         client.close().await;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! A request is followed from `send.rs`: its deadline, its cookies, a connection of `pool.rs` or a new one of `connector.rs`, the
+//! exchange on it (`conn/client.rs`), redirects.
+
+mod address_filter;
+mod config;
+mod connector;
+mod cookie_jar;
+#[cfg(feature = "compression")]
+mod decode;
+mod error;
+mod location;
+mod pool;
+mod redirect;
+mod request;
+mod resolver;
+mod response;
+mod send;
+mod session;
+mod spare;
+mod stats;
+mod trace;
+
+pub use url::Url;
+
+pub use self::address_filter::AddressFilter;
+pub use self::config::ClientConfig;
+pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
+pub use self::error::{Error, ErrorKind, Result};
+pub use self::redirect::Redirected;
+pub use self::request::RequestBuilder;
+pub use self::resolver::{LookUp, Resolve};
+pub use self::response::Response;
+pub use self::session::Client;
+pub use self::stats::ClientStats;
+pub use self::trace::{RequestId, Timings, Trace};
+pub use crate::conn::client::{CloseCounts, CloseReason};
+pub use ringhttp_runtime::connect::ConnectOptions;
+pub use ringhttp_runtime::pool::{Priority, ReuseOrder, SharedLimit};

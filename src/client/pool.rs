@@ -1,0 +1,300 @@
+//! The connections of one client: who may have one, which are idle, and what became of them.
+//!
+//! The rules are `runtime::pool`'s. What is added here: what makes two requests share a connection ([`Key`]), the watch on
+//! idle connections, and the reasons why connections end.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ringhttp_runtime::Core;
+use ringhttp_runtime::pool::{AcquireOptions, Place, Pool, PoolError, PoolStats, Priority};
+use ringhttp_runtime::sync::Notify;
+use ringhttp_runtime::time::Instant;
+
+use super::config::ClientConfig;
+use super::location::Location;
+use crate::conn::client::{ClientConnection, CloseCounts, CloseReason};
+
+/// Where a connection leads. Requests whose keys are equal may go over the same connection, one after the other.
+///
+/// The origin is the front of a URL's text, which is shared and not copied to look a key up. A clone has a text of its own,
+/// so that a pool does not hold on to whole URLs.
+pub(super) struct Key {
+    text: Rc<str>,
+    /// Scheme, host and port: so much of the text.
+    origin_end: usize,
+    route: Option<Rc<Route>>,
+}
+
+/// What leads elsewhere than the URL says. (A proxy, and the identity that is shown in TLS, belong here.)
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Route {
+    pub(super) unix_socket: Option<Rc<Path>>,
+}
+
+impl Key {
+    pub(super) fn new(location: &Location, route: Option<&Rc<Route>>) -> Self {
+        let (text, origin_end) = location.origin_parts();
+        Self { text: Rc::clone(text), origin_end, route: route.cloned() }
+    }
+
+    fn origin(&self) -> &str {
+        &self.text[..self.origin_end]
+    }
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        Self { text: Rc::from(self.origin()), origin_end: self.origin_end, route: self.route.clone() }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.origin() == other.origin() && self.route == other.route
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.origin().hash(state);
+        self.route.hash(state);
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.origin())
+    }
+}
+
+/// The connections of one client.
+pub(super) struct Connections {
+    pool: Pool<Key, Box<ClientConnection>>,
+    closed: Rc<CloseCounts>,
+    /// Told when the last connection of a closed pool has come back.
+    ended: Rc<Notify>,
+}
+
+impl Connections {
+    pub(super) fn new(core: &Core, config: &ClientConfig) -> Self {
+        let pool: Pool<Key, Box<ClientConnection>> = Pool::new(core.timers(), config.pool());
+        let closed: Rc<CloseCounts> = Rc::default();
+        let counts = Rc::clone(&closed);
+        // The watch: each idle connection has its next read under way, which wakes this task.
+        let watch = pool.drive(move |cx, _, connection| match connection.poll_idle(cx) {
+            Poll::Pending => true,
+            Poll::Ready(reason) => {
+                counts.count(reason);
+                false
+            }
+        });
+        drop(core.spawn("client pool", watch));
+        Self { pool, closed, ended: Rc::default() }
+    }
+
+    /// A place that can be had at once: with an idle connection, or empty.
+    pub(super) fn try_lease(&self, key: &Key) -> Result<Option<Lease>, PoolError> {
+        Ok(self.pool.try_acquire(key)?.map(|place| self.lease(place)))
+    }
+
+    /// Waits for a place.
+    pub(super) async fn wait(
+        &self,
+        key: &Key,
+        priority: Priority,
+        until: Option<Instant>,
+    ) -> Result<Lease, PoolError> {
+        let mut options = AcquireOptions::default();
+        options.priority = priority;
+        options.until = until;
+        Ok(self.lease(self.pool.acquire(key, options).await?))
+    }
+
+    /// A connection may have come to its end since its watch was asked last: then the next one is taken, or none.
+    fn lease(&self, mut place: Place<Key, Box<ClientConnection>>) -> Lease {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Some(Poll::Ready(reason)) = place.item_mut().map(|connection| connection.poll_idle(&mut cx))
+        {
+            self.closed.count(reason);
+            if !place.replace() {
+                break;
+            }
+        }
+        Lease {
+            place: Some(place),
+            pool: self.pool.clone(),
+            closed: Rc::clone(&self.closed),
+            ended: Rc::clone(&self.ended),
+        }
+    }
+
+    /// Closes idle connections, and tells those who wait.
+    pub(super) fn close(&self) {
+        let idle = self.pool.idle();
+        self.pool.close();
+        for _ in 0..idle {
+            self.closed.count(CloseReason::PoolClosed);
+        }
+    }
+
+    /// Waits until the connections of a closed pool have come back.
+    pub(super) async fn ended(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if self.pool.in_use() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    pub(super) fn in_use(&self) -> usize {
+        self.pool.in_use()
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.pool.idle()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    pub(super) fn stats(&self) -> &PoolStats {
+        self.pool.stats()
+    }
+
+    /// Why connections ended, with what the pool itself has ended.
+    pub(super) fn closed(&self) -> CloseCounts {
+        let counts = (*self.closed).clone();
+        let stats = self.pool.stats();
+        counts.add(CloseReason::IdleExpired, stats.expired.get());
+        counts.add(CloseReason::Old, stats.old.get());
+        counts.add(CloseReason::Replaced, stats.replaced.get());
+        counts
+    }
+}
+
+/// A place of the pool, with or without a connection. Dropping it closes the connection.
+pub(super) struct Lease {
+    /// `None` only while it is being dropped.
+    place: Option<Place<Key, Box<ClientConnection>>>,
+    pool: Pool<Key, Box<ClientConnection>>,
+    closed: Rc<CloseCounts>,
+    ended: Rc<Notify>,
+}
+
+impl Lease {
+    fn place(&mut self) -> &mut Place<Key, Box<ClientConnection>> {
+        self.place.as_mut().expect("present until dropped")
+    }
+
+    pub(super) fn connection(&mut self) -> Option<&mut ClientConnection> {
+        self.place().item_mut().map(|connection| &mut **connection)
+    }
+
+    pub(super) fn fill(&mut self, connection: ClientConnection) {
+        self.place().fill(Box::new(connection));
+    }
+
+    /// Closes the connection and keeps the place.
+    pub(super) fn empty(&mut self, reason: CloseReason) {
+        if let Some(connection) = self.place().take() {
+            self.closed.count(reason);
+            drop(connection);
+        }
+    }
+
+    /// Takes the connection away for good.
+    pub(super) fn take(mut self) -> Option<Box<ClientConnection>> {
+        let connection = self.place().take();
+        if connection.is_some() {
+            self.closed.count(CloseReason::Upgraded);
+        }
+        connection
+    }
+
+    /// Ends the exchange: a connection that can be used again is idle then, and watched. `idle_timeout`: how long the server
+    /// says it keeps it.
+    pub(super) fn release(mut self, idle_timeout: Option<Duration>) {
+        if let Some(place) = self.place.take() {
+            self.give_back(place, idle_timeout);
+        }
+    }
+
+    fn give_back(&self, mut place: Place<Key, Box<ClientConnection>>, idle_timeout: Option<Duration>) {
+        let Some(connection) = place.item_mut() else { return };
+        let finished = if connection.is_idle() { Ok(()) } else { connection.finish() };
+        // The next read, which the next answer needs, is what watches over it.
+        let watched = finished.and_then(|()| match self.pool.with_driver(|cx| connection.poll_idle(cx)) {
+            Poll::Ready(reason) => Err(reason),
+            Poll::Pending => Ok(()),
+        });
+        match (watched, idle_timeout) {
+            (Err(reason), _) => self.closed.count(reason),
+            (Ok(()), None) => place.give_back(),
+            (Ok(()), Some(named)) => place.give_back_within(named.saturating_sub(margin(named))),
+        }
+    }
+}
+
+/// The server counts from when it sent its answer, and what we send takes its time: better not to come in the last moment.
+fn margin(named: Duration) -> Duration {
+    Duration::from_secs(1).min(named / 2)
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(mut place) = self.place.take() {
+            match place.item_mut() {
+                // Nothing was begun on it.
+                Some(connection) if connection.is_idle() => self.give_back(place, None),
+                Some(connection) => {
+                    self.closed.count(connection.finish().err().unwrap_or(CloseReason::Failed));
+                }
+                None => {}
+            }
+        }
+        if self.pool.is_closed() && self.pool.in_use() == 0 {
+            self.ended.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn what_shares_a_connection() {
+        let key = |url: &str, path: Option<&str>| {
+            let route = path.map(|path| Rc::new(Route { unix_socket: Some(Path::new(path).into()) }));
+            Key::new(&Location::parse(url, None).unwrap().0, route.as_ref())
+        };
+        let keys = [
+            key("http://a/", None),
+            key("http://a:80/b?c", None),
+            key("https://a/", None),
+            key("http://a:81/", None),
+            key("http://b/", None),
+            key("http://a/", Some("/run/a")),
+            key("http://a/x", Some("/run/a")),
+            key("http://a/", Some("/run/b")),
+        ];
+        let different: HashSet<_> = keys.iter().cloned().collect();
+        assert_eq!(different.len(), 6);
+        assert!(keys[0] == keys[1] && keys[5] == keys[6]);
+        let copy = keys[1].clone();
+        assert_eq!((&*copy.text, copy == keys[1]), ("http://a", true), "it lets go of the URL");
+    }
+}

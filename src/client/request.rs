@@ -1,0 +1,331 @@
+//! A request that is being made.
+#![forbid(unsafe_code)]
+
+use std::fmt;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method};
+use ringhttp_runtime::pool::Priority;
+
+use super::config::Settings;
+use super::error::{Error, ErrorKind, Result};
+use super::location::{Location, UserInfo};
+use super::pool::Route;
+use super::response::Response;
+use super::send;
+use super::session::Client;
+use crate::conn::Body;
+
+/// A request to be filled in and sent: see [`Client::request`].
+///
+/// What is wrong with a part is told by [`send`](Self::send).
+///
+/// ```no_run
+/// # async fn example(client: ringhttp::Client) -> ringhttp::Result<()> {
+/// use std::time::Duration;
+///
+/// let answer = client
+///     .post("http://127.0.0.1:8080/orders?dry=1")
+///     .query(&[("page", 2)])
+///     .header("x-trace", "7")
+///     .bearer_auth("token")
+///     .body("two apples")
+///     .timeout(Some(Duration::from_secs(2)))
+///     .send()
+///     .await?;
+/// assert_eq!(answer.status(), 201);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder {
+    client: Client,
+    outline: Result<Outline>,
+}
+
+/// What a request consists of.
+pub(super) struct Outline {
+    pub(super) method: Method,
+    pub(super) location: Location,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+    /// The body was sent and cannot be sent again.
+    pub(super) is_body_spent: bool,
+    /// In place of the client's.
+    pub(super) own_settings: Option<Box<Settings>>,
+}
+
+impl RequestBuilder {
+    pub(super) fn new(client: Client, method: Method, located: Result<(Location, Option<UserInfo>)>) -> Self {
+        let outline = located.map(|(location, user)| {
+            let mut headers = HeaderMap::new();
+            if let Some(UserInfo { user, password }) = user {
+                headers.insert(header::AUTHORIZATION, basic(&user, &password));
+            }
+            let body = Body::empty();
+            Outline { method, location, headers, body, is_body_spent: false, own_settings: None }
+        });
+        Self { client, outline }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Outline) -> Result<()>) -> Self {
+        if let Ok(outline) = &mut self.outline
+            && let Err(error) = change(outline)
+        {
+            self.outline = Err(error);
+        }
+        self
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Settings)) -> Self {
+        if let Ok(outline) = &mut self.outline {
+            let client = &self.client.shared.settings;
+            set(outline.own_settings.get_or_insert_with(|| Box::new(client.clone())));
+        }
+        self
+    }
+
+    /// Sets a field, in place of those of its name. `Content-Length` and `Transfer-Encoding` are the body's own business.
+    pub fn header(
+        self,
+        name: impl TryInto<HeaderName, Error: Into<http::Error>>,
+        value: impl TryInto<HeaderValue, Error: Into<http::Error>>,
+    ) -> Self {
+        self.change(|outline| {
+            let (name, value) = (name.try_into().map_err(unusable)?, value.try_into().map_err(unusable)?);
+            outline.headers.insert(name, value);
+            Ok(())
+        })
+    }
+
+    /// Sets fields, each in place of those of its name.
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        self.change(|outline| {
+            outline.headers.extend(headers);
+            Ok(())
+        })
+    }
+
+    /// Leaves out a field that all requests of the client have: `User-Agent`, `Accept`, one of
+    /// `ClientConfig::default_headers`.
+    pub fn without_header(self, name: HeaderName) -> Self {
+        self.set(|settings| settings.without.push(name))
+    }
+
+    /// Adds to the query of the URL: pairs, a map, or a struct whose fields are names.
+    pub fn query(self, query: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.change(|outline| {
+            let text = serde_html_form::to_string(query).map_err(unusable_body)?;
+            if !text.is_empty() {
+                outline.location = outline.location.with_query(&text)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Sets the body: text, bytes, a file, a stream ([`Body::stream`]), or the body of a request that is passed on. Text and
+    /// bytes leave with their length, a stream without one chunked. It does not change `Content-Type`.
+    pub fn body(self, body: impl Into<Body>) -> Self {
+        self.change(|outline| {
+            outline.body = body.into();
+            Ok(())
+        })
+    }
+
+    /// Sets the body to a value as JSON, and `Content-Type` unless it is set.
+    #[cfg(feature = "json")]
+    pub fn json(self, value: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.change(|outline| {
+            let text = serde_json::to_vec(value).map_err(unusable_body)?;
+            outline.set_body(text, HeaderValue::from_static("application/json"));
+            Ok(())
+        })
+    }
+
+    /// Sets the body to an HTML form (`application/x-www-form-urlencoded`): pairs, a map, or a struct whose fields are names.
+    /// Sets `Content-Type` unless it is set.
+    pub fn form(self, form: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.change(|outline| {
+            let text = serde_html_form::to_string(form).map_err(unusable_body)?;
+            outline.set_body(text, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            Ok(())
+        })
+    }
+
+    /// Signs in by user and password (RFC 7617). User and password of the URL do the same.
+    pub fn basic_auth(self, user: &str, password: &str) -> Self {
+        self.change(|outline| {
+            if user.contains(':') {
+                return Err(Error::new(ErrorKind::Request).with_text("a user name must not have a colon"));
+            }
+            outline.headers.insert(header::AUTHORIZATION, basic(user, password));
+            Ok(())
+        })
+    }
+
+    /// Signs in by a token (RFC 6750).
+    pub fn bearer_auth(self, token: &str) -> Self {
+        self.change(|outline| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(unusable)?;
+            value.set_sensitive(true);
+            outline.headers.insert(header::AUTHORIZATION, value);
+            Ok(())
+        })
+    }
+
+    /// Adds a cookie to this request, beside those of the jar.
+    pub fn cookie(self, name: &str, value: &str) -> Self {
+        self.change(|outline| {
+            let is_free_of = |text: &str, bytes: &[u8]| !text.bytes().any(|byte| bytes.contains(&byte));
+            if name.is_empty() || !is_free_of(name, b"=; ") || !is_free_of(value, b"; ,") {
+                return Err(Error::new(ErrorKind::Request).with_text("a cookie has a byte that ends it"));
+            }
+            let pair = format!("{name}={value}");
+            add_cookies(&mut outline.headers, &pair)
+        })
+    }
+
+    /// Sets the time of the request, in place of `ClientConfig::timeout`; `None` takes it away.
+    pub fn timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.timeout = timeout)
+    }
+
+    /// Sets the time to wait for a connection, in place of `ClientConfig::pool_timeout`.
+    pub fn pool_timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.pool_timeout = timeout)
+    }
+
+    /// Sets the time of a connect, in place of `ClientConfig::connect_timeout`.
+    pub fn connect_timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.connect_timeout = timeout)
+    }
+
+    /// Sets the time to the first byte, in place of `ClientConfig::first_byte_timeout`.
+    pub fn first_byte_timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.first_byte_timeout = timeout)
+    }
+
+    /// Sets the time between two reads, in place of `ClientConfig::read_timeout`.
+    pub fn read_timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.read_timeout = timeout)
+    }
+
+    /// Sets the time without the server taking anything, in place of `ClientConfig::write_timeout`.
+    pub fn write_timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.write_timeout = timeout)
+    }
+
+    /// Sets how many redirects are followed, in place of `ClientConfig::redirects_max`; 0 gives the redirect itself.
+    pub fn redirects_max(self, redirects_max: u32) -> Self {
+        self.set(|settings| settings.redirects_max = redirects_max)
+    }
+
+    /// Sets how many bytes of the answer's body are gathered, in place of `ClientConfig::body_bytes_max`.
+    pub fn body_bytes_max(self, bytes_max: usize) -> Self {
+        self.set(|settings| settings.body_bytes_max = bytes_max)
+    }
+
+    /// Sets whether cookies are kept and sent, in place of `ClientConfig::cookies`.
+    pub fn cookies(self, cookies: bool) -> Self {
+        self.set(|settings| settings.cookies = cookies)
+    }
+
+    /// Sets whether the answer's body is decompressed, in place of `ClientConfig::decompress`.
+    #[cfg(feature = "compression")]
+    pub fn decompress(self, decompress: bool) -> Self {
+        self.set(|settings| settings.decompress = decompress)
+    }
+
+    /// Sets whether it is sent once more if its connection is gone, in place of `ClientConfig::retry_lost`.
+    pub fn retry_lost(self, retry_lost: bool) -> Self {
+        self.set(|settings| settings.retry_lost = retry_lost)
+    }
+
+    /// Sets who is served first when requests wait for a connection. Default: [`Priority::Normal`].
+    pub fn priority(self, priority: Priority) -> Self {
+        self.set(|settings| settings.priority = priority)
+    }
+
+    /// Sends it to a Unix socket, whatever host the URL names, in place of `ClientConfig::unix_socket`.
+    pub fn unix_socket(self, path: impl AsRef<Path>) -> Self {
+        let unix_socket = Some(Rc::from(path.as_ref()));
+        self.set(|settings| settings.route = Some(Rc::new(Route { unix_socket })))
+    }
+
+    /// Sends it and waits for the head of the answer. Redirects are followed. Any status is an answer: see
+    /// [`Response::error_for_status`].
+    ///
+    /// # Errors
+    /// [`ErrorKind`] says which phase failed.
+    ///
+    /// # Cancellation
+    /// The request is given up where it is: its place in line goes to the next, a connection that is being made or used for
+    /// it is closed. The server may have seen it.
+    pub async fn send(self) -> Result<Response> {
+        send::send(&self.client, self.outline).await
+    }
+}
+
+impl Outline {
+    fn set_body(&mut self, body: impl Into<Body>, content_type: HeaderValue) {
+        self.body = body.into();
+        self.headers.entry(header::CONTENT_TYPE).or_insert(content_type);
+    }
+
+    /// The body, to be sent; it is kept if it can be sent again.
+    pub(super) fn take_body(&mut self) -> Body {
+        self.body.try_clone().unwrap_or_else(|| {
+            self.is_body_spent = true;
+            std::mem::take(&mut self.body)
+        })
+    }
+
+    /// The fields with cookies behind those that there are.
+    pub(super) fn headers_with(&self, pairs: &str) -> Result<HeaderMap> {
+        let mut headers = self.headers.clone();
+        add_cookies(&mut headers, pairs)?;
+        Ok(headers)
+    }
+}
+
+fn add_cookies(headers: &mut HeaderMap, pairs: &str) -> Result<()> {
+    let value = match headers.get(header::COOKIE) {
+        Some(before) => HeaderValue::from_bytes(&[before.as_bytes(), b"; ", pairs.as_bytes()].concat()),
+        None => HeaderValue::from_bytes(pairs.as_bytes()),
+    };
+    let mut value = value.map_err(unusable)?;
+    value.set_sensitive(true);
+    headers.insert(header::COOKIE, value);
+    Ok(())
+}
+
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let encoded = STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {encoded}")).expect("base64 is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+fn unusable(error: impl Into<http::Error>) -> Error {
+    Error::new(ErrorKind::Request).with_source(error.into())
+}
+
+fn unusable_body(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Request).with_source(error)
+}
+
+impl fmt::Debug for RequestBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RequestBuilder");
+        match &self.outline {
+            Ok(outline) => shown.field("method", &outline.method).field("url", &outline.location),
+            Err(error) => shown.field("error", error),
+        };
+        shown.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,363 @@
+//! A request's way, from its outline to the head of its answer: deadline → cookies → connection → exchange → redirect.
+#![forbid(unsafe_code)]
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant as ExactInstant};
+
+use http::Method;
+#[cfg(feature = "compression")]
+use http::header::ACCEPT_ENCODING;
+use http::header::HeaderName;
+use ringhttp_runtime::deadline;
+use ringhttp_runtime::pool::PoolError;
+use ringhttp_runtime::time::Instant;
+
+use super::config::Settings;
+use super::error::{Error, ErrorKind, Result};
+use super::location::Location;
+use super::pool::{Key, Lease};
+use super::redirect::{self, Next, Redirected};
+use super::request::Outline;
+use super::response::{Answer, Parts, Response};
+use super::session::{Client, Shared};
+use super::spare;
+use super::trace::{Timings, Tracer, now};
+use crate::conn::Body;
+use crate::conn::client::{ClientConnection, CloseReason, ExchangeLimits, Failure, Outgoing, Unanswered};
+use crate::conn::count;
+use crate::proto::http1::ImpliedRequest;
+
+/// Sends a request; counts and tells how it went.
+pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Response> {
+    let (shared, tracer) = (&client.shared, client.tracer());
+    count(&shared.counters.requests);
+    let result = match outline {
+        Ok(outline) => Run::new(shared, outline, &tracer).run().await,
+        Err(error) => Err(error),
+    };
+    result.inspect_err(|error| {
+        count(&shared.counters.errors);
+        tracer.tell(|trace, request| trace.request_exception(request, error));
+    })
+}
+
+/// One request on its way, redirects included.
+struct Run<'a> {
+    shared: &'a Rc<Shared>,
+    outline: Outline,
+    tracer: &'a Tracer,
+    started: ExactInstant,
+    /// When it has to be over.
+    until: Option<Instant>,
+    /// Names of the client's own fields that are left out.
+    without: Vec<HeaderName>,
+    history: Vec<Redirected>,
+}
+
+impl<'a> Run<'a> {
+    fn new(shared: &'a Rc<Shared>, outline: Outline, tracer: &'a Tracer) -> Self {
+        let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
+        let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
+        let until = own.into_iter().chain(deadline::current()).min();
+        let without = settings.without.clone();
+        let run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
+        #[cfg(feature = "compression")]
+        let run = run.settle_encoding();
+        run
+    }
+
+    fn settings(&self) -> &Settings {
+        self.outline.own_settings.as_deref().unwrap_or(&self.shared.settings)
+    }
+
+    /// What is accepted follows what this request says about decompressing.
+    #[cfg(feature = "compression")]
+    fn settle_encoding(mut self) -> Self {
+        if let Some(own) = &self.outline.own_settings {
+            let defaults = self.shared.defaults.fields();
+            match (own.decompress, self.shared.config.decompress) {
+                (false, true) => self.without.push(ACCEPT_ENCODING),
+                (true, false) if !defaults.contains_key(ACCEPT_ENCODING) => {
+                    let names = super::decode::accepted();
+                    self.outline.headers.entry(ACCEPT_ENCODING).or_insert(names);
+                }
+                _ => {}
+            }
+        }
+        self
+    }
+
+    async fn run(mut self) -> Result<Response> {
+        self.tracer.tell(|trace, request| {
+            trace.request_start(request, &self.outline.method, self.outline.location.as_str());
+        });
+        loop {
+            let is_idempotent = is_idempotent(&self.outline.method);
+            let answer = self.exchange().await;
+            let answer =
+                answer.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent))?;
+            let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
+            match next {
+                None => return self.finish(answer),
+                Some(next) => Box::pin(self.redirect(answer, next)).await?,
+            }
+        }
+    }
+
+    fn finish(self, answer: Answer) -> Result<Response> {
+        let Self { shared, outline, tracer, history, .. } = self;
+        let status = answer.parts.head.status;
+        tracer.tell(|trace, request| trace.request_end(request, status, &answer.parts.timings));
+        let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
+        Response::new(shared, answer, outline.location, settings, tracer, history)
+    }
+
+    /// One exchange: a connection, the request, the head of the answer. A connection that had been used before and is gone
+    /// without an answer is replaced, once, by a new one.
+    async fn exchange(&mut self) -> Result<Answer> {
+        let mut timings = Timings::default();
+        let mut lease = self.lease(&mut timings).await?;
+        let mut has_resent = false;
+        loop {
+            if lease.connection().is_none() {
+                lease.fill(Box::pin(self.connect(&mut timings)).await?);
+            } else {
+                timings.reused = true;
+                self.tracer.tell(|trace, request| trace.connection_reused(request));
+            }
+            let connection = lease.connection().expect("filled above");
+            let mut parts = spare::take();
+            let started = now();
+            self.begin(connection)?;
+            let result = head(connection, &mut parts, self.tracer).await;
+            let Err(failure) = result else {
+                timings.first_byte = started.elapsed();
+                timings.total = self.started.elapsed();
+                parts.timings = timings;
+                parts.interim = connection.interim();
+                return Ok(Answer { parts, lease });
+            };
+            spare::give(parts);
+            let unanswered = connection.unanswered();
+            if has_resent || !self.may_send_again(connection, &failure, unanswered) {
+                return Err(Error::of_failure(failure, unanswered.is_none()));
+            }
+            has_resent = true;
+            count(&self.shared.counters.resent);
+            timings = Timings { pool_wait: timings.pool_wait, ..Timings::default() };
+            lease.empty(CloseReason::Failed);
+        }
+    }
+
+    /// A connection that is idle, or the right to make one; if need be it is waited for.
+    async fn lease(&self, timings: &mut Timings) -> Result<Lease> {
+        let settings = self.settings();
+        let key = Key::new(&self.outline.location, settings.route.as_ref());
+        if self.until.is_some_and(|until| until <= self.shared.core.timers().now()) {
+            return Err(Error::new(ErrorKind::Timeout));
+        }
+        match self.shared.connections.try_lease(&key)? {
+            Some(lease) => Ok(lease),
+            None => Box::pin(self.wait_for_lease(&key, timings)).await,
+        }
+    }
+
+    async fn wait_for_lease(&self, key: &Key, timings: &mut Timings) -> Result<Lease> {
+        let settings = self.settings();
+        let own = settings.pool_timeout.map(|timeout| self.shared.core.timers().now() + timeout);
+        let (until, late) = match (own, self.until) {
+            (Some(own), Some(until)) if until < own => (Some(until), ErrorKind::Timeout),
+            (Some(own), _) => (Some(own), ErrorKind::PoolTimeout),
+            (None, until) => (until, ErrorKind::Timeout),
+        };
+        let started = now();
+        self.tracer.tell(|trace, request| trace.connection_queued_start(request));
+        let lease = self.shared.connections.wait(key, settings.priority, until).await;
+        timings.pool_wait = started.elapsed();
+        self.tracer.tell(|trace, request| trace.connection_queued_end(request));
+        lease.map_err(|error| match error {
+            PoolError::Timeout => Error::new(late),
+            error => error.into(),
+        })
+    }
+
+    async fn connect(&self, timings: &mut Timings) -> Result<ClientConnection> {
+        let settings = self.settings();
+        let route = settings.route.as_deref();
+        self.tracer.tell(|trace, request| trace.connection_create_start(request));
+        let connection = self
+            .shared
+            .connector
+            .connect(
+                &self.outline.location,
+                route,
+                settings.connect_timeout,
+                self.until,
+                timings,
+                self.tracer,
+            )
+            .await?;
+        self.tracer.tell(|trace, request| trace.connection_create_end(request));
+        Ok(connection)
+    }
+
+    /// Queues the request on its connection.
+    fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
+        let (shared, tracer) = (self.shared, self.tracer);
+        let body = self.outline.take_body();
+        let settings = self.settings();
+        let limits = ExchangeLimits {
+            until: self.until,
+            first_byte: settings.first_byte_timeout,
+            read: settings.read_timeout,
+            write: settings.write_timeout,
+            queued_max: shared.config.write_buffer_bytes_max,
+        };
+        let cookies = if settings.cookies { shared.cookies.field_at(&self.outline.location) } else { None };
+        let with_cookies = cookies.map(|pairs| self.outline.headers_with(&pairs)).transpose()?;
+        let Outline { method, location, headers, .. } = &self.outline;
+        let tunnel = (*method == Method::CONNECT).then(|| tunnel_target(location));
+        let request = Outgoing {
+            method,
+            target: tunnel.as_deref().unwrap_or_else(|| location.target()),
+            headers: with_cookies.as_ref().unwrap_or(headers),
+            implied: ImpliedRequest {
+                host: Some(tunnel.as_deref().unwrap_or_else(|| location.authority())),
+                defaults: Some(&shared.defaults),
+                without: &self.without,
+            },
+            closes: shared.closes,
+            body,
+        };
+        let begun = connection.begin(request, limits);
+        begun.map_err(|failure| Error::of_failure(failure, false))?;
+        tracer.tell(|trace, request| trace.request_headers_sent(request));
+        Ok(())
+    }
+
+    /// Whether a request may be sent once more, whose connection is lost: the connection had been used before, so the server
+    /// may have closed it before it could see the request; no byte of an answer came; and nothing of the request was sent, or
+    /// it does no harm to do it twice (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+    fn may_send_again(
+        &self,
+        connection: &ClientConnection,
+        failure: &Failure,
+        unanswered: Option<Unanswered>,
+    ) -> bool {
+        let was_used = connection.exchanges() > 1;
+        let is_harmless = match unanswered {
+            Some(Unanswered::Unsent) => true,
+            Some(Unanswered::Sent) => is_idempotent(&self.outline.method),
+            None => false,
+        };
+        let is_asked_for = self.settings().retry_lost && !self.outline.is_body_spent;
+        is_asked_for && was_used && is_harmless && failure.is_disconnect()
+    }
+
+    /// Where the answer leads, if that is to be followed.
+    fn follows(&self, answer: &Answer) -> Result<Option<Next>> {
+        let (settings, head) = (self.settings(), &answer.parts.head);
+        if settings.cookies {
+            self.shared.cookies.take_from(&self.outline.location, &head.headers);
+        }
+        if settings.redirects_max == 0 || !head.status.is_redirection() {
+            return Ok(None);
+        }
+        let next = redirect::next(&self.outline.location, &self.outline.method, head.status, &head.headers)?;
+        let Some(next) = next else { return Ok(None) };
+        let wrong = |text: &str| Err(Error::new(ErrorKind::Redirect).with_text(text));
+        if self.history.len() >= settings.redirects_max as usize {
+            return wrong("there are too many");
+        }
+        if next.keeps_body && self.outline.is_body_spent {
+            return wrong("the body of the request cannot be sent again");
+        }
+        Ok(Some(next))
+    }
+
+    /// Turns the request into the next one.
+    async fn redirect(&mut self, answer: Answer, next: Next) -> Result<()> {
+        let Answer { mut parts, lease } = answer;
+        let status = parts.head.status;
+        count(&self.shared.counters.redirects);
+        self.tracer.tell(|trace, request| {
+            trace.request_redirect(request, status, next.location.as_str());
+        });
+        let idle_timeout = parts.head.idle_timeout;
+        self.history.push(Redirected {
+            url: self.outline.location.to_url(),
+            status,
+            headers: std::mem::take(&mut parts.head.headers),
+        });
+        drain(lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+
+        let is_same_origin = next.location.origin() == self.outline.location.origin();
+        redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
+        if !is_same_origin {
+            // Those that the client has of its own stay behind, too.
+            self.without.extend(redirect::CREDENTIALS);
+        }
+        if !next.keeps_body {
+            self.outline.body = Body::empty();
+            self.outline.is_body_spent = false;
+        }
+        self.outline.method = next.method;
+        self.outline.location = next.location;
+        Ok(())
+    }
+}
+
+/// Waits for the head of the answer, and tells what of the request leaves meanwhile.
+async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tracer) -> Result<(), Failure> {
+    let mut told = 0;
+    poll_fn(|cx| {
+        let polled = connection.poll_head(cx, &mut parts.head);
+        if tracer.is_set() {
+            let sent = connection.sent();
+            if sent > told {
+                told = sent;
+                tracer.tell(|trace, request| trace.request_chunk_sent(request, sent));
+            }
+        }
+        polled
+    })
+    .await
+}
+
+/// Reads the body of a redirect, which is short mostly, so that its connection can be used again.
+async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>) {
+    let mut drained = 0;
+    let is_done = poll_fn(|cx| {
+        let connection = lease.connection().expect("an exchange is under way");
+        loop {
+            match connection.poll_body(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(Some(piece))) => drained += piece.len() as u64,
+                Poll::Ready(Ok(None)) => return Poll::Ready(true),
+                Poll::Ready(Err(_)) => return Poll::Ready(false),
+            }
+            if drained > bytes_max {
+                return Poll::Ready(false);
+            }
+        }
+    })
+    .await;
+    if is_done {
+        lease.release(idle_timeout);
+    }
+}
+
+/// RFC 9112 §3.2.3: host and port, the latter always.
+fn tunnel_target(location: &Location) -> String {
+    format!("{}:{}", location.host(), location.port())
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}

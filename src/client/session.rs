@@ -1,0 +1,229 @@
+//! The client itself: what its requests on one core share.
+#![forbid(unsafe_code)]
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+
+use http::Method;
+use http::header::CONNECTION;
+use ringhttp_runtime::Core;
+
+use super::config::{ClientConfig, Settings};
+use super::connector::Connector;
+use super::cookie_jar::CookieJar;
+use super::error::{Error, ErrorKind, Result};
+use super::location::Location;
+use super::pool::{Connections, Key};
+use super::request::RequestBuilder;
+use super::stats::{ClientStats, Counters};
+use super::trace::{RequestId, Timings, Trace, Tracer};
+use crate::proto::http1::{DefaultFields, elements};
+
+/// A client of one core: its connections, its cookies, what its requests have in common. Cloning gives another handle to the
+/// same; a core that needs one makes its own, from a clone of one configuration.
+///
+/// Nothing is polled for a client but its requests: an upload goes on while its answer is waited for or read. When the last
+/// handle and the last answer are gone, its connections are closed.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) shared: Rc<Shared>,
+    trace: Option<Rc<dyn Trace>>,
+}
+
+/// What the handles of one client share.
+pub(super) struct Shared {
+    pub(super) core: Core,
+    pub(super) config: ClientConfig,
+    pub(super) settings: Settings,
+    pub(super) defaults: DefaultFields,
+    /// The fields of every request ask the server to close.
+    pub(super) closes: bool,
+    pub(super) connections: Connections,
+    pub(super) connector: Connector,
+    pub(super) cookies: CookieJar,
+    pub(super) counters: Counters,
+    next_request: Cell<u64>,
+}
+
+impl Client {
+    /// A client on a core.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if a value in `config` cannot work: the error names the field.
+    pub fn new(core: &Core, config: ClientConfig) -> Result<Self> {
+        config.check()?;
+        let defaults = DefaultFields::new(config.fields());
+        let defaults = defaults.map_err(|misuse| Error::new(ErrorKind::Config).with_source(misuse))?;
+        let closes =
+            elements(defaults.fields(), CONNECTION).any(|option| option.eq_ignore_ascii_case(b"close"));
+        let shared = Shared {
+            core: core.clone(),
+            closes,
+            settings: Settings::new(&config),
+            defaults,
+            connections: Connections::new(core, &config),
+            connector: Connector::new(core, &config),
+            cookies: CookieJar::new(),
+            counters: Counters::default(),
+            next_request: Cell::new(0),
+            config,
+        };
+        Ok(Self { shared: Rc::new(shared), trace: None })
+    }
+
+    /// The same client, whose requests through this handle (and its clones) tell `trace` what they do.
+    #[must_use]
+    pub fn with_trace(&self, trace: impl Trace + 'static) -> Self {
+        Self { shared: Rc::clone(&self.shared), trace: Some(Rc::new(trace)) }
+    }
+
+    /// A GET.
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// A HEAD.
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::HEAD, url)
+    }
+
+    /// A POST.
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// A PUT.
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PUT, url)
+    }
+
+    /// A PATCH.
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::PATCH, url)
+    }
+
+    /// A DELETE.
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::DELETE, url)
+    }
+
+    /// An OPTIONS.
+    pub fn options(&self, url: impl AsRef<str>) -> RequestBuilder {
+        self.request(Method::OPTIONS, url)
+    }
+
+    /// A request of any method, to be filled in and sent. `url` is absolute, or relative to `ClientConfig::base_url`: text, or a
+    /// [`Url`](super::Url). A CONNECT asks the URL's own host and port for a tunnel.
+    ///
+    /// What is wrong with the URL is told when the request is sent.
+    pub fn request(&self, method: Method, url: impl AsRef<str>) -> RequestBuilder {
+        let located = Location::parse(url.as_ref(), self.shared.config.base_url.as_ref());
+        RequestBuilder::new(self.clone(), method, located)
+    }
+
+    /// What it is set to.
+    #[must_use]
+    pub fn config(&self) -> &ClientConfig {
+        &self.shared.config
+    }
+
+    /// Its cookies. They are kept and sent by themselves if `ClientConfig::cookies` says so.
+    #[must_use]
+    pub fn cookies(&self) -> &CookieJar {
+        &self.shared.cookies
+    }
+
+    /// What it has done so far, and has now; its `Display` is one line about its health.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        let Shared { connections, counters, connector, .. } = &*self.shared;
+        let (pool, names) = (connections.stats(), connector.resolver.stats());
+        ClientStats {
+            requests: counters.requests.get(),
+            errors: counters.errors.get(),
+            redirects: counters.redirects.get(),
+            resent: counters.resent.get(),
+            acquired: pool.acquired.get(),
+            reused: pool.reused.get(),
+            made: pool.made.get(),
+            waits: pool.waits.get(),
+            waited: pool.waited.get(),
+            wait_timeouts: pool.timeouts.get(),
+            dns_hits: names.hits.get() + names.shared.get(),
+            dns_lookups: names.fills.get(),
+            in_use: connections.in_use(),
+            idle: connections.idle(),
+            waiting: connections.waiting(),
+            closed: connections.closed(),
+        }
+    }
+
+    /// Makes connections to a server before they are needed, until so many are idle or the limits allow no more. Gives how many
+    /// it made.
+    ///
+    /// # Errors
+    /// Of the first connection that could not be made; those that were made stay.
+    ///
+    /// # Cancellation
+    /// What is being made is given up; what was made stays.
+    pub async fn prewarm(&self, url: impl AsRef<str>, count: usize) -> Result<usize> {
+        let shared = &self.shared;
+        let (location, _) = Location::parse(url.as_ref(), shared.config.base_url.as_ref())?;
+        let route = shared.settings.route.as_ref();
+        let key = Key::new(&location, route);
+        let tracer = self.tracer();
+        // Held until all are made: a connection that is given back would be what is found next.
+        let (mut held, mut made) = (Vec::new(), 0);
+        while held.len() < count {
+            let Some(mut lease) = shared.connections.try_lease(&key)? else { break };
+            if lease.connection().is_none() {
+                let (timeout, mut timings) = (shared.settings.connect_timeout, Timings::default());
+                let route = route.map(|route| &**route);
+                let connect =
+                    shared.connector.connect(&location, route, timeout, None, &mut timings, &tracer);
+                lease.fill(Box::pin(connect).await.map_err(|error| error.at(&location))?);
+                made += 1;
+            }
+            held.push(lease);
+        }
+        Ok(made)
+    }
+
+    /// Closes the client: idle connections now, the others behind their exchanges, which are waited for. Requests that wait
+    /// for a connection, and those that are begun later, fail with [`ErrorKind::Closed`].
+    ///
+    /// An answer that is held and not read is an exchange under way: put a time limit around the call if that may be.
+    ///
+    /// # Cancellation
+    /// It is closed all the same; nobody waits for the exchanges.
+    pub async fn close(&self) {
+        self.shared.connections.close();
+        self.shared.connections.ended().await;
+        // The kernel closes behind the operations that are given up: let it.
+        for _ in 0..CLOSE_TURNS {
+            self.shared.core.yield_now().await;
+        }
+    }
+
+    pub(super) fn tracer(&self) -> Tracer {
+        if self.trace.is_none() {
+            return Tracer::default();
+        }
+        let number = self.shared.next_request.get() + 1;
+        self.shared.next_request.set(number);
+        Tracer::new(self.trace.as_ref(), RequestId(number))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("in_use", &self.shared.connections.in_use())
+            .field("idle", &self.shared.connections.idle())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Turns of the core in which a socket is closed whose read is given up: the cancellation, its completion, the close.
+const CLOSE_TURNS: usize = 3;
