@@ -356,7 +356,8 @@ impl ClientConnection {
         let deadline = self.wait.timers().deadline();
         let is_sent = self.upload.take().is_none() && self.write_failure.is_none();
         let is_switched = is_sent && self.reader.state() == State::Switched;
-        is_switched.then(|| Upgraded::new(self.wire, self.limits.queued_max, write_timeout, deadline))
+        is_switched
+            .then(|| Upgraded::new(Box::new(self.wire), self.limits.queued_max, write_timeout, deadline))
     }
 
     /// Whether the head of the answer is here.
