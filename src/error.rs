@@ -126,6 +126,10 @@ impl Error {
         self.0.answer.take().unwrap_or_else(|| Answer { body_is_text: true, ..Answer::default() })
     }
 
+    pub(crate) fn take_source(&mut self) -> Option<Box<dyn StdError + Send + Sync>> {
+        self.0.source.take()
+    }
+
     pub(crate) fn with_answer(status: StatusCode, answer: Answer, close: Option<CloseReason>) -> Self {
         Self(Box::new(Inner { status, text: None, source: None, close, answer: Some(answer) }))
     }

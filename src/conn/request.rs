@@ -352,11 +352,25 @@ impl Exchange {
         self.forget_match();
     }
 
+    /// The request that it was the last of; `None` if what was kept of it does not say.
+    pub(super) fn answered(&self) -> Option<Answered<'_>> {
+        let route = self.matched_before.route.as_ref().map(|route| route.path());
+        let (method, target) = (&self.head.method, &self.head.target);
+        self.head.is_kept().then(|| Answered { method, path: target.path(), route })
+    }
+
     fn forget_match(&mut self) {
         self.matched.forget();
         self.extensions.clear();
         self.deadline = None;
     }
+}
+
+/// What is known of a request that is done with.
+pub(super) struct Answered<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) route: Option<&'a str>,
 }
 
 impl fmt::Debug for Request {

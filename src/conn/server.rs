@@ -91,7 +91,8 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             Err(reason) => return reason,
         };
         if connection.was_taken() {
-            // What the handler returned is for nobody. Its session may go on elsewhere.
+            // What the handler returned is for nobody but the log. Its session may go on elsewhere.
+            connection.log_failure(&response);
             return poll_fn(|cx| connection.poll_session_end(cx)).await;
         }
         // 3. The response: queued if it is small, sent bit by bit if it is a stream.

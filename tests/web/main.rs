@@ -12,6 +12,7 @@ mod app;
 mod attacks;
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 mod cookies;
+mod failures;
 #[cfg(feature = "compression")]
 mod hostile_heads;
 #[cfg(feature = "json")]
