@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{AsHeaderName, Entry};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use ringhttp_runtime::time::{Instant, Timers};
 
 use super::body::{BodyError, RequestBody};
@@ -17,7 +17,7 @@ use super::disconnect::CancelOnDisconnect;
 use super::extensions::Extensions;
 use super::host::ServerStats;
 use super::shield::Shield;
-use super::upgrade::Upgraded;
+use super::upgrade::{Upgraded, switching_status};
 use crate::error::{Error, Result};
 use crate::proto::http1::{Framing, RequestHead, Target};
 
@@ -296,6 +296,12 @@ impl Request {
         Rc::clone(&self.body.connection.host.stats)
     }
 
+    /// To be asked whether the connection was taken over, once the request has moved on.
+    pub(crate) fn takeover(&self) -> Takeover {
+        let is_tunnel = self.method() == Method::CONNECT;
+        Takeover { connection: Rc::clone(&self.body.connection), is_tunnel }
+    }
+
     /// Marks the values of fields as sensitive.
     pub(crate) fn mark_sensitive(&mut self, names: &[HeaderName]) {
         for name in names {
@@ -363,6 +369,23 @@ impl Exchange {
         self.matched.forget();
         self.extensions.clear();
         self.deadline = None;
+    }
+}
+
+/// Knows whether the handler of a request has taken the connection over.
+pub(crate) struct Takeover {
+    connection: Rc<Connection>,
+    is_tunnel: bool,
+}
+
+impl Takeover {
+    pub(crate) fn happened(&self) -> bool {
+        self.connection.was_taken()
+    }
+
+    /// The status of the answer that says so, if it happened.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        self.happened().then(|| switching_status(self.is_tunnel))
     }
 }
 

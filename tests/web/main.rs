@@ -22,3 +22,4 @@ mod readers;
 mod routing;
 #[cfg(feature = "compression")]
 mod semantics;
+mod sessions_under_limits;

@@ -1,10 +1,12 @@
 //! How long answers take: told to a function, or to the client.
 #![forbid(unsafe_code)]
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::answered::answered;
 use crate::conn::{Request, Response};
 use crate::web::Next;
 
@@ -19,7 +21,8 @@ pub struct Timing<'request> {
     pub route: &'request str,
     /// The status of the answer.
     pub status: StatusCode,
-    /// The time from this middleware to its answer; a streamed body comes later and does not count.
+    /// The time from this middleware to its answer; a streamed body comes later and does not count, and
+    /// neither does the life of a WebSocket behind its 101.
     pub elapsed: Duration,
 }
 
@@ -47,11 +50,16 @@ pub fn timing<S: 'static>(
     async move |state: &S, req: Request, next: Next<'_, S>| {
         let start = Instant::now();
         let (method, route) = (req.method().clone(), req.matched().route.clone());
-        let response = next.run(req).await;
+        let takeover = req.takeover();
+        let mut handler = pin!(next.run(req));
+        let response = answered(handler.as_mut(), &takeover).await;
         let route = route.as_ref().map_or("", |route| route.path());
-        let (status, elapsed) = (response.status(), start.elapsed());
-        seen(state, &Timing { method: &method, route, status, elapsed });
-        response
+        let status = takeover.status().or(response.as_ref().map(Response::status)).unwrap_or_default();
+        seen(state, &Timing { method: &method, route, status, elapsed: start.elapsed() });
+        match response {
+            Some(response) => response,
+            None => handler.await,
+        }
     }
 }
 
