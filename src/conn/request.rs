@@ -1,6 +1,7 @@
 //! A request as its handler sees it: a head whose parts are views of the read buffer, and a body that is read on demand.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -88,6 +89,7 @@ impl Request {
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
+            ended: Cell::new(false),
             detour: None,
         };
         Self { body, exchange: Some(exchange) }
@@ -169,6 +171,7 @@ impl Request {
             cycle: body.cycle,
             bytes_max: body.bytes_max,
             length: body.length,
+            ended: body.ended.clone(),
             detour: body.detour.clone(),
         }
     }

@@ -655,3 +655,44 @@ fn refuse_all(cases: &[(&str, String, Vec<u8>, u16)]) {
         }
     });
 }
+
+#[test]
+fn a_body_that_was_read_already_is_our_fault_and_not_the_clients() {
+    async fn reads(_: &(), mut req: Request, next: Next<'_, ()>) -> Result {
+        let body = req.bytes().await?;
+        if req.path() == "/back" {
+            req.body().unread(body);
+        }
+        Ok(next.run(req).await)
+    }
+    /// Looks at the first piece, and leaves the rest, of which there may be none.
+    async fn peek(_: &(), mut req: Request) -> Result<String> {
+        let first = req.chunk().await?.unwrap_or_default();
+        let rest = req.bytes().await?;
+        Ok(format!("{}", first.len() + rest.len()))
+    }
+    testing::each_driver(async |core: Core| {
+        let read = Router::new()
+            .post("/text", async |_: &(), mut req: Request| req.text().await)
+            .post("/back", async |_: &(), mut req: Request| req.text().await)
+            .post("/lines", async |_: &(), mut req: Request| {
+                req.json_lines::<u32>()?.next().await.map(|line| format!("{line:?}"))
+            })
+            .with(reads);
+        let router = Router::new().post("/peek", peek).nest("/", read);
+        testing::serve_on(&core, ServerConfig::default(), router, (), async |client| {
+            let post = async |path: &str, body: &str| {
+                let request =
+                    client.request(Method::POST, path).header("content-type", "application/x-ndjson");
+                let response = request.body(body).send().await;
+                (response.status.as_u16(), response.text().to_owned())
+            };
+            assert_eq!(post("/text", "abc").await, (500, "Internal Server Error\n".to_owned()));
+            assert_eq!(post("/lines", "1\n2\n").await.0, 500);
+            assert_eq!(post("/back", "abc").await, (200, "abc".to_owned()));
+            assert_eq!(post("/text", "").await, (200, String::new()), "nothing was lost of nothing");
+            assert_eq!(post("/peek", "abc").await, (200, "3".to_owned()));
+        })
+        .await;
+    });
+}
