@@ -14,7 +14,8 @@ use crate::web::Next;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Timing<'request> {
-    /// The request's method.
+    /// The request's method: what the client wrote, so of no bounded number. For a metric's label there is
+    /// [`method_label`](Self::method_label).
     pub method: &'request Method,
     /// The path of its route as it was added, `/users/{id}`: of bounded number, so fit for a metric's label. Empty if no
     /// route matched.
@@ -24,6 +25,26 @@ pub struct Timing<'request> {
     /// The time from this middleware to its answer; a streamed body comes later and does not count, and
     /// neither does the life of a WebSocket behind its 101.
     pub elapsed: Duration,
+}
+
+impl Timing<'_> {
+    /// The method, if it is one of RFC 9110 or PATCH, else `OTHER`: fit for a metric's label, because a client that makes up
+    /// methods makes no new ones.
+    #[must_use]
+    pub fn method_label(&self) -> &'static str {
+        match *self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            Method::CONNECT => "CONNECT",
+            Method::OPTIONS => "OPTIONS",
+            Method::TRACE => "TRACE",
+            Method::PATCH => "PATCH",
+            _ => "OTHER",
+        }
+    }
 }
 
 /// Tells `seen` about each request that was answered, errors included; not about those whose client went away first.
