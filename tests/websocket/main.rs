@@ -337,3 +337,43 @@ fn a_message_without_a_limit_is_unpacked() {
         .await;
     });
 }
+
+#[cfg(feature = "json")]
+#[test]
+fn a_handler_that_gives_up_over_what_is_no_json_closes_with_1007() {
+    async fn sums(_: &(), req: Request) -> Result<Closed> {
+        let mut socket = req.websocket(WebSocketConfig::default()).await?;
+        let mut sum = 0;
+        while let Some(number) = socket.receive_json::<u32>().await? {
+            sum += number;
+            socket.send_json(&sum).await?;
+        }
+        Ok(socket.close().await?)
+    }
+    /// The next failure is its own again.
+    async fn fails(_: &(), req: Request) -> Result<Closed> {
+        let mut socket = req.websocket(WebSocketConfig::default()).await?;
+        assert!(socket.receive_json::<u32>().await.is_err());
+        socket.receive().await?;
+        Err(ringhttp::Error::internal("on purpose"))
+    }
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", sums), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send_text("7");
+            assert_eq!(peer.text(), "7");
+            peer.send_text("{");
+            assert_eq!(peer.closed(), 1007);
+        })
+        .await;
+    });
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", fails), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send_text("{");
+            peer.send_text("1");
+            assert_eq!(peer.closed(), 1011);
+        })
+        .await;
+    });
+}
