@@ -377,3 +377,31 @@ fn a_handler_that_gives_up_over_what_is_no_json_closes_with_1007() {
         .await;
     });
 }
+
+#[test]
+fn a_page_of_another_scheme_is_of_another_origin_where_a_trusted_proxy_says_which() {
+    use ringhttp::testing::each_driver;
+    each_driver(async |core: Core| {
+        let mut config = ServerConfig::default();
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        serve_on(&core, config, Router::new().get("/ws", echo), (), async |client| {
+            for (origin, said, status) in [
+                ("https://a", "x-forwarded-proto: https\r\n", "101"),
+                ("http://a", "x-forwarded-proto: https\r\n", "403"),
+                ("https://a", "x-forwarded-proto: http\r\n", "403"),
+                ("https://a", "", "101"),
+            ] {
+                let fields = format!("host: a\r\norigin: {origin}\r\nx-forwarded-for: 192.0.2.1\r\n{said}");
+                let mut connection = client.raw(peer::OPENING.replace("host: a\r\n", &fields)).await;
+                let answer = connection.receive().await;
+                let expected = format!("HTTP/1.1 {status} ");
+                assert!(
+                    answer.starts_with(expected.as_bytes()),
+                    "{origin} {said}: {}",
+                    answer.escape_ascii()
+                );
+            }
+        })
+        .await;
+    });
+}
