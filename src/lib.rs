@@ -59,7 +59,7 @@ pub use crate::conn::{
     Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,
     Upgraded,
 };
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, Misfit, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;

@@ -283,6 +283,9 @@ impl From<Error> for Response {
         response.0.reason = answer.reason;
         response.0.close = error.closes();
         response.0.error_source = error.take_source();
+        if let Some(misfit) = error.take_misfit() {
+            response.extensions_mut().insert(misfit);
+        }
         response
     }
 }
