@@ -361,6 +361,10 @@ impl Exchange {
         self.forget_match();
     }
 
+    pub(super) fn matched(&self) -> &Matched {
+        &self.matched
+    }
+
     /// The request that it was the last of; `None` if what was kept of it does not say.
     pub(super) fn answered(&self) -> Option<Answered<'_>> {
         let route = self.matched_before.route.as_ref().map(|route| route.path());

@@ -86,6 +86,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         connection.begin_entry(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
         let request = Request::new(exchange, Rc::clone(connection));
+        connection.note_client(&request);
         let response = match run_handler(connection, service.call(request)).await {
             Ok(response) => response,
             Err(reason) => return reason,

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use ringhttp::testing::{each_driver, serve_on};
-use ringhttp::{Core, Error, Next, Request, Response, Result, Router, ServerConfig, middleware};
+use ringhttp::{AccessLog, Core, Error, Next, Request, Response, Result, Router, ServerConfig, middleware};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -114,5 +114,43 @@ fn a_middleware_sees_the_source_of_a_failure() {
             assert!(seen.text().starts_with("Some(Os { code: 5"), "{}", seen.text());
         })
         .await;
+    });
+}
+
+#[test]
+fn the_access_log_knows_the_client_behind_a_proxy_and_the_route() {
+    each_driver(async |core: Core| {
+        let lines = Lines::default();
+        let kept = lines.clone();
+        let mut config = ServerConfig::default();
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        config.access_log =
+            Some(AccessLog::new("%a %C %S %R").expect("known atoms").to_fn(move |line, record| {
+                let (method, target) = (record.method(), record.target());
+                let line =
+                    format!("{line} {method:?} {target:?} {:?} {:?}", record.route(), record.client_addr());
+                kept.0.lock().expect("nobody panics while holding it").push(line);
+            }));
+        let user = async |_: &(), _: Request| "user";
+        let router = Router::new().nest("/users", Router::new().get("/{id}", user));
+        serve_on(&core, config, router, (), async |client| {
+            for path in ["/users/7?a=b", "/nowhere"] {
+                let request = client.request(http::Method::GET, path);
+                let request = request.header("x-forwarded-for", "203.0.113.9");
+                request.header("x-forwarded-proto", "https").send().await;
+            }
+            client.raw("nonsense\r\n\r\n").await.receive_all().await;
+        })
+        .await;
+        let client = "Some(203.0.113.9)";
+        let expected = [
+            format!(
+                "127.0.0.1 203.0.113.9 https /users/{{id}} Some(\"GET\") Some(\"/users/7?a=b\") \
+                 Some(\"/users/{{id}}\") {client}"
+            ),
+            format!("127.0.0.1 203.0.113.9 https - Some(\"GET\") Some(\"/nowhere\") None {client}"),
+            "127.0.0.1 - - - None None None None".to_owned(),
+        ];
+        assert_eq!(lines.take(), expected);
     });
 }

@@ -696,11 +696,11 @@ fn an_unanswered_request_is_logged_without_a_status() {
         let line = lines.lock().unwrap().remove(0);
         assert!(
             line.contains(
-                "\"method\":\"GET\",\"target\":\"/waits\",\"version\":\"HTTP/1.1\",\"body_bytes\":0,"
+                "\"method\":\"GET\",\"target\":\"/waits\",\"version\":\"HTTP/1.1\",\"route\":\"/waits\",\"body_bytes\":0,"
             ),
             "{line}"
         );
-        assert!(line.ends_with("\"close\":\"cut\",\"user_agent\":\"test\"}"), "{line}");
+        assert!(line.ends_with("\"close\":\"cut\",\"host\":\"a\",\"user_agent\":\"test\"}"), "{line}");
         core.shutdown();
     });
 }

@@ -9,6 +9,7 @@ use http::{HeaderName, StatusCode};
 use super::Connection;
 use crate::conn::access_log::Entry;
 use crate::conn::close_reason::CloseReason;
+use crate::conn::request::{Matched, Request};
 use crate::conn::response::Response;
 use crate::proto::http1::RequestHead;
 
@@ -18,6 +19,18 @@ impl Connection {
         if let Some(mut entry) = self.new_entry() {
             entry.note_request(head);
             self.entry.set(Some(entry));
+        }
+    }
+
+    /// Who asked is known.
+    pub(crate) fn note_client(&self, request: &Request) {
+        self.with_entry(|entry| entry.note_client(request.client_addr(), request.scheme()));
+    }
+
+    /// A request is done with, and so it is known which route it took.
+    pub(super) fn note_route(&self, matched: &Matched) {
+        if let Some(route) = &matched.route {
+            self.with_entry(|entry| entry.note_route(route));
         }
     }
 
