@@ -696,3 +696,49 @@ fn a_body_that_was_read_already_is_our_fault_and_not_the_clients() {
         .await;
     });
 }
+
+#[test]
+fn a_form_in_parts_is_a_form() {
+    #[derive(serde::Deserialize)]
+    struct SignUp {
+        name: String,
+        age: u8,
+        #[serde(default)]
+        topic: Vec<String>,
+    }
+    async fn sign_up(_: &(), mut req: Request) -> Result<String> {
+        let form: SignUp = req.form().await?;
+        Ok(format!("{} {} {:?}", form.name, form.age, form.topic))
+    }
+    let part =
+        |head: &str, text: &str| format!("--b\r\ncontent-disposition: form-data; {head}\r\n\r\n{text}\r\n");
+    let (name, age) = (part("name=\"name\"", "A & B=\u{e4}+"), part("name=\"age\"", "7"));
+    let topics = part("name=\"topic\"", "x") + &part("name=\"topic\"", "y z");
+    let chosen = part("name=\"photo\"; filename=\"a.png\"", "bytes");
+    let not_chosen = part("name=\"photo\"; filename=\"\"", "");
+    let many = part("name=\"topic\"", "x").repeat(1001);
+    let long = part("name=\"name\"", &"x".repeat((1 << 20) + 1));
+    let cases: &[(&str, u16, &str)] = &[
+        (&format!("{name}{age}{topics}"), 200, "A & B=\u{e4}+ 7 [\"x\", \"y z\"]"),
+        (&format!("{name}{not_chosen}{age}"), 200, "A & B=\u{e4}+ 7 []"),
+        (&format!("{name}{age}{chosen}"), 422, "form: `photo`: a file, where a text is expected\n"),
+        (&name, 422, "form: missing field `age`\n"),
+        (&format!("{name}{name}{age}"), 422, "form: `name`: given more than once\n"),
+        (&many, 413, ""),
+        (&long, 413, ""),
+    ];
+    testing::each_driver(async |core: Core| {
+        let router = Router::new().post("/", sign_up).body_limit(4 << 20);
+        testing::serve_on(&core, ServerConfig::default(), router, (), async |client| {
+            for (parts, status, text) in cases {
+                let request = client.request(Method::POST, "/");
+                let request = request.header("content-type", "multipart/form-data; boundary=b");
+                let response = request.body(format!("{parts}--b--\r\n")).send().await;
+                let shown = &parts[..parts.len().min(200)];
+                assert_eq!(response.status.as_u16(), *status, "{shown}: {}", response.text());
+                assert!(response.text().starts_with(text), "{shown}: {}", response.text());
+            }
+        })
+        .await;
+    });
+}
