@@ -281,7 +281,7 @@ mod form {
             ("Application/X-WWW-Form-Urlencoded; charset=UTF-8", 200),
             ("application/x-www-form-urlencoded; charset=latin1", 415),
             ("application/json", 415),
-            ("multipart/form-data; boundary=x", 415),
+            ("multipart/mixed; boundary=x", 415),
             ("", 415),
         ] {
             let found = refusal(now(post(content_type, b"text=a").form::<Search>()));
