@@ -197,7 +197,7 @@ impl Response {
     /// use ringhttp::{Next, Request, Response, Router};
     ///
     /// async fn report(_: &(), req: Request, next: Next<'_, ()>) -> Response {
-    ///     let (method, route) = (req.method().clone(), req.route().unwrap_or_default().to_owned());
+    ///     let (method, route) = (req.method().clone(), req.route().to_owned());
     ///     let response = next.run(req).await;
     ///     if let Some(source) = response.error_source() {
     ///         println!("{method} {route}: {source}"); // or to Sentry
