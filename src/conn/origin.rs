@@ -43,6 +43,11 @@ impl Request {
         self.forwarded().and_then(|forwarded| forwarded.scheme).unwrap_or(own)
     }
 
+    /// The scheme, if a trusted proxy says it. A server behind one that says nothing knows only how the proxy came.
+    pub(crate) fn known_scheme(&self) -> Option<&'static str> {
+        self.forwarded()?.scheme
+    }
+
     /// The host that the client asked for, with its port if it has one: what a trusted proxy says, else that of an absolute
     /// target, else the `Host` field. `None` from an HTTP/1.0 client that says nothing. It is valid, but what the client
     /// wrote: do not build links that you send to others from it.

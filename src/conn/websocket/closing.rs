@@ -40,9 +40,9 @@ impl Session {
     }
 
     /// Its user has gone without closing it.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&self, code: CloseCode) {
         if self.inner.borrow().wire.is_some() {
-            self.close(close_frame(CloseCode::INTERNAL, ""));
+            self.close(close_frame(code, ""));
         }
     }
 
