@@ -43,9 +43,11 @@ impl Request {
         self.forwarded().and_then(|forwarded| forwarded.scheme).unwrap_or(own)
     }
 
-    /// The scheme, if a trusted proxy says it. A server behind one that says nothing knows only how the proxy came.
+    /// The scheme, if a trusted proxy says it, or else if the connection speaks TLS itself. A server that is reached over plain
+    /// HTTP does not know whether there is a proxy in front that speaks TLS and says nothing.
     pub(crate) fn known_scheme(&self) -> Option<&'static str> {
-        self.forwarded()?.scheme
+        let own = self.body.connection.tls.get().map(|_| "https");
+        self.forwarded().and_then(|forwarded| forwarded.scheme).or(own)
     }
 
     /// The host that the client asked for, with its port if it has one: what a trusted proxy says, else that of an absolute
