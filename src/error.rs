@@ -41,6 +41,42 @@ struct Inner {
     source: Option<Box<dyn StdError + Send + Sync>>,
     close: Option<CloseReason>,
     answer: Option<Answer>,
+    misfit: Option<Misfit>,
+}
+
+/// Which field of what a client sent does not fit its type, and why: of the errors of [`Request::json`](crate::Request::json),
+/// `query` and `form`, by [`Error::misfit`], and among the [extensions](crate::Response::extensions) of the response that such an
+/// error becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    pub(crate) path: Option<String>,
+    pub(crate) reason: String,
+}
+
+impl Misfit {
+    /// The field, as `items[2].price`; `None` if it is the whole, or cannot be told.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// What is wrong with it: `invalid value: string "x", expected u32`.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The error that says it; `what` is how the whole is called.
+    pub(crate) fn into_error(self, what: &str, status: StatusCode) -> Error {
+        let Self { path, reason } = &self;
+        let text = match path {
+            Some(path) => format!("{what}: `{path}`: {reason}"),
+            None => format!("{what}: {reason}"),
+        };
+        let mut error = Error::new(status).with_text(text);
+        error.0.misfit = Some(self);
+        error
+    }
 }
 
 /// What the answer of an error has beside its status and text.
@@ -58,7 +94,7 @@ impl Error {
     /// An error that is answered with `status` and the status's own reason as text.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self(Box::new(Inner { status, text: None, source: None, close: None, answer: None }))
+        Self(Box::new(Inner { status, text: None, source: None, close: None, answer: None, misfit: None }))
     }
 
     /// 400, with a text that the client sees.
@@ -118,6 +154,30 @@ impl Error {
         self
     }
 
+    /// The field that does not fit, if that is what is wrong.
+    ///
+    /// ```
+    /// #[derive(serde::Deserialize)]
+    /// struct Order { count: u32 }
+    ///
+    /// async fn order(_: &(), mut req: ringhttp::Request) -> ringhttp::Result<String> {
+    ///     let order: Order = req.json().await.map_err(|error| match error.misfit() {
+    ///         Some(misfit) => ringhttp::Error::bad_request(format!("{:?}: {}", misfit.path(), misfit.reason())),
+    ///         None => error,
+    ///     })?;
+    ///     Ok(order.count.to_string())
+    /// }
+    /// # ringhttp::Router::new().post("/", order);
+    /// ```
+    #[must_use]
+    pub fn misfit(&self) -> Option<&Misfit> {
+        self.0.misfit.as_ref()
+    }
+
+    pub(crate) fn take_misfit(&mut self) -> Option<Misfit> {
+        self.0.misfit.take()
+    }
+
     fn answer_mut(&mut self) -> &mut Answer {
         self.0.answer.get_or_insert_with(|| Answer { body_is_text: true, ..Answer::default() })
     }
@@ -126,8 +186,12 @@ impl Error {
         self.0.answer.take().unwrap_or_else(|| Answer { body_is_text: true, ..Answer::default() })
     }
 
+    pub(crate) fn take_source(&mut self) -> Option<Box<dyn StdError + Send + Sync>> {
+        self.0.source.take()
+    }
+
     pub(crate) fn with_answer(status: StatusCode, answer: Answer, close: Option<CloseReason>) -> Self {
-        Self(Box::new(Inner { status, text: None, source: None, close, answer: Some(answer) }))
+        Self(Box::new(Inner { status, text: None, source: None, close, answer: Some(answer), misfit: None }))
     }
 
     /// Ends the connection after the answer, for `reason`.

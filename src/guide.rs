@@ -56,6 +56,9 @@ pub mod cancellation_and_load {}
 #[doc = include_str!("../docs/guide/lifecycle.md")]
 pub mod lifecycle {}
 
+#[doc = include_str!("../docs/guide/deployment.md")]
+pub mod deployment {}
+
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}
 

@@ -64,7 +64,7 @@ pub use crate::conn::{
 };
 #[cfg(feature = "rustls")]
 pub use crate::conn::{PeerCertificate, TlsInfo, TlsVersion};
-pub use crate::error::{Error, Result};
+pub use crate::error::{Error, Misfit, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;

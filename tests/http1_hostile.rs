@@ -241,7 +241,8 @@ fn a_body_that_is_collected_again_after_a_dropped_read_goes_on_behind_what_was_l
             connection.send("def").await;
             assert_eq!(connection.response(&Method::POST).await.text(), "true def");
             connection.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nok").await;
-            assert_eq!(connection.response(&Method::POST).await.text(), "false ");
+            // It was not dropped, so there is nothing behind it: to ask again is the handler's mistake.
+            assert_eq!(connection.response(&Method::POST).await.status, 500);
         })
         .await;
     });

@@ -80,8 +80,8 @@ impl Core {
         }))
     }
 
-    /// The core of the calling thread. For the layers above; applications are given theirs.
-    #[doc(hidden)]
+    /// The core of the calling thread; `None` on a thread that is none. For code that was not given one: an application has its
+    /// core from [`run`](crate::run), and best keeps a clone in its state.
     pub fn current() -> Option<Self> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -113,7 +113,8 @@ impl Core {
 
     /// Starts a task on this core. `name` is what the log and the watchdog call it; use few different ones.
     ///
-    /// A panic ends this task only: it is counted, logged, and given by the handle. The task is cancelled when all bodies
+    /// A panic ends this task only: it is counted, logged, and given by the handle. An `Err` that `future` ends with is given by
+    /// the handle and told to nobody else: await it, or log it in the task. The task is cancelled when all bodies
     /// of the run are done, or when the stop is cut. Costs two allocations: the future's box and the executor's.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where

@@ -1,7 +1,7 @@
 //! Bodies: what a response carries, and what is read of a request.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use super::sender::BodySender;
 #[cfg(feature = "compression")]
 use super::stage::DecodeStage;
 use super::stage::{Detour, EncodeStage};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::proto::PeerError;
 
 /// The body of a [`Response`](crate::Response).
@@ -274,6 +274,8 @@ pub struct RequestBody {
     pub(super) cycle: u32,
     pub(super) bytes_max: u64,
     pub(super) length: Option<u64>,
+    /// Somebody was told that it has ended.
+    pub(super) ended: Cell<bool>,
     /// What stands between it and its reader, shared with those who read on.
     pub(super) detour: Option<Rc<RefCell<Detour>>>,
 }
@@ -294,6 +296,14 @@ impl RequestBody {
     }
 
     pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
+        let polled = self.poll_next(cx);
+        if let Poll::Ready(Ok(None)) = polled {
+            self.ended.set(true);
+        }
+        polled
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
         let (connection, cycle) = (&self.connection, self.cycle);
         let Some(detour) = &self.detour else {
             return connection.poll_body(cx, cycle, self.bytes_max);
@@ -326,7 +336,19 @@ impl RequestBody {
     /// # assert!(router.into_service(()).is_ok());
     /// ```
     pub fn unread(&mut self, bytes: Bytes) {
+        self.ended.set(false);
         self.detour().borrow_mut().unread(bytes);
+    }
+
+    /// Fails if somebody has read it to its end: what it was is gone, and another reader would take it for empty.
+    pub(crate) fn check_unread(&self) -> Result<()> {
+        let is_current = self.connection.cycle() == self.cycle;
+        if is_current && self.ended.get() && self.connection.body_bytes() > 0 {
+            return Err(Error::internal(
+                "the body was read already, and not put back by `RequestBody::unread`",
+            ));
+        }
+        Ok(())
     }
 
     fn detour(&mut self) -> &RefCell<Detour> {

@@ -321,6 +321,9 @@ impl Connection {
 
     /// Keeps a request that is done with for the sake of the next one.
     pub(crate) fn keep_exchange(&self, mut exchange: Box<Exchange>, cycle: u32) {
+        if cycle == self.cycle.get() {
+            self.note_route(exchange.matched());
+        }
         // A session has no next request.
         if cycle != self.cycle.get() || self.was_taken() {
             return self.host.give_exchange(exchange);

@@ -52,6 +52,7 @@ pub(super) async fn write_response(
         let error = format!("{} cannot be the status of a response", response.0.status);
         response = Error::internal(error).into();
     }
+    connection.log_failure(&response);
     let framing = framing(cycle, &response);
     let reads_on = framing.body != Framing::Empty && may_read_on(&response);
     if reads_on {

@@ -56,7 +56,7 @@ pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use body::Part;
 pub(crate) use connection::Connection;
 pub(crate) use host::{Host, count};
-pub(crate) use request::MatchedRoute;
+pub(crate) use request::{MatchedRoute, Takeover};
 pub(crate) use server::serve_connection;
 #[cfg(feature = "compression")]
 pub(crate) use stage::EncodeStage;

@@ -43,6 +43,13 @@ impl Request {
         self.forwarded().and_then(|forwarded| forwarded.scheme).unwrap_or(own)
     }
 
+    /// The scheme, if a trusted proxy says it, or else if the connection speaks TLS itself. A server that is reached over plain
+    /// HTTP does not know whether there is a proxy in front that speaks TLS and says nothing.
+    pub(crate) fn known_scheme(&self) -> Option<&'static str> {
+        let own = self.body.connection.tls.get().map(|_| "https");
+        self.forwarded().and_then(|forwarded| forwarded.scheme).or(own)
+    }
+
     /// The host that the client asked for, with its port if it has one: what a trusted proxy says, else that of an absolute
     /// target, else the `Host` field. `None` from an HTTP/1.0 client that says nothing. It is valid, but what the client
     /// wrote: do not build links that you send to others from it.

@@ -1,6 +1,7 @@
 //! A request as its handler sees it: a head whose parts are views of the read buffer, and a body that is read on demand.
 #![forbid(unsafe_code)]
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{AsHeaderName, Entry};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use ringhttp_runtime::time::{Instant, Timers};
 
 use super::body::{BodyError, RequestBody};
@@ -19,7 +20,7 @@ use super::host::ServerStats;
 use super::shield::Shield;
 #[cfg(feature = "rustls")]
 use super::tls::TlsInfo;
-use super::upgrade::Upgraded;
+use super::upgrade::{Upgraded, switching_status};
 use crate::error::{Error, Result};
 use crate::proto::http1::{Framing, RequestHead, Target};
 
@@ -90,6 +91,7 @@ impl Request {
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
+            ended: Cell::new(false),
             detour: None,
         };
         Self { body, exchange: Some(exchange) }
@@ -189,6 +191,7 @@ impl Request {
             cycle: body.cycle,
             bytes_max: body.bytes_max,
             length: body.length,
+            ended: body.ended.clone(),
             detour: body.detour.clone(),
         }
     }
@@ -316,6 +319,12 @@ impl Request {
         Rc::clone(&self.body.connection.host.stats)
     }
 
+    /// To be asked whether the connection was taken over, once the request has moved on.
+    pub(crate) fn takeover(&self) -> Takeover {
+        let is_tunnel = self.method() == Method::CONNECT;
+        Takeover { connection: Rc::clone(&self.body.connection), is_tunnel }
+    }
+
     /// Marks the values of fields as sensitive.
     pub(crate) fn mark_sensitive(&mut self, names: &[HeaderName]) {
         for name in names {
@@ -372,11 +381,46 @@ impl Exchange {
         self.forget_match();
     }
 
+    pub(super) fn matched(&self) -> &Matched {
+        &self.matched
+    }
+
+    /// The request that it was the last of; `None` if what was kept of it does not say.
+    pub(super) fn answered(&self) -> Option<Answered<'_>> {
+        let route = self.matched_before.route.as_ref().map(|route| route.path());
+        let (method, target) = (&self.head.method, &self.head.target);
+        self.head.is_kept().then(|| Answered { method, path: target.path(), route })
+    }
+
     fn forget_match(&mut self) {
         self.matched.forget();
         self.extensions.clear();
         self.deadline = None;
     }
+}
+
+/// Knows whether the handler of a request has taken the connection over.
+pub(crate) struct Takeover {
+    connection: Rc<Connection>,
+    is_tunnel: bool,
+}
+
+impl Takeover {
+    pub(crate) fn happened(&self) -> bool {
+        self.connection.was_taken()
+    }
+
+    /// The status of the answer that says so, if it happened.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        self.happened().then(|| switching_status(self.is_tunnel))
+    }
+}
+
+/// What is known of a request that is done with.
+pub(super) struct Answered<'a> {
+    pub(super) method: &'a Method,
+    pub(super) path: &'a str,
+    pub(super) route: Option<&'a str>,
 }
 
 impl fmt::Debug for Request {

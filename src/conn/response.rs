@@ -3,6 +3,7 @@
 
 mod fields;
 
+use std::error::Error as StdError;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -54,6 +55,8 @@ pub(super) struct Parts {
     pub(super) after: After,
     /// Its body is the text of an [`Error`].
     is_plain_error: bool,
+    /// The source of the error that became it: logged when it is sent.
+    pub(super) error_source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Parts {
@@ -67,6 +70,7 @@ impl Parts {
         self.extensions.clear();
         self.after = After::default();
         self.is_plain_error = false;
+        self.error_source = None;
     }
 }
 
@@ -183,6 +187,30 @@ impl Response {
         str::from_utf8(text).ok().map(str::trim_ascii_end)
     }
 
+    /// The source of an [`Error`] that became this response: what only the log sees, and what a middleware needs that reports
+    /// failures elsewhere. It stays when the status, the fields or the body are changed.
+    ///
+    /// It is logged when the response is sent, with the request that it belongs to. A middleware that answers something else
+    /// in its place has to log it itself.
+    ///
+    /// ```
+    /// use ringhttp::{Next, Request, Response, Router};
+    ///
+    /// async fn report(_: &(), req: Request, next: Next<'_, ()>) -> Response {
+    ///     let (method, route) = (req.method().clone(), req.route().to_owned());
+    ///     let response = next.run(req).await;
+    ///     if let Some(source) = response.error_source() {
+    ///         println!("{method} {route}: {source}"); // or to Sentry
+    ///     }
+    ///     response
+    /// }
+    /// # assert!(Router::new().with(report).into_service(()).is_ok());
+    /// ```
+    #[must_use]
+    pub fn error_source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.error_source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -237,12 +265,8 @@ impl Response {
 }
 
 impl From<Error> for Response {
-    /// The error's status, fields and body, or its public text. A source is logged: here, because beyond this point it is
-    /// gone.
+    /// The error's status, fields and body, or its public text. Its source goes with it, and is logged when it is sent.
     fn from(mut error: Error) -> Self {
-        if let Some(source) = std::error::Error::source(&error) {
-            tracing::error!(status = error.status().as_u16(), error = source, "handler failed");
-        }
         let answer = error.take_answer();
         let mut response = match answer.body {
             Some(body) => Self::new(body),
@@ -258,12 +282,16 @@ impl From<Error> for Response {
         response.0.status = error.status();
         response.0.reason = answer.reason;
         response.0.close = error.closes();
+        response.0.error_source = error.take_source();
+        if let Some(misfit) = error.take_misfit() {
+            response.extensions_mut().insert(misfit);
+        }
         response
     }
 }
 
 impl From<Response> for Error {
-    /// An error that is answered with this response: its status, reason, fields and body. Values beside it and work behind
+    /// An error that is answered with this response: its status, reason, fields, body and source. Values beside it and work behind
     /// it are left out, and a body that is streamed cannot be kept: then the error is a 500.
     ///
     /// ```
@@ -287,6 +315,10 @@ impl From<Response> for Error {
             body_is_text: parts.is_plain_error,
             body: Some(body),
         };
-        Self::with_answer(parts.status, answer, parts.close)
+        let error = Self::with_answer(parts.status, answer, parts.close);
+        match parts.error_source.take() {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
     }
 }

@@ -123,12 +123,14 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         connection.begin_entry(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
         let request = Request::new(exchange, Rc::clone(connection));
+        connection.note_client(&request);
         let response = match run_handler(connection, service.call(request)).await {
             Ok(response) => response,
             Err(reason) => return reason,
         };
         if connection.was_taken() {
-            // What the handler returned is for nobody. Its session may go on elsewhere.
+            // What the handler returned is for nobody but the log. Its session may go on elsewhere.
+            connection.log_failure(&response);
             return poll_fn(|cx| connection.poll_session_end(cx)).await;
         }
         // 3. The response: queued if it is small, sent bit by bit if it is a stream.

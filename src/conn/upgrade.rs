@@ -292,7 +292,7 @@ fn switching_fields(tunnel: bool, protocol: &str, headers: &HeaderMap) -> Result
 }
 
 /// RFC 9110 §9.3.6: a tunnel begins behind a 2xx, another protocol behind 101.
-fn switching_status(tunnel: bool) -> StatusCode {
+pub(super) fn switching_status(tunnel: bool) -> StatusCode {
     if tunnel { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS }
 }
 

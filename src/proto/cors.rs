@@ -55,9 +55,13 @@ pub(crate) fn requested_names(value: Option<&HeaderValue>) -> Option<Vec<HeaderN
     Some(names)
 }
 
-/// Whether an origin is a page of `host`, as far as a server behind a proxy can tell: the scheme is not compared.
-pub(crate) fn is_of_host(origin: &str, host: &str) -> bool {
+/// Whether an origin is a page of `host`, and of `reached_by`, if that is known: behind a proxy that says nothing, the scheme is
+/// not compared.
+pub(crate) fn is_of_host(origin: &str, host: &str, reached_by: Option<&str>) -> bool {
     let Some((scheme, authority)) = authority(origin) else { return false };
+    if reached_by.is_some_and(|known| !known.eq_ignore_ascii_case(scheme)) {
+        return false;
+    }
     // Browsers leave the scheme's own port out of the origin.
     let port = if scheme.eq_ignore_ascii_case("https") { ":443" } else { ":80" };
     let host = host.strip_suffix(port).unwrap_or(host);

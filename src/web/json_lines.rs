@@ -98,6 +98,7 @@ impl Request {
             let error = Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE);
             return Err(error.with_text("the body must be application/x-ndjson"));
         }
+        self.body().check_unread()?;
         Ok(JsonLines { content: self.content(), count: 0, item: PhantomData })
     }
 }

@@ -87,6 +87,7 @@ impl Request {
     /// As [`multipart`](Self::multipart).
     pub fn multipart_with(&mut self, config: MultipartConfig) -> Result<Multipart<'_>> {
         let form = Kind::of(self.content_type())?;
+        self.body().check_unread()?;
         if let Some(bytes_max) = config.total_bytes_max {
             self.body().set_limit(bytes_max);
         }

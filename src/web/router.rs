@@ -192,6 +192,9 @@ impl<S: 'static> Router<S> {
     /// Puts a middleware around all of this router: its routes, nested ones, its fallback and what it answers by itself,
     /// added before or after. The first one added is the outermost.
     ///
+    /// A router that is nested in another answers 405 by itself, but no 404: a path without a route goes back to the router
+    /// outside, past the middleware in here, unless there is a [`fallback`](Self::fallback).
+    ///
     /// ```
     /// use ringhttp::{Next, Request, Response, Result, Router, StatusCode};
     ///

@@ -11,14 +11,18 @@ use super::sender::Sender;
 use crate::conn::websocket::{Compression, Encoded, Message, Session, WebSocketError};
 use crate::proto::websocket::{CloseCode, CloseFrame};
 
-/// An open WebSocket, of either side. Dropping it without closing it closes it: with 1011 on a server, with 1001 on a client.
+/// An open WebSocket, of either side. Dropping it without closing it closes it: with 1011 on a server, with 1001 on a client, and with
+/// 1007 right after [`receive_json`](WebSocket::receive_json) has failed for what the peer sent.
 pub struct WebSocket {
     sender: Sender,
+    /// What is the matter if it is dropped without being closed.
+    dropped_with: CloseCode,
 }
 
 impl WebSocket {
     pub(crate) fn new(session: Rc<Session>) -> Self {
-        Self { sender: Sender { session } }
+        let dropped_with = session.code_of_drop();
+        Self { sender: Sender { session }, dropped_with }
     }
 
     fn session(&self) -> &Session {
@@ -39,6 +43,7 @@ impl WebSocket {
     /// # Cancellation
     /// Nothing is lost: the next call gives the message that this one would have.
     pub async fn receive(&mut self) -> Result<Option<Message>, WebSocketError> {
+        self.dropped_with = self.session().code_of_drop();
         let session = self.session();
         let deadline = session.config().receive_timeout.map(|limit| {
             let deadline = session.timers().deadline();
@@ -57,15 +62,19 @@ impl WebSocket {
     /// The next message, read from JSON.
     ///
     /// # Errors
-    /// As [`receive`](Self::receive); 400 if the message is not the JSON of a `T`, and the socket goes on.
+    /// As [`receive`](Self::receive); 400 if the message is not the JSON of a `T`, and the socket goes on. If it is dropped over
+    /// that, by `?`, it is closed with 1007: it was the peer's mistake.
     ///
     /// # Cancellation
     /// Nothing is lost.
     #[cfg(feature = "json")]
     pub async fn receive_json<T: serde::de::DeserializeOwned>(&mut self) -> crate::Result<Option<T>> {
         let Some(message) = self.receive().await? else { return Ok(None) };
-        let value = message.to_json().map_err(|error| crate::Error::bad_request(error.to_string()))?;
-        Ok(Some(value))
+        let value = message.to_json();
+        if value.is_err() {
+            self.dropped_with = CloseCode::INVALID_PAYLOAD;
+        }
+        value.map(Some).map_err(|error| crate::Error::bad_request(error.to_string()))
     }
 
     /// Queues a message: see [`Sender::send`].
@@ -189,7 +198,7 @@ impl WebSocket {
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
-        self.session().abandon();
+        self.session().abandon(self.dropped_with);
     }
 }
 

@@ -973,3 +973,44 @@ fn a_connection_that_sends_no_proxy_header_does_not_hold_up_the_stop() {
         assert_eq!(silent.unwrap().receive_all().await, b"");
     });
 }
+
+#[test]
+fn a_field_that_does_not_fit_is_told_apart_from_why() {
+    #[derive(serde::Deserialize)]
+    struct Order {
+        items: Vec<u32>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Page {
+        n: u32,
+    }
+    async fn order(_: &(), mut req: Request) -> Result<String> {
+        let order: Order = req.json().await?;
+        Ok(order.items.len().to_string())
+    }
+    async fn page(_: &(), req: Request) -> Result<String> {
+        Ok(req.query::<Page>()?.n.to_string())
+    }
+    async fn show(_: &(), req: Request, next: ringhttp::Next<'_, ()>) -> Response {
+        let response = next.run(req).await;
+        match response.extensions().get::<ringhttp::Misfit>() {
+            Some(misfit) => {
+                let text = format!("{:?} {}", misfit.path(), misfit.reason());
+                response.with_body(text)
+            }
+            None => response,
+        }
+    }
+    testing::each_driver(async |core| {
+        let router = Router::new().post("/order", order).get("/page", page).with(show);
+        testing::serve_on(&core, ServerConfig::default(), router, (), async |client| {
+            let bad = client.request(Method::POST, "/order").json(&serde_json::json!({"items": [1, "x"]}));
+            let bad = bad.send().await;
+            let reason = "Some(\"items[1]\") invalid type: string \"x\", expected u32";
+            assert_eq!((bad.status.as_u16(), bad.text()), (422, reason));
+            let twice = client.get("/page?n=1&n=2").await;
+            assert_eq!((twice.status.as_u16(), twice.text()), (400, "Some(\"n\") given more than once"));
+        })
+        .await;
+    });
+}

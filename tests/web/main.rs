@@ -12,6 +12,7 @@ mod app;
 mod attacks;
 #[cfg(all(feature = "jwt", feature = "sessions"))]
 mod cookies;
+mod failures;
 #[cfg(feature = "compression")]
 mod hostile_heads;
 #[cfg(feature = "json")]
@@ -21,3 +22,4 @@ mod readers;
 mod routing;
 #[cfg(feature = "compression")]
 mod semantics;
+mod sessions_under_limits;

@@ -44,7 +44,7 @@ fn timing_sees_every_answer_with_its_route() {
             .with(middleware::server_timing())
             .with(middleware::timing(|seen: &Rc<Seen>, timing| {
                 assert!(timing.elapsed < Duration::from_secs(10));
-                let (method, route, status) = (timing.method, timing.route, timing.status.as_u16());
+                let (method, route, status) = (timing.method_label(), timing.route, timing.status.as_u16());
                 seen.0.borrow_mut().push(format!("{method} {route} {status}"));
             }));
         serve_on(&core, ServerConfig::default(), router, Rc::clone(&seen), async |client| {
@@ -55,6 +55,7 @@ fn timing_sees_every_answer_with_its_route() {
                 assert!(millis.is_some_and(|millis| millis < 10_000.0), "{value}");
             }
             client.request(Method::POST, "/users/7").send().await;
+            client.request("MADEUP".parse().expect("a token"), "/users/7").send().await;
         })
         .await;
         let expected = [
@@ -64,6 +65,8 @@ fn timing_sees_every_answer_with_its_route() {
             "GET  404",
             "inner /users/{id}",
             "POST /users/{id} 405",
+            "inner /users/{id}",
+            "OTHER /users/{id} 405",
         ];
         assert_eq!(*seen.0.borrow(), expected);
     });
@@ -693,11 +696,11 @@ fn an_unanswered_request_is_logged_without_a_status() {
         let line = lines.lock().unwrap().remove(0);
         assert!(
             line.contains(
-                "\"method\":\"GET\",\"target\":\"/waits\",\"version\":\"HTTP/1.1\",\"body_bytes\":0,"
+                "\"method\":\"GET\",\"target\":\"/waits\",\"version\":\"HTTP/1.1\",\"route\":\"/waits\",\"body_bytes\":0,"
             ),
             "{line}"
         );
-        assert!(line.ends_with("\"close\":\"cut\",\"user_agent\":\"test\"}"), "{line}");
+        assert!(line.ends_with("\"close\":\"cut\",\"host\":\"a\",\"user_agent\":\"test\"}"), "{line}");
         core.shutdown();
     });
 }

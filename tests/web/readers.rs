@@ -655,3 +655,90 @@ fn refuse_all(cases: &[(&str, String, Vec<u8>, u16)]) {
         }
     });
 }
+
+#[test]
+fn a_body_that_was_read_already_is_our_fault_and_not_the_clients() {
+    async fn reads(_: &(), mut req: Request, next: Next<'_, ()>) -> Result {
+        let body = req.bytes().await?;
+        if req.path() == "/back" {
+            req.body().unread(body);
+        }
+        Ok(next.run(req).await)
+    }
+    /// Looks at the first piece, and leaves the rest, of which there may be none.
+    async fn peek(_: &(), mut req: Request) -> Result<String> {
+        let first = req.chunk().await?.unwrap_or_default();
+        let rest = req.bytes().await?;
+        Ok(format!("{}", first.len() + rest.len()))
+    }
+    testing::each_driver(async |core: Core| {
+        let read = Router::new()
+            .post("/text", async |_: &(), mut req: Request| req.text().await)
+            .post("/back", async |_: &(), mut req: Request| req.text().await)
+            .post("/lines", async |_: &(), mut req: Request| {
+                req.json_lines::<u32>()?.next().await.map(|line| format!("{line:?}"))
+            })
+            .with(reads);
+        let router = Router::new().post("/peek", peek).nest("/", read);
+        testing::serve_on(&core, ServerConfig::default(), router, (), async |client| {
+            let post = async |path: &str, body: &str| {
+                let request =
+                    client.request(Method::POST, path).header("content-type", "application/x-ndjson");
+                let response = request.body(body).send().await;
+                (response.status.as_u16(), response.text().to_owned())
+            };
+            assert_eq!(post("/text", "abc").await, (500, "Internal Server Error\n".to_owned()));
+            assert_eq!(post("/lines", "1\n2\n").await.0, 500);
+            assert_eq!(post("/back", "abc").await, (200, "abc".to_owned()));
+            assert_eq!(post("/text", "").await, (200, String::new()), "nothing was lost of nothing");
+            assert_eq!(post("/peek", "abc").await, (200, "3".to_owned()));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_form_in_parts_is_a_form() {
+    #[derive(serde::Deserialize)]
+    struct SignUp {
+        name: String,
+        age: u8,
+        #[serde(default)]
+        topic: Vec<String>,
+    }
+    async fn sign_up(_: &(), mut req: Request) -> Result<String> {
+        let form: SignUp = req.form().await?;
+        Ok(format!("{} {} {:?}", form.name, form.age, form.topic))
+    }
+    let part =
+        |head: &str, text: &str| format!("--b\r\ncontent-disposition: form-data; {head}\r\n\r\n{text}\r\n");
+    let (name, age) = (part("name=\"name\"", "A & B=\u{e4}+"), part("name=\"age\"", "7"));
+    let topics = part("name=\"topic\"", "x") + &part("name=\"topic\"", "y z");
+    let chosen = part("name=\"photo\"; filename=\"a.png\"", "bytes");
+    let not_chosen = part("name=\"photo\"; filename=\"\"", "");
+    let many = part("name=\"topic\"", "x").repeat(1001);
+    let long = part("name=\"name\"", &"x".repeat((1 << 20) + 1));
+    let cases: &[(&str, u16, &str)] = &[
+        (&format!("{name}{age}{topics}"), 200, "A & B=\u{e4}+ 7 [\"x\", \"y z\"]"),
+        (&format!("{name}{not_chosen}{age}"), 200, "A & B=\u{e4}+ 7 []"),
+        (&format!("{name}{age}{chosen}"), 422, "form: `photo`: a file, where a text is expected\n"),
+        (&name, 422, "form: missing field `age`\n"),
+        (&format!("{name}{name}{age}"), 422, "form: `name`: given more than once\n"),
+        (&many, 413, ""),
+        (&long, 413, ""),
+    ];
+    testing::each_driver(async |core: Core| {
+        let router = Router::new().post("/", sign_up).body_limit(4 << 20);
+        testing::serve_on(&core, ServerConfig::default(), router, (), async |client| {
+            for (parts, status, text) in cases {
+                let request = client.request(Method::POST, "/");
+                let request = request.header("content-type", "multipart/form-data; boundary=b");
+                let response = request.body(format!("{parts}--b--\r\n")).send().await;
+                let shown = &parts[..parts.len().min(200)];
+                assert_eq!(response.status.as_u16(), *status, "{shown}: {}", response.text());
+                assert!(response.text().starts_with(text), "{shown}: {}", response.text());
+            }
+        })
+        .await;
+    });
+}

@@ -338,3 +338,71 @@ fn a_message_without_a_limit_is_unpacked() {
         .await;
     });
 }
+
+#[cfg(feature = "json")]
+#[test]
+fn a_handler_that_gives_up_over_what_is_no_json_closes_with_1007() {
+    async fn sums(_: &(), req: Request) -> Result<Closed> {
+        let mut socket = req.websocket(WebSocketConfig::default()).await?;
+        let mut sum = 0;
+        while let Some(number) = socket.receive_json::<u32>().await? {
+            sum += number;
+            socket.send_json(&sum).await?;
+        }
+        Ok(socket.close().await?)
+    }
+    /// The next failure is its own again.
+    async fn fails(_: &(), req: Request) -> Result<Closed> {
+        let mut socket = req.websocket(WebSocketConfig::default()).await?;
+        assert!(socket.receive_json::<u32>().await.is_err());
+        socket.receive().await?;
+        Err(ringhttp::Error::internal("on purpose"))
+    }
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", sums), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send_text("7");
+            assert_eq!(peer.text(), "7");
+            peer.send_text("{");
+            assert_eq!(peer.closed(), 1007);
+        })
+        .await;
+    });
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", fails), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send_text("{");
+            peer.send_text("1");
+            assert_eq!(peer.closed(), 1011);
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_page_of_another_scheme_is_of_another_origin_where_a_trusted_proxy_says_which() {
+    use ringhttp::testing::each_driver;
+    each_driver(async |core: Core| {
+        let mut config = ServerConfig::default();
+        config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
+        serve_on(&core, config, Router::new().get("/ws", echo), (), async |client| {
+            for (origin, said, status) in [
+                ("https://a", "x-forwarded-proto: https\r\n", "101"),
+                ("http://a", "x-forwarded-proto: https\r\n", "403"),
+                ("https://a", "x-forwarded-proto: http\r\n", "403"),
+                ("https://a", "", "101"),
+            ] {
+                let fields = format!("host: a\r\norigin: {origin}\r\nx-forwarded-for: 192.0.2.1\r\n{said}");
+                let mut connection = client.raw(peer::OPENING.replace("host: a\r\n", &fields)).await;
+                let answer = connection.receive().await;
+                let expected = format!("HTTP/1.1 {status} ");
+                assert!(
+                    answer.starts_with(expected.as_bytes()),
+                    "{origin} {said}: {}",
+                    answer.escape_ascii()
+                );
+            }
+        })
+        .await;
+    });
+}

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use ringhttp_runtime::time::DATE_BYTES;
 use super::LogOutput;
 use super::format::{Field, Format};
 use crate::conn::close_reason::CloseReason;
+use crate::conn::request::MatchedRoute;
 use crate::conn::response::Response;
 use crate::proto::http1::RequestHead;
 
@@ -32,6 +33,10 @@ impl SensitiveHeaders {
 /// What is known of one answer, or of a request that got none.
 pub struct AccessRecord {
     pub(super) peer: Option<SocketAddr>,
+    /// Who asked, by what, as far as proxies are trusted; `None` if the head was refused.
+    pub(super) client: Option<IpAddr>,
+    pub(super) scheme: Option<&'static str>,
+    pub(super) route: Option<Rc<dyn MatchedRoute>>,
     pub(super) date: [u8; DATE_BYTES],
     /// Method, target and version with a space between them; of a refused head what came of its first line.
     pub(super) request_line: Vec<u8>,
@@ -60,6 +65,33 @@ impl AccessRecord {
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// The client's address: as [`Request::client_addr`](crate::Request::client_addr); `None` if the head was refused.
+    #[must_use]
+    pub fn client_addr(&self) -> Option<IpAddr> {
+        self.client
+    }
+
+    /// The method; `None` if the head was refused.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        let (method, _) = self.parts?;
+        str::from_utf8(&self.request_line[..method]).ok()
+    }
+
+    /// The request target, query and all; `None` if the head was refused.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        let (method, target) = self.parts?;
+        str::from_utf8(&self.request_line[method + 1..target]).ok()
+    }
+
+    /// The path of the route as it was added, `/users/{id}`: of bounded number, so fit for a metric's label. `None` if no route
+    /// was found, or if somebody has kept the request until behind its answer.
+    #[must_use]
+    pub fn route(&self) -> Option<&str> {
+        self.route.as_ref().map(|route| route.path()).filter(|path| !path.is_empty())
     }
 
     /// The request line as it came, or what came of it: bytes of the client's choice.
@@ -125,6 +157,9 @@ impl Entry {
             start: Instant::now(),
             record: AccessRecord {
                 peer,
+                client: None,
+                scheme: None,
+                route: None,
                 date,
                 request_line: Vec::new(),
                 parts: None,
@@ -148,6 +183,16 @@ impl Entry {
         self.record.parts = Some((method.len(), method.len() + 1 + target.len()));
         let fields = &self.output.format.request_fields;
         self.record.request_fields = fields.iter().map(|field| field.read(&head.headers)).collect();
+    }
+
+    /// Notes who asked, and by what.
+    pub(crate) fn note_client(&mut self, client: Option<IpAddr>, scheme: &'static str) {
+        (self.record.client, self.record.scheme) = (client, Some(scheme));
+    }
+
+    /// Notes the route that was found.
+    pub(crate) fn note_route(&mut self, route: &Rc<dyn MatchedRoute>) {
+        self.record.route = Some(Rc::clone(route));
     }
 
     /// Notes the beginning of a head that was refused.

@@ -6,7 +6,7 @@ use std::process;
 use std::time::Duration;
 
 use http::HeaderName;
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, USER_AGENT};
+use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, USER_AGENT};
 use ringhttp_runtime::time::DATE_BYTES;
 
 use super::entry::{AccessRecord, Value};
@@ -32,6 +32,9 @@ pub(super) struct Field {
 enum Piece {
     Text(String),
     Peer,
+    Client,
+    Route,
+    Scheme,
     Time,
     RequestLine,
     Status,
@@ -53,7 +56,7 @@ impl Format {
     pub(super) fn json() -> Self {
         Self {
             pieces: None,
-            request_fields: vec![Field::new(REFERER), Field::new(USER_AGENT)],
+            request_fields: vec![Field::new(HOST), Field::new(REFERER), Field::new(USER_AGENT)],
             response_fields: vec![Field::new(HeaderName::from_static("x-request-id"))],
         }
     }
@@ -82,6 +85,9 @@ impl Format {
         let piece = match text.chars().next() {
             Some('%') => Piece::Text("%".to_owned()),
             Some('a') => Piece::Peer,
+            Some('C') => Piece::Client,
+            Some('R') => Piece::Route,
+            Some('S') => Piece::Scheme,
             Some('t') => Piece::Time,
             Some('P') => Piece::Text(process::id().to_string()),
             Some('r') => Piece::RequestLine,
@@ -127,6 +133,9 @@ impl Format {
             let _ = match piece {
                 Piece::Text(text) => out.write_str(text),
                 Piece::Peer => write_or_dash(out, record.peer.map(|peer| peer.ip())),
+                Piece::Client => write_or_dash(out, record.client),
+                Piece::Route => write_text(out, record.route().unwrap_or_default().as_bytes()),
+                Piece::Scheme => write_or_dash(out, record.scheme),
                 Piece::Time => write_time(out, &record.date),
                 Piece::RequestLine => write_text(out, &record.request_line),
                 Piece::Status => write_or_dash(out, record.status.map(|status| status.as_u16())),
@@ -200,6 +209,12 @@ fn write_json(out: &mut String, record: &AccessRecord) {
     if let Some(peer) = record.peer {
         let _ = write!(out, ",\"peer\":\"{}\"", peer.ip());
     }
+    if let Some(client) = record.client {
+        let _ = write!(out, ",\"client\":\"{client}\"");
+    }
+    if let Some(scheme) = record.scheme {
+        write_member(out, "scheme", scheme.as_bytes());
+    }
     let line = &record.request_line;
     match record.parts {
         Some((method, target)) => {
@@ -208,6 +223,9 @@ fn write_json(out: &mut String, record: &AccessRecord) {
             write_member(out, "version", &line[target + 1..]);
         }
         None => write_member(out, "request", line),
+    }
+    if let Some(route) = record.route() {
+        write_member(out, "route", route.as_bytes());
     }
     if let Some(status) = record.status {
         let _ = write!(out, ",\"status\":{}", status.as_u16());
@@ -219,7 +237,7 @@ fn write_json(out: &mut String, record: &AccessRecord) {
     if let Some(close) = record.close {
         write_member(out, "close", close.as_str().as_bytes());
     }
-    let names = ["referer", "user_agent", "request_id"];
+    let names = ["host", "referer", "user_agent", "request_id"];
     for (name, value) in names.iter().zip(record.request_fields.iter().chain(&record.response_fields)) {
         match value {
             Value::Missing => {}

@@ -34,7 +34,8 @@ use crate::error::{Error, Result};
 /// aiohttp's atoms: `%%` a percent sign, `%a` the peer's IP address, `%t` when the request came (UTC), `%P` the process, `%r`
 /// the request line, `%s` the status, `%b` bytes of the body that were sent, `%T` whole seconds, `%Tf` seconds with six
 /// decimals, `%D` microseconds until the answer was complete, `%{Name}i` and `%{Name}o` a field of the request and of
-/// the answer. Of our own: `%F` microseconds until the answer's head was ready, `%X` why the connection ended, if it did.
+/// the answer. Of our own: `%C` the client's IP address and `%S` the scheme it came by, where [proxies are
+/// trusted](super::ServerConfig::trusted_proxies) as they say, `%R` the path of the route as it was added, `%F` microseconds until the answer's head was ready, `%X` why the connection ended, if it did.
 /// What there is not is `-`, and so are fields that are added where an answer leaves, `Date` and `Content-Length` among them. Of
 /// a field's value the first KiB is shown.
 ///
@@ -95,8 +96,8 @@ impl AccessLog {
         Self::of(Format::parse(COMMON).expect("a format of known atoms"))
     }
 
-    /// A JSON object per line: `time` (RFC 3339, UTC), `peer`, `method`, `target` and `version` (or `request`, the first line of
-    /// a refused head), `status`, `body_bytes`, `first_byte_seconds`, `seconds`, `close`, `referer`, `user_agent`, `request_id`
+    /// A JSON object per line: `time` (RFC 3339, UTC), `peer`, `client`, `scheme`, `method`, `target` and `version` (or `request`, the first
+    /// line of a refused head), `route`, `status`, `body_bytes`, `first_byte_seconds`, `seconds`, `close`, `host`, `referer`, `user_agent`, `request_id`
     /// (of the answer's `x-request-id`). What there is not is left out.
     #[must_use]
     pub fn json() -> Self {

@@ -13,6 +13,9 @@ use crate::conn::CloseReason;
 fn record() -> AccessRecord {
     AccessRecord {
         peer: Some("192.0.2.1:4711".parse().unwrap()),
+        client: Some("203.0.113.9".parse().unwrap()),
+        scheme: Some("https"),
+        route: None,
         date: *b"Sun, 06 Nov 1994 08:49:37 GMT",
         request_line: b"GET /a?b HTTP/1.1".to_vec(),
         parts: Some((3, 8)),
@@ -39,6 +42,7 @@ fn every_atom_is_written() {
         ("", ""),
         ("100%%", "100%"),
         ("%a", "192.0.2.1"),
+        ("%C %S %R", "203.0.113.9 https -"),
         ("%t", "[06/Nov/1994:08:49:37 +0000]"),
         ("%P", &*process),
         ("\"%r\"", "\"GET /a?b HTTP/1.1\""),
@@ -80,15 +84,19 @@ fn what_is_no_format_is_refused_with_its_place() {
 #[test]
 fn json_has_what_there_is() {
     let json = Format::json();
-    let expected = "{\"time\":\"1994-11-06T08:49:37Z\",\"peer\":\"192.0.2.1\",\"method\":\"GET\",\"target\":\"/a?b\",\
+    let expected = "{\"time\":\"1994-11-06T08:49:37Z\",\"peer\":\"192.0.2.1\",\"client\":\"203.0.113.9\",\"scheme\":\"https\",\"method\":\"GET\",\"target\":\"/a?b\",\
                     \"version\":\"HTTP/1.1\",\"status\":200,\"body_bytes\":5,\"first_byte_seconds\":0.000040,\
                     \"seconds\":1.500042,\"user_agent\":\"curl \\\"8\\\"\\u000a\",\"request_id\":\"***\"}";
-    assert_eq!(line(&json, &record()), expected);
+    let mut whole = record();
+    whole.request_fields.insert(0, Value::Missing);
+    assert_eq!(line(&json, &whole), expected);
     let refused = AccessRecord {
         peer: None,
         request_line: b"G\"T \xff".to_vec(),
         parts: None,
-        request_fields: vec![Value::Missing, Value::Missing],
+        request_fields: vec![Value::Missing, Value::Missing, Value::Missing],
+        client: None,
+        scheme: None,
         response_fields: vec![Value::Missing],
         status: None,
         first_byte: None,

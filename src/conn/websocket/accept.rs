@@ -53,7 +53,8 @@ fn refused(refusal: Refusal) -> Error {
 fn is_allowed(request: &Request, allowed: &AllowedOrigins) -> bool {
     let Some(origin) = request.header(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return *allowed == AllowedOrigins::Any };
-    let is_same_host = || request.host().is_some_and(|host| is_of_host(origin, &host));
+    let is_same_host =
+        || request.host().is_some_and(|host| is_of_host(origin, &host, request.known_scheme()));
     match allowed {
         AllowedOrigins::Any => true,
         AllowedOrigins::SameHost => is_same_host(),

@@ -39,13 +39,17 @@ impl Session {
         self.wake_driver();
     }
 
+    /// What its user's going without closing it means to the peer: a handler has failed, or a client is no longer interested.
+    pub(crate) fn code_of_drop(&self) -> CloseCode {
+        match self.role {
+            Role::Client => CloseCode::GOING_AWAY,
+            Role::Server => CloseCode::INTERNAL,
+        }
+    }
+
     /// Its user has gone without closing it.
-    pub(crate) fn abandon(&self) {
+    pub(crate) fn abandon(&self, code: CloseCode) {
         if self.inner.borrow().wire.is_some() {
-            let code = match self.role {
-                Role::Client => CloseCode::GOING_AWAY,
-                Role::Server => CloseCode::INTERNAL,
-            };
             self.close(close_frame(code, ""));
         }
     }

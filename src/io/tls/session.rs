@@ -58,8 +58,8 @@ pub(super) enum Opened {
 /// Records in a row without data: empty ones, key updates, tickets. As BoringSSL allows of each kind.
 const IDLE_RECORDS_MAX: u8 = 32;
 
-/// Answers that wait for a peer which does not take them.
-const REPLIES_MAX: usize = 32;
+/// Answers that wait for a peer which does not take them. Half of what peers take in a row, ours as others.
+const REPLIES_MAX: usize = 16;
 
 /// Warning alerts of a connection, as BoringSSL allows.
 const WARNINGS_MAX: u8 = 4;

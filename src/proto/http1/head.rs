@@ -54,6 +54,11 @@ impl RequestHead {
         }
     }
 
+    /// Whether it still is what was read: not cleared, and not of a request whose fields are not kept.
+    pub(crate) fn is_kept(&self) -> bool {
+        !self.field_lines.is_empty()
+    }
+
     /// Keeps the lines of a head that was refused.
     pub(super) fn refuse(&mut self, lines: Bytes) {
         self.clear();

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 use ringhttp_runtime::sync::{Permit, Semaphore};
 use ringhttp_runtime::time::{Elapsed, Instant, Timers};
 
+use super::answered::answered;
 use crate::conn::{Request, Response, count};
 use crate::error::{Error, Result};
 use crate::web::Next;
@@ -47,7 +49,7 @@ impl Default for ConcurrencyConfig {
 
 /// Limits how many requests the handlers behind it work on at a time, and sheds load by the age of those that wait.
 ///
-/// A request counts from its turn until its handler has returned: a streamed body does not. One whose client goes away, if
+/// A request counts from its turn until its handler has returned: a streamed body does not, nor a WebSocket once it is open. One whose client goes away, if
 /// [`CancelOnDisconnect`](crate::CancelOnDisconnect) says so, leaves the line or gives its place back at once.
 ///
 /// Takes a [`ConcurrencyConfig`], or a [`ConcurrencyGate`] if somebody else is to know how it stands, or several routers
@@ -76,9 +78,14 @@ pub fn concurrency<S: 'static>(
             count(&gate.0.shed);
             return Ok(gate.refusal());
         };
-        let response = next.run(request).await;
+        let takeover = request.takeover();
+        let mut handler = pin!(next.run(request));
+        let response = answered(handler.as_mut(), &takeover).await;
         drop(permit);
-        Ok(response)
+        match response {
+            Some(response) => Ok(response),
+            None => Ok(handler.await),
+        }
     }
 }
 

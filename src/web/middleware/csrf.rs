@@ -96,7 +96,7 @@ fn is_own(req: &Request) -> bool {
         return sites.all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"));
     }
     let host = req.own_host().unwrap_or_default();
-    req.header(ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(|origin| is_of_host(origin, host)))
+    req.header(ORIGIN).is_none_or(|origin| origin.to_str().is_ok_and(|origin| is_of_host(origin, host, None)))
 }
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -167,8 +167,14 @@ mod tests {
             ("http://a.com", "", false),
         ];
         for (origin, host, same) in cases {
-            assert_eq!(is_of_host(origin, host), same, "{origin} {host}");
+            assert_eq!(is_of_host(origin, host, None), same, "{origin} {host}");
         }
+    }
+
+    #[test]
+    fn a_scheme_that_is_known_is_compared() {
+        assert!(is_of_host("https://a.com", "a.com", Some("https")));
+        assert!(!is_of_host("http://a.com", "a.com", Some("https")));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! A deadline for whole requests, which travels to what is done under it.
 #![forbid(unsafe_code)]
 
+use std::pin::pin;
 use std::time::Duration;
 
 use http::StatusCode;
 use ringhttp_runtime::deadline::within;
+use ringhttp_runtime::time::Elapsed;
 
+use super::answered::answered;
 use crate::conn::{Request, count};
 use crate::error::{Error, Result};
 use crate::web::Next;
@@ -16,7 +19,7 @@ use crate::web::Next;
 /// The deadline travels: [`Request::deadline`] has it, and [`deadline::current`](crate::deadline::current) is it for all code
 /// that is polled as a part of the handler, so that what the handler asks of others can end in time too. Of several around
 /// a handler the earliest holds. It does not follow into tasks that are spawned, [`Request::shield`] included, and it does
-/// not hold for the body of a streamed answer.
+/// not hold for the body of a streamed answer, nor for the life of a WebSocket or of another protocol: they begin with their answer.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,10 +40,15 @@ pub fn deadline<S: 'static>(limit: Duration) -> impl AsyncFn(&S, Request, Next<'
         at = request.deadline().map_or(at, |outer| outer.min(at));
         request.set_deadline(at);
         let stats = request.server_stats();
-        let Ok(response) = within(&timers, at, next.run(request)).await else {
-            count(&stats.deadlines_passed);
-            return Err(Error::new(StatusCode::GATEWAY_TIMEOUT).with_text("the request took too long"));
-        };
-        Ok(response)
+        let takeover = request.takeover();
+        let mut handler = pin!(next.run(request));
+        match within(&timers, at, answered(handler.as_mut(), &takeover)).await {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => Ok(handler.await),
+            Err(Elapsed) => {
+                count(&stats.deadlines_passed);
+                Err(Error::new(StatusCode::GATEWAY_TIMEOUT).with_text("the request took too long"))
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! work on a whole router and on a nested one. The first one added to a router is the outermost: see the guide's page
 //! on [middleware](crate::guide::middleware) for the order that makes sense.
 
+mod answered;
 mod auth;
 mod body_limit;
 mod cache;

@@ -1,10 +1,12 @@
 //! How long answers take: told to a function, or to the client.
 #![forbid(unsafe_code)]
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::answered::answered;
 use crate::conn::{Request, Response};
 use crate::web::Next;
 
@@ -12,15 +14,37 @@ use crate::web::Next;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Timing<'request> {
-    /// The request's method.
+    /// The request's method: what the client wrote, so of no bounded number. For a metric's label there is
+    /// [`method_label`](Self::method_label).
     pub method: &'request Method,
     /// The path of its route as it was added, `/users/{id}`: of bounded number, so fit for a metric's label. Empty if no
     /// route matched.
     pub route: &'request str,
     /// The status of the answer.
     pub status: StatusCode,
-    /// The time from this middleware to its answer; a streamed body comes later and does not count.
+    /// The time from this middleware to its answer; a streamed body comes later and does not count, and
+    /// neither does the life of a WebSocket behind its 101.
     pub elapsed: Duration,
+}
+
+impl Timing<'_> {
+    /// The method, if it is one of RFC 9110 or PATCH, else `OTHER`: fit for a metric's label, because a client that makes up
+    /// methods makes no new ones.
+    #[must_use]
+    pub fn method_label(&self) -> &'static str {
+        match *self.method {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            Method::POST => "POST",
+            Method::PUT => "PUT",
+            Method::DELETE => "DELETE",
+            Method::CONNECT => "CONNECT",
+            Method::OPTIONS => "OPTIONS",
+            Method::TRACE => "TRACE",
+            Method::PATCH => "PATCH",
+            _ => "OTHER",
+        }
+    }
 }
 
 /// Tells `seen` about each request that was answered, errors included; not about those whose client went away first.
@@ -47,11 +71,16 @@ pub fn timing<S: 'static>(
     async move |state: &S, req: Request, next: Next<'_, S>| {
         let start = Instant::now();
         let (method, route) = (req.method().clone(), req.matched().route.clone());
-        let response = next.run(req).await;
+        let takeover = req.takeover();
+        let mut handler = pin!(next.run(req));
+        let response = answered(handler.as_mut(), &takeover).await;
         let route = route.as_ref().map_or("", |route| route.path());
-        let (status, elapsed) = (response.status(), start.elapsed());
-        seen(state, &Timing { method: &method, route, status, elapsed });
-        response
+        let status = takeover.status().or(response.as_ref().map(Response::status)).unwrap_or_default();
+        seen(state, &Timing { method: &method, route, status, elapsed: start.elapsed() });
+        match response {
+            Some(response) => response,
+            None => handler.await,
+        }
     }
 }
 

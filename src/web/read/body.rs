@@ -14,11 +14,13 @@ impl Request {
     /// has come, not with what was announced.
     ///
     /// # Errors
-    /// 413 if the body is longer than the route allows, 400 or 408 if it breaks the protocol, ends early or stalls.
+    /// 413 if the body is longer than the route allows, 400 or 408 if it breaks the protocol, ends early or stalls; 500 if it
+    /// was read to its end before, by a middleware, say, that did not [put it back](crate::RequestBody::unread).
     ///
     /// # Cancellation
     /// What has been read is lost; another read goes on behind it.
     pub async fn bytes(&mut self) -> Result<Bytes> {
+        self.body().check_unread()?;
         let expected = self.body().length().unwrap_or(0);
         pieces::gather(self.body(), expected, usize::MAX).await
     }

@@ -8,9 +8,9 @@ use std::fmt;
 use http::StatusCode;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
-use serde_html_form::de::Error as Misfit;
+use serde_html_form::de::Error as FormError;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Misfit, Result};
 use crate::proto::form;
 
 /// Reads a `T` from the fields in `input`. `what` is how they are called to the client, `misfit` the answer to those that
@@ -30,11 +30,14 @@ pub(super) fn read<T: DeserializeOwned>(
         field.map_err(|error| Error::bad_request(format!("{what}: {error}")))?;
     }
     serde_html_form::from_bytes(input).map_err(|error| {
-        let text = match failing_field::<T>(input) {
-            Some(field) => format!("{what}: `{field}`: {error}"),
-            None => format!("{what}: {error}"),
+        let path = failing_field::<T>(input);
+        let reason = match &path {
+            Some(name) if is_repeated(input, name) && error.to_string() == REPEATED => {
+                "given more than once".to_owned()
+            }
+            _ => error.to_string(),
         };
-        Error::new(misfit).with_text(text)
+        Misfit { path, reason }.into_error(what, misfit)
     })
 }
 
@@ -49,8 +52,20 @@ fn failing_field<T: DeserializeOwned>(input: &[u8]) -> Option<String> {
     let mut seen = HashSet::new();
     let names = form::fields(input).flatten().map(|(name, _)| name);
     let name = names.filter(|name| seen.insert(name.clone())).nth(index)?;
-    Some(name.chars().take(SHOWN_CHARS_MAX).collect())
+    Some(shown(&name))
 }
+
+/// A name as far as it is shown to who sent it.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().take(SHOWN_CHARS_MAX).collect()
+}
+
+fn is_repeated(input: &[u8], name: &str) -> bool {
+    form::fields(input).flatten().filter(|(other, _)| other == name).count() > 1
+}
+
+/// What the deserializer says of several values for what takes one.
+const REPEATED: &str = "unsupported value";
 
 /// Characters of a name that are shown: beyond, a client would only read back what it sent.
 const SHOWN_CHARS_MAX: usize = 100;
@@ -69,13 +84,13 @@ struct Watched<'a, D> {
 }
 
 impl<'de> Deserializer<'de> for Watched<'_, serde_html_form::Deserializer<'de>> {
-    type Error = Misfit;
+    type Error = FormError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
         self.inner.deserialize_map(Watched { inner: visitor, progress: self.progress })
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
         self.inner.deserialize_seq(visitor)
     }
 
@@ -83,7 +98,7 @@ impl<'de> Deserializer<'de> for Watched<'_, serde_html_form::Deserializer<'de>> 
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Misfit> {
+    ) -> Result<V::Value, FormError> {
         visitor.visit_newtype_struct(self)
     }
 

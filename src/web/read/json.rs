@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use crate::conn::Request;
-use crate::error::{Error, Result};
+use crate::error::{Error, Misfit, Result};
 use crate::proto::charset::BYTE_ORDER_MARK;
 
 impl Request {
@@ -40,11 +40,12 @@ fn not_readable<T: DeserializeOwned>(error: &serde_json::Error, text: &[u8]) -> 
 
     match error.classify() {
         Category::Data => {
-            let text = match path_of_refused::<T>(text) {
-                Some(path) => format!("JSON: `{path}`: {error}"),
-                None => format!("JSON: {error}"),
-            };
-            Error::new(StatusCode::UNPROCESSABLE_ENTITY).with_text(text)
+            // Where the field stands in the text is nothing to whoever filled it in.
+            let (reason, place) =
+                (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+            let reason = reason.strip_suffix(&place).unwrap_or(&reason).to_owned();
+            let path = path_of_refused::<T>(text);
+            Misfit { path, reason }.into_error("JSON", StatusCode::UNPROCESSABLE_ENTITY)
         }
         Category::Syntax | Category::Eof | Category::Io => Error::bad_request(format!("JSON: {error}")),
     }

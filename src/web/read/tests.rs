@@ -193,7 +193,7 @@ fn what_is_put_back_is_read_next() {
     assert_eq!(now(request.bytes()).unwrap(), "zeroonetwo");
     request.body().unread("again".into());
     assert_eq!(now(request.bytes()).unwrap(), "again");
-    assert_eq!(now(request.bytes()).unwrap(), "");
+    assert_eq!(refusal(now(request.bytes())).0, 500);
     // As a parser does that takes byte by byte.
     let body: Vec<u8> = (0..=255).cycle().take(60_000).collect();
     let (mut request, mut seen) = (post("", &body), Vec::new());
@@ -281,7 +281,7 @@ mod form {
             ("Application/X-WWW-Form-Urlencoded; charset=UTF-8", 200),
             ("application/x-www-form-urlencoded; charset=latin1", 415),
             ("application/json", 415),
-            ("multipart/form-data; boundary=x", 415),
+            ("multipart/mixed; boundary=x", 415),
             ("", 415),
         ] {
             let found = refusal(now(post(content_type, b"text=a").form::<Search>()));
@@ -296,7 +296,7 @@ mod form {
             ("page=1", 422, "form: missing field `text`"),
             ("text=a&x=y&page=z", 422, "form: `page`: invalid digit found in string"),
             ("page=300000000000&text=a", 422, "form: `page`: number too large to fit in target type"),
-            ("text=a&text=b", 422, "form: `text`: "),
+            ("text=a&text=b", 422, "form: `text`: given more than once"),
             ("text=%FF", 400, "form: `text` is not UTF-8"),
             ("text=a&other=%FF", 400, "form: `other` is not UTF-8"),
             ("text=a&n%00=%00", 200, ""),
@@ -525,28 +525,28 @@ mod json {
             ("{\n  \"name\": 'a'}", 400, "JSON: expected value at line 2 column 11"),
             (r#"{"name": "a", "items": []} x"#, 400, "JSON: trailing characters at line 1 column 28"),
             (r#"{"name": "a", "items": [{"price": 01}]}"#, 400, "JSON: invalid number at line 1 column 36"),
-            (r#"{"items": []}"#, 422, "JSON: missing field `name` at line 1 column 13"),
+            (r#"{"items": []}"#, 422, "JSON: missing field `name`"),
             (
                 r#"{"name": 7, "items": []}"#,
                 422,
-                "JSON: `name`: invalid type: integer `7`, expected a string at line 1 column 10",
+                "JSON: `name`: invalid type: integer `7`, expected a string",
             ),
             (
                 r#"{"name": "a", "items": [{"price": 1}, {"price": -1}]}"#,
                 422,
-                "JSON: `items[1].price`: invalid value: integer `-1`, expected u32 at line 1 column 50",
+                "JSON: `items[1].price`: invalid value: integer `-1`, expected u32",
             ),
             (
                 r#"{"name": "a", "items": [{"price": 1}, {"cost": 1}]}"#,
                 422,
-                "JSON: `items[1]`: missing field `price` at line 1 column 49",
+                "JSON: `items[1]`: missing field `price`",
             ),
             (
                 r#"{"name": "a", "items": {"price": 1}}"#,
                 422,
-                "JSON: `items`: invalid type: map, expected a sequence at line 1 column 23",
+                "JSON: `items`: invalid type: map, expected a sequence",
             ),
-            (&deep, 422, "JSON: `[0]`: invalid type: sequence, expected a string at line 1 column 1"),
+            (&deep, 422, "JSON: `[0]`: invalid type: sequence, expected a string"),
         ];
         for (text, status, message) in cases {
             let found = refusal(now(post("application/json", text.as_bytes()).json::<Order>()));
@@ -559,11 +559,7 @@ mod json {
         assert!(message.starts_with(&format!("JSON: `{}…`: invalid type", "ä".repeat(100))), "{message}");
         let ours =
             refusal(now(post("application/json", br#"[{"even": 2}, {"even": 3}]"#).json::<Vec<Two>>()));
-        assert_eq!(
-            ours,
-            (422, "JSON: `[1].even`: odd at line 1 column 25".to_owned()),
-            "the last field of all"
-        );
+        assert_eq!(ours, (422, "JSON: `[1].even`: odd".to_owned()), "the last field of all");
         let nested = refusal(now(post("application/json", deep.as_bytes()).json::<serde_json::Value>()));
         assert_eq!(nested, (400, "JSON: recursion limit exceeded at line 1 column 128".to_owned()));
         let depth = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
