@@ -11,8 +11,8 @@ use std::time::Duration;
 use ringhttp::client::{CertificateFault, ClientCertificate, Error, ErrorKind, Proxies, Proxy};
 use ringhttp::testing::{RawPeer, RawServer, each_driver};
 use ringhttp::{
-    Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, Request, Response, Router,
-    ServerConfig, TlsConfig, TlsVersion,
+    Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, HeaderValue, Request,
+    Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -355,6 +355,45 @@ fn a_request_that_is_dropped_anywhere_leaves_nothing() {
             }
         }
         client.close().await;
+    });
+}
+
+#[test]
+fn credentials_and_secure_cookies_stay_with_https() {
+    let authority = Authority::new("test");
+    let plain = RawServer::start(|mut peer| {
+        while let Some(head) = peer.read_head() {
+            peer.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{head}", head.len()));
+        }
+    });
+    let leads_to = plain.url("/plain");
+    let routes = Router::new()
+        .get("/leave", async |leads_to: &String, _| {
+            let value = |text: &str| HeaderValue::try_from(text).expect("visible");
+            Response::new("")
+                .with_status(StatusCode::TEMPORARY_REDIRECT)
+                .with_header("location", value(leads_to))
+                .with_header("set-cookie", value("secret=1; Secure; Path=/"))
+        })
+        .get("/cookies", async |_: &String, request: Request| {
+            format!("{:?}", request.headers().get("cookie"))
+        });
+    let identity = authority.server(&["127.0.0.1"]);
+    each_driver(async |core| {
+        let (tls, routes, state) = (identity.config(), routes.clone(), leads_to.clone());
+        serve(&core, tls, ServerConfig::default(), routes, state, async |site| {
+            let mut config = ClientConfig::default();
+            config.cookies = true;
+            config.tls = Some(ClientTls::load(trusting(&authority)).expect("it can be loaded"));
+            let client = Client::new(&site.core, config).expect("a good configuration");
+            let secured = |path: &str| format!("https://{}{path}", site.address);
+            let answer = client.get(secured("/leave")).bearer_auth("token").send().await.expect("an answer");
+            let head = answer.text().await.expect("text");
+            assert!(head.starts_with("GET /plain ") && !head.contains("authorization"), "{head}");
+            assert!(!head.contains("cookie"), "the same host, and not secured: {head}");
+            assert_eq!(text(&client, &secured("/cookies")).await.expect("text"), "Some(\"secret=1\")");
+        })
+        .await;
     });
 }
 
