@@ -298,6 +298,10 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(
+        feature = "rustls",
+        expect(clippy::mutable_key_type, reason = "a `ClientTls` is told apart by its address")
+    )]
     fn what_shares_a_connection() {
         let key = |url: &str, path: Option<&str>| {
             let unix_socket = |path| Some(Path::new(path).into());

@@ -367,20 +367,22 @@ fn credentials_and_secure_cookies_stay_with_https() {
         }
     });
     let leads_to = plain.url("/plain");
-    let routes = Router::new()
-        .get("/leave", async |leads_to: &String, _| {
-            let value = |text: &str| HeaderValue::try_from(text).expect("visible");
-            Response::new("")
-                .with_status(StatusCode::TEMPORARY_REDIRECT)
-                .with_header("location", value(leads_to))
-                .with_header("set-cookie", value("secret=1; Secure; Path=/"))
-        })
-        .get("/cookies", async |_: &String, request: Request| {
-            format!("{:?}", request.headers().get("cookie"))
-        });
+    let routes = || {
+        Router::new()
+            .get("/leave", async |leads_to: &String, _| {
+                let value = |text: &str| HeaderValue::try_from(text).expect("visible");
+                Response::new("")
+                    .with_status(StatusCode::TEMPORARY_REDIRECT)
+                    .with_header("location", value(leads_to))
+                    .with_header("set-cookie", value("secret=1; Secure; Path=/"))
+            })
+            .get("/cookies", async |_: &String, request: Request| {
+                format!("{:?}", request.headers().get("cookie"))
+            })
+    };
     let identity = authority.server(&["127.0.0.1"]);
     each_driver(async |core| {
-        let (tls, routes, state) = (identity.config(), routes.clone(), leads_to.clone());
+        let (tls, routes, state) = (identity.config(), routes(), leads_to.clone());
         serve(&core, tls, ServerConfig::default(), routes, state, async |site| {
             let mut config = ClientConfig::default();
             config.cookies = true;
