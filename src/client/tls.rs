@@ -28,13 +28,15 @@ use crate::conn::{pem, provider};
 /// Load it before `run`: all cores share it. Requests share a connection only if they go by the same one (or its clones).
 ///
 /// ```no_run
+/// use std::path::Path;
 /// use ringhttp::{Client, ClientConfig, ClientTls, ClientTlsConfig, Result, RuntimeConfig};
 ///
 /// fn main() -> Result<()> {
+///     let tls = ClientTlsConfig::trusting(Path::new("our_authority.pem").into());
 ///     let mut config = ClientConfig::default();
-///     config.tls = Some(ClientTls::load(ClientTlsConfig::trusting("our_authority.pem".into()))?);
+///     config.tls = Some(ClientTls::load(tls)?);
 ///     ringhttp::run(RuntimeConfig::default(), async |core| {
-///         let client = Client::new(&core, config)?;
+///         let client = Client::new(&core, config.clone())?;
 ///         println!("{}", client.get("https://internal.example/").send().await?.text().await?);
 ///         Ok(())
 ///     })

@@ -9,10 +9,11 @@ use crate::conn::{FileOrBytes, TlsVersion};
 /// [`ClientTls::load`](super::ClientTls::load).
 ///
 /// ```
+/// use std::path::Path;
 /// use ringhttp::{ClientTlsConfig, TlsVersion};
 ///
 /// let mut config = ClientTlsConfig::default();
-/// config.roots.push("/etc/our_authority.pem".into());
+/// config.roots.push(Path::new("/etc/our_authority.pem").into());
 /// config.min_version = TlsVersion::Tls13;
 /// ```
 #[derive(Clone, Debug)]
