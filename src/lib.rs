@@ -57,22 +57,22 @@ pub use ringhttp_runtime as runtime;
 pub use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, cache, deadline, run, time};
 
 pub use crate::client::{Client, ClientConfig};
+#[cfg(feature = "rustls")]
+pub use crate::client::{ClientTls, ClientTlsConfig};
 pub use crate::conn::{
     AccessLog, AccessRecord, Body, BodyError, BodySender, CancelOnDisconnect, CloseCounts, CloseReason,
     Extensions, ProxyProtocol, Request, RequestBody, Response, ServerConfig, ServerStats, Service, Shield,
     Upgraded,
 };
 #[cfg(feature = "rustls")]
-pub use crate::conn::{PeerCertificate, TlsInfo, TlsVersion};
+pub use crate::conn::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion};
 pub use crate::error::{Error, Misfit, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;
 pub use crate::proto::ip_network::IpNetwork;
 pub use crate::server::Server;
 #[cfg(feature = "rustls")]
-pub use crate::server::{
-    CertificateConfig, Certificates, ClientAuth, ClientRoots, FileOrBytes, TlsConfig, UnknownName,
-};
+pub use crate::server::{CertificateConfig, Certificates, ClientAuth, ClientRoots, TlsConfig, UnknownName};
 #[cfg(feature = "sessions")]
 pub use crate::web::session;
 pub use crate::web::{

@@ -20,6 +20,7 @@ use super::location::Location;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
+use super::tls::ClientTls;
 #[cfg(feature = "compression")]
 use crate::proto::content_coding::DecodeLimits;
 use crate::proto::http1::Limits;
@@ -53,6 +54,10 @@ pub struct ClientConfig {
     /// The time of making a connection: its name, all its addresses, the tunnel of a proxy. Default 30 s. Then:
     /// [`ErrorKind::ConnectTimeout`].
     pub connect_timeout: Option<Duration>,
+    /// The time of securing a connection that was made: the handshake of TLS. Default 30 s. Then:
+    /// [`ErrorKind::TlsTimeout`].
+    #[cfg(feature = "rustls")]
+    pub tls_timeout: Option<Duration>,
     /// The time from the end of a request to the first byte of its answer. Default: no limit of its own. Then:
     /// [`ErrorKind::FirstByteTimeout`].
     pub first_byte_timeout: Option<Duration>,
@@ -112,6 +117,11 @@ pub struct ClientConfig {
     /// names up then: `addresses` is asked for addresses that stand in URLs only, and not for the proxy's own.
     pub proxies: Proxies,
 
+    /// How TLS is spoken for `https` URLs. Default `None`: as [`ClientTlsConfig`](super::ClientTlsConfig) is by default, with the
+    /// system's authorities, which the first request of the process reads on a blocking thread.
+    #[cfg(feature = "rustls")]
+    pub tls: Option<ClientTls>,
+
     /// Redirects that are followed. Default 10. Then: [`ErrorKind::Redirect`]. 0 follows none, and gives the redirect itself.
     pub redirects_max: u32,
     /// Whether cookies are kept and sent back. Default false: a service that asks in the name of many must not mix them up.
@@ -148,6 +158,8 @@ impl Default for ClientConfig {
             timeout: Some(Duration::from_secs(300)),
             pool_timeout: None,
             connect_timeout: Some(Duration::from_secs(30)),
+            #[cfg(feature = "rustls")]
+            tls_timeout: Some(Duration::from_secs(30)),
             first_byte_timeout: None,
             read_timeout: Some(Duration::from_secs(60)),
             write_timeout: Some(Duration::from_secs(60)),
@@ -171,6 +183,8 @@ impl Default for ClientConfig {
             socket: ConnectOptions::default(),
             unix_socket: None,
             proxies: Proxies::none(),
+            #[cfg(feature = "rustls")]
+            tls: None,
             redirects_max: 10,
             cookies: false,
             #[cfg(feature = "compression")]
@@ -255,6 +269,8 @@ impl ClientConfig {
             ("timeout", self.timeout),
             ("pool_timeout", self.pool_timeout),
             ("connect_timeout", self.connect_timeout),
+            #[cfg(feature = "rustls")]
+            ("tls_timeout", self.tls_timeout),
             ("first_byte_timeout", self.first_byte_timeout),
             ("read_timeout", self.read_timeout),
             ("write_timeout", self.write_timeout),
@@ -293,6 +309,9 @@ pub(super) struct Settings {
     pub(super) timeout: Option<Duration>,
     pub(super) pool_timeout: Option<Duration>,
     pub(super) connect_timeout: Option<Duration>,
+    pub(super) tls_timeout: Option<Duration>,
+    /// In place of the usual.
+    pub(super) tls: Option<ClientTls>,
     pub(super) first_byte_timeout: Option<Duration>,
     pub(super) read_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
@@ -318,6 +337,14 @@ impl Settings {
             timeout: config.timeout,
             pool_timeout: config.pool_timeout,
             connect_timeout: config.connect_timeout,
+            #[cfg(feature = "rustls")]
+            tls_timeout: config.tls_timeout,
+            #[cfg(not(feature = "rustls"))]
+            tls_timeout: None,
+            #[cfg(feature = "rustls")]
+            tls: config.tls.clone(),
+            #[cfg(not(feature = "rustls"))]
+            tls: None,
             first_byte_timeout: config.first_byte_timeout,
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,

@@ -1,7 +1,7 @@
 //! Making a connection: name, addresses, the first that answers, and what is to stand on it.
 //!
-//! The steps are [`Connector::connect`]'s, in order; securing a connection will be one more of them, behind the socket and the
-//! tunnel, with its own time and its own kind of error.
+//! The steps are [`Connector::connect`]'s, in order. Securing a connection is the last, behind the socket and the tunnel, with
+//! its own time and its own kinds of error.
 #![forbid(unsafe_code)]
 
 use std::future::{Future, poll_fn};
@@ -16,11 +16,12 @@ use ringhttp_runtime::connect::ConnectOptions;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::time::Instant;
 
-use super::config::ClientConfig;
+use super::config::{ClientConfig, Settings};
 use super::error::{Error, ErrorKind};
 use super::location::Location;
 use super::pool::Route;
 use super::resolver::Resolver;
+use super::tls::Securer;
 use super::trace::{Timings, Tracer, now};
 use super::tunnel;
 use crate::conn::client::ClientConnection;
@@ -32,6 +33,7 @@ pub(crate) struct Connector {
     pub(crate) resolver: Resolver,
     options: ConnectOptions,
     limits: Limits,
+    securer: Securer,
     /// Until the next address is tried beside the first.
     attempt_delay: Duration,
 }
@@ -43,12 +45,12 @@ impl Connector {
             resolver: Resolver::new(core, config),
             options: config.socket.clone(),
             limits: config.limits(),
+            securer: Securer::default(),
             attempt_delay: config.happy_eyeballs_delay,
         }
     }
 
-    /// Makes a connection to where a URL leads, or to where `route` does. `timeout`: of the connect; `until`: when the request
-    /// has to be over.
+    /// Makes a connection to where a URL leads, or to where `route` does. `until`: when the request has to be over.
     ///
     /// # Cancellation
     /// What is being made is given up.
@@ -56,15 +58,16 @@ impl Connector {
         &self,
         location: &Location,
         route: Option<&Route>,
-        timeout: Option<Duration>,
+        settings: &Settings,
         until: Option<Instant>,
         timings: &mut Timings,
         tracer: &Tracer,
     ) -> Result<ClientConnection, Error> {
         if location.is_https() {
-            return Err(Error::new(ErrorKind::Tls).with_text("https is not supported yet"));
+            self.securer.is_built_in()?;
         }
-        self.in_time(timeout, until, async {
+        let timeout = (settings.connect_timeout, ErrorKind::ConnectTimeout);
+        let connecting = self.in_time(timeout, until, async {
             let socket = self.socket(location, route, timings, tracer).await?;
             let connection =
                 ClientConnection::over_socket(socket, self.limits, self.core.buffers(), self.core.timers());
@@ -72,8 +75,19 @@ impl Connector {
                 Some(via) => tunnel::open(connection, via, location, self.limits).await,
                 None => Ok(connection),
             }
-        })
-        .await
+        });
+        let connection = connecting.await?;
+        if !location.is_https() {
+            return Ok(connection);
+        }
+        let started = now();
+        tracer.tell(|trace, request| trace.tls_start(request, location.host()));
+        let timeout = (settings.tls_timeout, ErrorKind::TlsTimeout);
+        let securing = self.securer.secure(connection, settings.tls.as_ref(), location);
+        let secured = Box::pin(self.in_time(timeout, until, securing)).await;
+        timings.tls = Some(started.elapsed());
+        tracer.tell(|trace, request| trace.tls_end(request, location.host()));
+        secured
     }
 
     async fn socket(
@@ -106,18 +120,18 @@ impl Connector {
         socket.map_err(no_connection)
     }
 
-    /// Waits for a socket no longer than a connect may take, nor than the request has time.
+    /// Waits no longer than a step may take, with its own kind of error, nor than the request has time.
     async fn in_time<T>(
         &self,
-        timeout: Option<Duration>,
+        timeout: (Option<Duration>, ErrorKind),
         until: Option<Instant>,
         connecting: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let timers = self.core.timers();
+        let (timers, (timeout, late)) = (self.core.timers(), timeout);
         let own = timeout.map(|timeout| timers.now() + timeout);
         let (at, kind) = match (own, until) {
             (Some(own), Some(until)) if until < own => (until, ErrorKind::Timeout),
-            (Some(own), _) => (own, ErrorKind::ConnectTimeout),
+            (Some(own), _) => (own, late),
             (None, Some(until)) => (until, ErrorKind::Timeout),
             (None, None) => return connecting.await,
         };

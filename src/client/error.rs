@@ -7,6 +7,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ringhttp_runtime::pool::PoolError;
 
+use super::certificate_fault::CertificateFault;
 use super::location::Location;
 use crate::conn::client::{Failure, Waited};
 
@@ -27,6 +28,7 @@ struct Inner {
     text: Option<Box<str>>,
     status: Option<StatusCode>,
     headers: Option<HeaderMap>,
+    certificate_fault: Option<CertificateFault>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     is_retryable: bool,
 }
@@ -41,6 +43,8 @@ pub enum ErrorKind {
     Body,
     /// The body of the answer is longer than `ClientConfig::body_bytes_max`.
     BodyTooLarge,
+    /// The certificate of the server is not accepted: see [`Error::certificate_fault`].
+    Certificate,
     /// The client was closed.
     Closed,
     /// A value in `ClientConfig` cannot work; the text names the field.
@@ -78,6 +82,8 @@ pub enum ErrorKind {
     Timeout,
     /// The connection could not be secured.
     Tls,
+    /// The connection was not secured within `tls_timeout`.
+    TlsTimeout,
     /// The answer does not switch protocols.
     Upgrade,
     /// The body of the request failed.
@@ -99,6 +105,7 @@ impl ErrorKind {
             Self::AddressRefused => "the server's address is not allowed",
             Self::Body => "the answer broke off",
             Self::BodyTooLarge => "the body of the answer is too large",
+            Self::Certificate => "the server's certificate is not accepted",
             Self::Closed => "the client is closed",
             Self::Config => "the client's configuration cannot work",
             Self::Connect => "no connection could be made",
@@ -117,6 +124,7 @@ impl ErrorKind {
             Self::Status => "the answer is a failure",
             Self::Timeout => "the request was not over in time",
             Self::Tls => "the connection could not be secured",
+            Self::TlsTimeout => "the connection was not secured in time",
             Self::Upgrade => "the answer does not switch protocols",
             Self::Upload => "the body of the request failed",
             Self::Url => "the URL cannot be asked for",
@@ -134,6 +142,7 @@ impl ErrorKind {
                 | Self::PoolTimeout
                 | Self::ReadTimeout
                 | Self::Timeout
+                | Self::TlsTimeout
                 | Self::WriteTimeout
         )
     }
@@ -142,11 +151,13 @@ impl ErrorKind {
         matches!(
             self,
             Self::AddressRefused
+                | Self::Certificate
                 | Self::Connect
                 | Self::ConnectTimeout
                 | Self::Proxy
                 | Self::Resolve
                 | Self::Tls
+                | Self::TlsTimeout
         )
     }
 
@@ -154,7 +165,12 @@ impl ErrorKind {
     const fn is_before_sending(self) -> bool {
         matches!(
             self,
-            Self::Connect | Self::ConnectTimeout | Self::PoolFull | Self::PoolTimeout | Self::Resolve
+            Self::Connect
+                | Self::ConnectTimeout
+                | Self::PoolFull
+                | Self::PoolTimeout
+                | Self::Resolve
+                | Self::TlsTimeout
         )
     }
 
@@ -192,6 +208,7 @@ impl Error {
             text: None,
             status: None,
             headers: None,
+            certificate_fault: None,
             source: None,
             is_retryable: kind.is_before_sending(),
         }))
@@ -242,6 +259,12 @@ impl Error {
         self
     }
 
+    #[cfg(feature = "rustls")]
+    pub(crate) fn with_certificate_fault(mut self, fault: CertificateFault) -> Self {
+        self.0.certificate_fault = Some(fault);
+        self
+    }
+
     /// Names the URL, unless it is named already.
     pub(crate) fn at(mut self, location: &Location) -> Self {
         self.0.url.get_or_insert_with(|| location.display().into());
@@ -278,7 +301,13 @@ impl Error {
         self.0.headers.as_ref()
     }
 
-    /// Whether a time was over: one of the six timeouts of [`ClientConfig`](super::ClientConfig), or the deadline around the
+    /// What is wrong with the server's certificate, if that is what is wrong ([`ErrorKind::Certificate`]).
+    #[must_use]
+    pub fn certificate_fault(&self) -> Option<CertificateFault> {
+        self.0.certificate_fault
+    }
+
+    /// Whether a time was over: one of the seven timeouts of [`ClientConfig`](super::ClientConfig), or the deadline around the
     /// request.
     #[must_use]
     pub fn is_timeout(&self) -> bool {

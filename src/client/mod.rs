@@ -18,6 +18,7 @@
 //! exchange on it (`conn/client.rs`), redirects.
 
 mod address_filter;
+mod certificate_fault;
 mod config;
 mod connector;
 mod cookie_jar;
@@ -37,6 +38,11 @@ mod session;
 mod sockets;
 mod spare;
 mod stats;
+#[cfg(feature = "rustls")]
+mod tls;
+#[cfg(not(feature = "rustls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod trace;
 mod tunnel;
 mod websocket;
@@ -44,6 +50,7 @@ mod websocket;
 pub use url::Url;
 
 pub use self::address_filter::AddressFilter;
+pub use self::certificate_fault::CertificateFault;
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 pub use self::error::{Error, ErrorKind, Result};
@@ -55,6 +62,8 @@ pub use self::resolver::{LookUp, Resolve};
 pub use self::response::Response;
 pub use self::session::Client;
 pub use self::stats::ClientStats;
+#[cfg(feature = "rustls")]
+pub use self::tls::{ClientCertificate, ClientTls, ClientTlsConfig};
 pub use self::trace::{RequestId, Timings, Trace};
 pub use self::websocket::WebSocketRequest;
 pub use crate::conn::client::{CloseCounts, CloseReason};

@@ -19,6 +19,7 @@ use ringhttp_runtime::time::Instant;
 use super::config::ClientConfig;
 use super::location::Location;
 use super::proxy::Via;
+use super::tls::ClientTls;
 use crate::conn::client::{ClientConnection, CloseCounts, CloseReason};
 
 /// Where a connection leads. Requests whose keys are equal may go over the same connection, one after the other.
@@ -30,9 +31,11 @@ pub(super) struct Key {
     /// Scheme, host and port: so much of the text.
     origin_end: usize,
     route: Option<Rc<Route>>,
+    /// How the server is known to be the one that is meant.
+    tls: Option<ClientTls>,
 }
 
-/// What leads elsewhere than the URL says. (The identity that is shown in TLS belongs here.)
+/// What leads elsewhere than the URL says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     pub(super) unix_socket: Option<Rc<Path>>,
@@ -52,11 +55,12 @@ impl Route {
 }
 
 impl Key {
-    pub(super) fn new(location: &Location, route: Option<&Rc<Route>>) -> Self {
+    pub(super) fn new(location: &Location, route: Option<&Rc<Route>>, tls: Option<&ClientTls>) -> Self {
         // A proxy that forwards takes requests for all servers over the same connection.
         let forwarder = route.and_then(|route| route.forwarder(location));
         let (text, origin_end) = forwarder.map_or(location, |via| &via.location).origin_parts();
-        Self { text: Rc::clone(text), origin_end, route: route.cloned() }
+        let tls = tls.filter(|_| location.is_https()).cloned();
+        Self { text: Rc::clone(text), origin_end, route: route.cloned(), tls }
     }
 
     fn origin(&self) -> &str {
@@ -66,13 +70,14 @@ impl Key {
 
 impl Clone for Key {
     fn clone(&self) -> Self {
-        Self { text: Rc::from(self.origin()), origin_end: self.origin_end, route: self.route.clone() }
+        let (route, tls) = (self.route.clone(), self.tls.clone());
+        Self { text: Rc::from(self.origin()), origin_end: self.origin_end, route, tls }
     }
 }
 
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
-        self.origin() == other.origin() && self.route == other.route
+        self.origin() == other.origin() && self.route == other.route && self.tls == other.tls
     }
 }
 
@@ -82,6 +87,7 @@ impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.origin().hash(state);
         self.route.hash(state);
+        self.tls.hash(state);
     }
 }
 
@@ -297,11 +303,15 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(
+        feature = "rustls",
+        expect(clippy::mutable_key_type, reason = "a `ClientTls` is told apart by its address")
+    )]
     fn what_shares_a_connection() {
         let key = |url: &str, path: Option<&str>| {
             let unix_socket = |path| Some(Path::new(path).into());
             let route = path.map(|path| Rc::new(Route { unix_socket: unix_socket(path), via: None }));
-            Key::new(&Location::parse(url, None).unwrap().0, route.as_ref())
+            Key::new(&Location::parse(url, None).unwrap().0, route.as_ref(), None)
         };
         let keys = [
             key("http://a/", None),

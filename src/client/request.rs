@@ -207,6 +207,18 @@ impl RequestBuilder {
         self.set(|settings| settings.connect_timeout = timeout)
     }
 
+    /// Sets the time of securing a connection, in place of `ClientConfig::tls_timeout`.
+    #[cfg(feature = "rustls")]
+    pub fn tls_timeout(self, timeout: Option<Duration>) -> Self {
+        self.set(|settings| settings.tls_timeout = timeout)
+    }
+
+    /// Sets how TLS is spoken, also where redirects lead, in place of `ClientConfig::tls`.
+    #[cfg(feature = "rustls")]
+    pub fn tls(self, tls: &super::ClientTls) -> Self {
+        self.set(|settings| settings.tls = Some(tls.clone()))
+    }
+
     /// Sets the time to the first byte, in place of `ClientConfig::first_byte_timeout`.
     pub fn first_byte_timeout(self, timeout: Option<Duration>) -> Self {
         self.set(|settings| settings.first_byte_timeout = timeout)

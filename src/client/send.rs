@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
             // An idle connection to the proxy leads to any server.
             self.shared.connector.resolver.check(location)?;
         }
-        let key = Key::new(location, route);
+        let key = Key::new(location, route, settings.tls.as_ref());
         if self.until.is_some_and(|until| until <= self.shared.core.timers().now()) {
             return Err(Error::new(ErrorKind::Timeout));
         }
@@ -196,14 +196,7 @@ impl<'a> Run<'a> {
         let connection = self
             .shared
             .connector
-            .connect(
-                &self.outline.location,
-                route,
-                settings.connect_timeout,
-                self.until,
-                timings,
-                self.tracer,
-            )
+            .connect(&self.outline.location, route, settings, self.until, timings, self.tracer)
             .await?;
         self.tracer.tell(|trace, request| trace.connection_create_end(request));
         Ok(connection)

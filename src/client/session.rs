@@ -202,17 +202,17 @@ impl Client {
         let shared = &self.shared;
         let (location, _) = Location::parse(url.as_ref(), shared.config.base_url.as_ref())?;
         let route = shared.settings.route_to(&location);
-        let key = Key::new(&location, route);
+        let key = Key::new(&location, route, shared.settings.tls.as_ref());
         let tracer = self.tracer();
         // Held until all are made: a connection that is given back would be what is found next.
         let (mut held, mut made) = (Vec::new(), 0);
         while held.len() < count {
             let Some(mut lease) = shared.connections.try_lease(&key)? else { break };
             if lease.connection().is_none() {
-                let (timeout, mut timings) = (shared.settings.connect_timeout, Timings::default());
+                let (settings, mut timings) = (&shared.settings, Timings::default());
                 let route = route.map(|route| &**route);
                 let connect =
-                    shared.connector.connect(&location, route, timeout, None, &mut timings, &tracer);
+                    shared.connector.connect(&location, route, settings, None, &mut timings, &tracer);
                 lease.fill(Box::pin(connect).await.map_err(|error| error.at(&location))?);
                 made += 1;
             }

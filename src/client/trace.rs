@@ -89,6 +89,16 @@ pub trait Trace {
         let _ = request;
     }
 
+    /// The connection is there and is being secured, as an `https` URL asks for: the handshake of TLS.
+    fn tls_start(&self, request: RequestId, host: &str) {
+        let _ = (request, host);
+    }
+
+    /// The handshake is over, or has failed.
+    fn tls_end(&self, request: RequestId, host: &str) {
+        let _ = (request, host);
+    }
+
     /// A name is looked up.
     fn dns_resolve_start(&self, request: RequestId, host: &str) {
         let _ = (request, host);
@@ -130,7 +140,7 @@ pub struct Timings {
     pub dns: Option<Duration>,
     /// Connecting, if a connection was made.
     pub connect: Option<Duration>,
-    /// Securing the connection, if one was made and secured. There is no TLS yet: `None`.
+    /// Securing the connection, if one was made for an `https` URL: with the server's certificate, or with an earlier session.
     pub tls: Option<Duration>,
     /// From the moment that there was a connection to the head of the answer.
     pub first_byte: Duration,

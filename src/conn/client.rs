@@ -12,6 +12,8 @@ mod close_reason;
 mod failure;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "rustls")]
+mod tls;
 mod upload;
 mod wait;
 

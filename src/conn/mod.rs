@@ -49,9 +49,11 @@ pub use sender::BodySender;
 pub use server::Service;
 pub use shield::Shield;
 #[cfg(feature = "rustls")]
-pub use tls::{PeerCertificate, TlsInfo, TlsVersion};
+pub use tls::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion};
 pub use upgrade::Upgraded;
 
+#[cfg(feature = "rustls")]
+pub(crate) use crate::io::tls::HandshakeError;
 pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use body::Part;
 pub(crate) use connection::Connection;
@@ -63,4 +65,4 @@ pub(crate) use stage::EncodeStage;
 pub(crate) use stage::{DecodeStage, Decoding};
 pub(crate) use tls::Acceptor;
 #[cfg(feature = "rustls")]
-pub(crate) use tls::{TlsSetup, note_server_name};
+pub(crate) use tls::{TlsSetup, note_server_name, pem, provider};

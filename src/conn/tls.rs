@@ -3,6 +3,8 @@
 
 mod info;
 mod peer_certificate;
+pub(crate) mod pem;
+pub(crate) mod provider;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -17,6 +19,7 @@ use rustls::ServerConfig;
 
 pub use self::info::{TlsInfo, TlsVersion};
 pub use self::peer_certificate::PeerCertificate;
+pub use self::pem::FileOrBytes;
 use super::close_reason::CloseReason;
 use super::connection::{Connection, HandshakeWait, NoHandshake};
 use super::exchange;

@@ -4,7 +4,6 @@
 
 mod config;
 mod load;
-mod provider;
 mod set;
 mod watch;
 
@@ -13,7 +12,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use self::config::{CertificateConfig, ClientAuth, ClientRoots, FileOrBytes, TlsConfig, UnknownName};
+pub use self::config::{CertificateConfig, ClientAuth, ClientRoots, TlsConfig, UnknownName};
 use self::set::{Set, Ticketers};
 use self::watch::Stamps;
 use crate::conn::Acceptor;

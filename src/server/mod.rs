@@ -16,7 +16,7 @@ use ringhttp_runtime::listener::{BindAddress, BoundAddress, Listener};
 
 #[cfg(feature = "rustls")]
 pub use self::certificates::{
-    CertificateConfig, Certificates, ClientAuth, ClientRoots, FileOrBytes, TlsConfig, UnknownName,
+    CertificateConfig, Certificates, ClientAuth, ClientRoots, TlsConfig, UnknownName,
 };
 use crate::conn::{Acceptor, Host, ServerConfig, ServerStats, Service};
 use crate::error::{Error, Result};

@@ -146,7 +146,7 @@ fn a_redirect_leads_to_http_only_and_to_allowed_addresses_only() {
             ("http://0x7f.2/", ErrorKind::AddressRefused),
             ("http://[::ffff:127.0.0.2]/", ErrorKind::AddressRefused),
             ("http://169.254.169.254/latest/meta-data", ErrorKind::AddressRefused),
-            ("https://127.0.0.1/", ErrorKind::Tls),
+            ("https://127.0.0.2/", ErrorKind::AddressRefused),
         ] {
             let server = answering(move |_| redirect(302, location));
             let error = client.get(server.url("/")).send().await.expect_err("it is refused");

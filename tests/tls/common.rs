@@ -61,6 +61,14 @@ impl Authority {
         self.sign(Self::params(names), 1)
     }
 
+    /// A server's certificate that has expired.
+    pub(crate) fn expired(&self, name: &str) -> Identity {
+        let mut params = Self::params(&[name]);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+        self.sign(params, 2)
+    }
+
     /// A client's certificate with this common name and number.
     pub(crate) fn client(&self, name: &str, serial: u64) -> Identity {
         let mut params = Self::params(&[&format!("{name}.example.org")]);

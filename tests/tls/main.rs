@@ -1,5 +1,6 @@
 //! TLS over real sockets, on both drivers, with rustls' own client on the other side.
 
+mod client;
 mod common;
 
 mod hostile;

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::{CipherSuite, ProtocolVersion};
+use rustls::version::{TLS12, TLS13};
+use rustls::{CipherSuite, ProtocolVersion, SupportedProtocolVersion};
 
 use super::TlsSetup;
 use super::peer_certificate::PeerCertificate;
@@ -18,6 +19,17 @@ pub enum TlsVersion {
     Tls12,
     /// TLS 1.3 (RFC 8446).
     Tls13,
+}
+
+impl TlsVersion {
+    /// It and those that came later, as rustls has them.
+    pub(crate) fn and_newer(self) -> &'static [&'static SupportedProtocolVersion] {
+        static ALL: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+        match self {
+            Self::Tls12 => &ALL,
+            Self::Tls13 => &ALL[..1],
+        }
+    }
 }
 
 impl fmt::Display for TlsVersion {

@@ -99,7 +99,6 @@ impl Handshake {
     }
 
     /// The client's side, with the server of this name.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the client is made on it"))]
     pub(crate) fn client(
         config: Arc<ClientConfig>,
         server: ServerName<'static>,

@@ -1,11 +1,10 @@
 //! How a server's TLS listeners speak TLS: what users set, and where certificates come from.
 #![forbid(unsafe_code)]
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::conn::TlsVersion;
+use crate::conn::{FileOrBytes, TlsVersion};
 
 /// How TLS listeners speak TLS. `Default` has everything but a certificate.
 ///
@@ -160,58 +159,6 @@ impl CertificateConfig {
 
     fn new(chain: FileOrBytes, key: FileOrBytes) -> Self {
         Self { chain, key, ocsp: None, names: Vec::new(), client_auth: None, min_version: None }
-    }
-}
-
-/// Something that is in a file, or here.
-#[derive(Clone, PartialEq, Eq)]
-pub enum FileOrBytes {
-    /// It is read from this file, again with each reload.
-    File(PathBuf),
-    /// These are its bytes.
-    Bytes(Vec<u8>),
-}
-
-impl FileOrBytes {
-    fn path(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Bytes(_) => None,
-        }
-    }
-}
-
-impl From<PathBuf> for FileOrBytes {
-    fn from(path: PathBuf) -> Self {
-        Self::File(path)
-    }
-}
-
-impl From<&Path> for FileOrBytes {
-    fn from(path: &Path) -> Self {
-        Self::File(path.to_owned())
-    }
-}
-
-impl From<Vec<u8>> for FileOrBytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes)
-    }
-}
-
-/// Where it is: what is in it may be a secret.
-impl fmt::Display for FileOrBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.display().fmt(f),
-            Self::Bytes(bytes) => write!(f, "the {} bytes that were given", bytes.len()),
-        }
-    }
-}
-
-impl fmt::Debug for FileOrBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileOrBytes({self})")
     }
 }
 

@@ -1,19 +1,18 @@
-//! From PEM to what rustls works with, with errors that say where and what.
+//! What rustls works with, from what the configuration names, with errors that say where and what.
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::sync::Arc;
 
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, RootCertStore};
 use webpki::EndEntityCert;
 
-use super::config::{CertificateConfig, ClientAuth, ClientRoots, FileOrBytes};
+use super::config::{CertificateConfig, ClientAuth, ClientRoots};
+use crate::conn::pem;
 
 /// A certificate that can be used, and the names it is for.
 pub(super) struct Loaded {
@@ -30,17 +29,10 @@ pub(super) struct Verifier {
 
 /// Loads a certificate.
 pub(super) fn certificate(config: &CertificateConfig, provider: &CryptoProvider) -> Result<Loaded, String> {
-    let chain = certificates(&config.chain)?;
-    let own = chain.first().cloned().ok_or_else(|| format!("there is no certificate in {}", config.chain))?;
-    let key = private_key(&config.key)?;
-    let mut key = CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            format!("the key in {} is not that of the certificate in {}", config.key, config.chain)
-        }
-        error => format!("the certificate in {} cannot be used with its key: {error}", config.chain),
-    })?;
+    let mut key = pem::certified_key(&config.chain, &config.key, provider)?;
+    let own = key.cert[0].clone();
     if let Some(ocsp) = &config.ocsp {
-        key.ocsp = Some(read(ocsp)?);
+        key.ocsp = Some(pem::read(ocsp)?);
     }
     let names = if config.names.is_empty() { names_in(&own, config)? } else { config.names.clone() };
     Ok(Loaded { key: Arc::new(key), names: names.iter().map(|name| name.to_ascii_lowercase()).collect() })
@@ -66,7 +58,7 @@ pub(super) fn verifier(
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider));
     rules.push(u8::from(is_required));
     if let Some(revocations) = &roots.revocations {
-        let lists = revocation_lists(revocations)?;
+        let lists = pem::revocation_lists(revocations)?;
         lists.iter().for_each(|list| rules.extend_from_slice(list));
         builder = builder.with_crls(lists).only_check_end_entity_revocation();
     }
@@ -79,60 +71,8 @@ pub(super) fn verifier(
 
 fn root_store(roots: &ClientRoots) -> Result<(RootCertStore, Vec<u8>), String> {
     let (mut store, mut all) = (RootCertStore::empty(), Vec::new());
-    for root in certificates(&roots.certificates)? {
+    for root in pem::add_roots(&mut store, &roots.certificates)? {
         all.extend_from_slice(&root);
-        store
-            .add(root)
-            .map_err(|error| format!("a root in {} cannot be used: {error}", roots.certificates))?;
-    }
-    if store.is_empty() {
-        return Err(format!("there is no certificate in {}", roots.certificates));
     }
     Ok((store, all))
-}
-
-fn revocation_lists(source: &FileOrBytes) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&read(source)?).collect();
-    match lists {
-        Ok(lists) if lists.is_empty() => Err(format!("there is no revocation list in {source}")),
-        Ok(lists) => Ok(lists),
-        Err(error) => Err(no_pem(source, &error)),
-    }
-}
-
-fn certificates(source: &FileOrBytes) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(source)?).collect();
-    certificates.map_err(|error| no_pem(source, &error))
-}
-
-fn private_key(source: &FileOrBytes) -> Result<PrivateKeyDer<'static>, String> {
-    let text = read(source)?;
-    match PrivateKeyDer::from_pem_slice(&text) {
-        Ok(key) => Ok(key),
-        Err(_) if is_encrypted(&text) => Err(format!(
-            "the key in {source} is encrypted, which is not supported: decrypt it, as by `openssl pkey -in KEY -out NEW`, \
-             and let only the server read it"
-        )),
-        Err(pem::Error::NoItemsFound) => Err(format!("there is no private key in {source}")),
-        Err(error) => Err(no_pem(source, &error)),
-    }
-}
-
-/// Whether there is a key that wants a password: in PKCS#8, or in the older way of OpenSSL (RFC 1421 §4.6.1.1).
-fn is_encrypted(pem: &[u8]) -> bool {
-    const MARKS: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
-    MARKS.iter().any(|mark| memchr::memmem::find(pem, mark).is_some())
-}
-
-fn no_pem(source: &FileOrBytes, error: &pem::Error) -> String {
-    format!("{source} cannot be read as PEM: {error}")
-}
-
-fn read(source: &FileOrBytes) -> Result<Vec<u8>, String> {
-    match source {
-        FileOrBytes::File(path) => {
-            fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))
-        }
-        FileOrBytes::Bytes(bytes) => Ok(bytes.clone()),
-    }
 }

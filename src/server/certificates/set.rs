@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
-use rustls::{KeyLogFile, ServerConfig, SupportedProtocolVersion};
+use rustls::{KeyLogFile, ServerConfig};
 
 use super::config::{CertificateConfig, ClientAuth, TlsConfig, UnknownName};
-use super::{load, provider};
-use crate::conn::{TlsSetup, TlsVersion, note_server_name};
+use super::load;
+use crate::conn::{TlsSetup, TlsVersion, note_server_name, provider};
 
 /// All that new connections are made with.
 pub(super) struct Set {
@@ -171,7 +170,7 @@ fn server_config(
     ticketers: &Ticketers,
 ) -> Result<Arc<ServerConfig>, String> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(versions(min_version))
+        .with_protocol_versions(min_version.and_newer())
         .map_err(|error| error.to_string())?;
     let (builder, rules) = match load::verifier(auth, provider)? {
         Some(verifier) => (builder.with_client_cert_verifier(verifier.verifier), verifier.rules),
@@ -192,14 +191,6 @@ fn server_config(
         made.key_log = Arc::new(KeyLogFile::new());
     }
     Ok(Arc::new(made))
-}
-
-fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
-    static ALL: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
-    match min {
-        TlsVersion::Tls12 => &ALL,
-        TlsVersion::Tls13 => &ALL[..1],
-    }
 }
 
 impl Ticketers {

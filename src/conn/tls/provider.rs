@@ -7,7 +7,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::ProducesTickets;
 
 /// The provider.
-pub(super) fn find() -> Result<Arc<CryptoProvider>, String> {
+pub(crate) fn find() -> Result<Arc<CryptoProvider>, String> {
     CryptoProvider::get_default().cloned().or_else(built_in).ok_or_else(|| {
         "there is no provider of cryptography: turn on the feature `tls` (ring) or `tls-aws-lc` (aws-lc-rs) of ringhttp, \
          or install one as the default of rustls' for this process"
@@ -32,17 +32,17 @@ fn built_in() -> Option<Arc<CryptoProvider>> {
 
 /// What makes tickets: its keys are its own, and change every six hours.
 #[cfg(feature = "tls-aws-lc")]
-pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
     rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| error.to_string())
 }
 
 #[cfg(all(feature = "tls", not(feature = "tls-aws-lc")))]
-pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
     rustls::crypto::ring::Ticketer::new().map_err(|error| error.to_string())
 }
 
 /// Tickets are encrypted by a provider's own means.
 #[cfg(not(any(feature = "tls", feature = "tls-aws-lc")))]
-pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, String> {
     Err("tickets need the feature `tls` or `tls-aws-lc`: set TlsConfig::tickets to 0".to_owned())
 }
