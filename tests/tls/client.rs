@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use ringhttp::client::{CertificateFault, ClientCertificate, Error, ErrorKind, Proxies, Proxy};
 use ringhttp::testing::{RawPeer, RawServer, each_driver};
+use ringhttp::websocket::Closed;
 use ringhttp::{
     Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, HeaderValue, Request,
-    Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion,
+    Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion, WebSocketConfig,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,6 +30,15 @@ fn routes() -> Router<()> {
             format!("{} {} {:?} {:?}", tls.version(), tls.is_resumed(), tls.server_name(), client)
         })
         .post("/echo", async |_: &(), request: Request| Response::new(request.into_body()))
+        .get("/ws", sent_back)
+}
+
+async fn sent_back(_: &(), request: Request) -> ringhttp::Result<Closed> {
+    let mut socket = request.websocket(WebSocketConfig::default()).await?;
+    while let Some(message) = socket.receive().await? {
+        socket.send(message).await?;
+    }
+    Ok(socket.close().await?)
 }
 
 fn trusting(authority: &Authority) -> ClientTlsConfig {
@@ -54,6 +64,35 @@ async fn text(client: &Client, url: &str) -> Result<String, Error> {
 fn with_site(tls: &TlsConfig, body: impl AsyncFn(Site) + Send + Sync) {
     each_driver(async |core| {
         serve(&core, tls.clone(), ServerConfig::default(), routes(), (), async |site| body(site).await).await;
+    });
+}
+
+#[test]
+fn sockets_open_over_tls_for_pages_of_the_same_origin() {
+    let authority = Authority::new("test");
+    let identity = authority.server(&["localhost"]);
+    with_site(&identity.config(), async |site| {
+        let client = client(&site, trusting(&authority));
+        let port = site.address.port();
+        let url = format!("wss://localhost:{port}/ws");
+        let page = format!("https://localhost:{port}");
+        let mut socket = client.websocket(&url).header("origin", page).connect().await.expect("a socket");
+        for length in [0, 1, 125, 126, 70_000, 1 << 20] {
+            let text = "x".repeat(length);
+            socket.send(text.clone()).await.expect("sent");
+            let message = socket.receive().await.expect("no fault").expect("a message");
+            assert!(
+                message.as_text().is_some_and(|received| received.as_bytes() == text.as_bytes()),
+                "{length}"
+            );
+        }
+        socket.close().await.expect("closed");
+        // The same host over plain HTTP is another origin.
+        let page = format!("http://localhost:{port}");
+        let refused =
+            client.websocket(&url).header("origin", page).connect().await.expect_err("another origin");
+        assert_eq!(refused.status(), Some(StatusCode::FORBIDDEN));
+        client.close().await;
     });
 }
 
