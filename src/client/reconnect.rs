@@ -286,7 +286,8 @@ impl ReconnectingWebSocket {
 
 /// A part of a time: `share` of 2^32.
 fn part_of(time: Duration, share: u32) -> Duration {
-    time.mul_f64(f64::from(share) / f64::from(u32::MAX))
+    let seconds = time.as_secs_f64() * (f64::from(share) / f64::from(u32::MAX));
+    Duration::try_from_secs_f64(seconds).unwrap_or(time)
 }
 
 impl fmt::Debug for ReconnectingWebSocket {
@@ -312,6 +313,7 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(part_of(second, 0), Duration::ZERO);
         assert_eq!(part_of(second, u32::MAX), second);
-        assert!(part_of(second, u32::MAX / 2) < second / 2);
+        assert!(part_of(second, u32::MAX / 2).abs_diff(second / 2) < Duration::from_millis(1));
+        assert_eq!(part_of(Duration::MAX, u32::MAX), Duration::MAX);
     }
 }
