@@ -2,6 +2,8 @@
 
 mod client;
 mod common;
+#[path = "../websocket/frame.rs"]
+mod frame;
 
 mod hostile;
 mod identity;

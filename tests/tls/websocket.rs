@@ -6,31 +6,17 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use ringhttp::proto::websocket::{
-    Event, FrameHead, Inflaters, Opcode, Reader, ReaderRules, Role, Takeover, mask,
-};
+use ringhttp::proto::websocket::{Event, Inflaters, Reader, ReaderRules, Role, Takeover};
 use ringhttp::testing::each_driver;
 use ringhttp::websocket::{Closed, CompressionConfig};
 use ringhttp::{CloseReason, Request, Result, Router, ServerConfig, WebSocketConfig, time};
 use rustls::ClientConfig;
 
 use super::common::{Authority, BOTH, Client, client_config, on_thread, serve, until};
+use super::frame::frame;
 
 const OPENING: &str = "GET /ws HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
-
-/// A frame as a client sends it: FIN, RSV1 and opcode in `first`.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let key = [0x12, 0x34, 0x56, 0x78];
-    let head = FrameHead { mask: Some(key), ..FrameHead::whole(Opcode::Text, payload.len()) };
-    let mut bytes = BytesMut::new();
-    head.encode(&mut bytes);
-    bytes[0] = first;
-    let start = bytes.len();
-    bytes.extend_from_slice(payload);
-    mask::apply(key, 0, &mut bytes[start..]);
-    bytes.to_vec()
-}
 
 /// The client's side. It blocks: it is for threads.
 struct Peer {

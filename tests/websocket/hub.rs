@@ -12,7 +12,8 @@ use ringhttp::{
     Cores, Driver, Request, Result, Router, RuntimeConfig, Server, ServerConfig, WebSocketConfig,
 };
 
-use crate::peer::{Peer, frame};
+use crate::frame::frame;
+use crate::peer::Peer;
 use crate::with_peer;
 
 const PEERS: usize = 16;

@@ -1,6 +1,7 @@
 //! WebSockets over real sockets, on both drivers.
 
 mod client;
+mod frame;
 mod hub;
 mod peer;
 
@@ -13,7 +14,8 @@ use ringhttp::testing::{each_driver, serve_on};
 use ringhttp::websocket::{Closed, CompressionConfig, SlowReader, WebSocket};
 use ringhttp::{Core, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time};
 
-use peer::{Peer, frame};
+use frame::frame;
+use peer::Peer;
 
 async fn echo(_: &(), req: Request) -> Result<Closed> {
     let mut config = WebSocketConfig::default();

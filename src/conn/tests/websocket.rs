@@ -82,18 +82,26 @@ where
     open_with(config, handler, b"")
 }
 
+/// A connection whose handler makes a socket of every request.
+fn bench<H>(config: WebSocketConfig, handler: H) -> Bench
+where
+    H: AsyncFn(WebSocket) + 'static,
+{
+    let handler = Rc::new(handler);
+    Bench::new(async move |request: Request| {
+        let socket = request.websocket(config.clone()).await.expect("a good request");
+        let handler = Rc::clone(&handler);
+        handler(socket).await;
+        Response::empty(http::StatusCode::SWITCHING_PROTOCOLS)
+    })
+}
+
 /// The same; `behind` comes right behind the handshake.
 fn open_with<H>(config: WebSocketConfig, handler: H, behind: &[u8]) -> Bench
 where
     H: AsyncFn(WebSocket) + 'static,
 {
-    let handler = Rc::new(handler);
-    let mut bench = Bench::new(async move |request: Request| {
-        let socket = request.websocket(config.clone()).await.expect("a good request");
-        let handler = Rc::clone(&handler);
-        handler(socket).await;
-        Response::empty(http::StatusCode::SWITCHING_PROTOCOLS)
-    });
+    let mut bench = bench(config, handler);
     bench.far.send(&[OPENING, behind].concat());
     bench.run();
     let (head, left) = split_head(&bench.far.received());

@@ -19,6 +19,9 @@ use crate::web::{IntoResponse, Next, Problem};
 /// let router = Router::new().get("/user", user).with(middleware::problem_json);
 /// # assert!(router.into_service(()).is_ok());
 /// ```
+///
+/// # Cancellation
+/// Dropping it drops the handler, as without it.
 pub async fn problem_json<S>(_: &S, request: Request, next: Next<'_, S>) -> Response {
     let response = next.run(request).await;
     let Some(text) = failure_text(&response) else {

@@ -15,13 +15,7 @@ fn open_offering<H>(offer: &str, config: WebSocketConfig, handler: H) -> (Bench,
 where
     H: AsyncFn(WebSocket) + 'static,
 {
-    let handler = Rc::new(handler);
-    let mut bench = Bench::new(async move |request: Request| {
-        let socket = request.websocket(config.clone()).await.expect("a good request");
-        let handler = Rc::clone(&handler);
-        handler(socket).await;
-        Response::empty(http::StatusCode::SWITCHING_PROTOCOLS)
-    });
+    let mut bench = bench(config, handler);
     bench.far.send(&opening(offer));
     bench.run();
     let (answer, left) = split_head(&bench.far.received());
