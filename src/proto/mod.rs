@@ -15,6 +15,8 @@ pub mod content_coding;
 mod content_type;
 pub mod cookie;
 pub(crate) mod cors;
+#[cfg(feature = "rustls")]
+pub(crate) mod der;
 mod disposition;
 mod error;
 pub(crate) mod escape;
@@ -26,11 +28,15 @@ pub mod ip_network;
 pub mod link;
 pub mod multipart;
 pub mod negotiation;
+#[cfg(feature = "rustls")]
+pub(crate) mod ocsp;
 mod parameters;
 pub mod proxy_header;
 pub mod range;
 pub mod sse;
 pub mod websocket;
+#[cfg(feature = "rustls")]
+pub(crate) mod x509;
 #[cfg(feature = "rustls")]
 pub(crate) mod x509_name;
 
