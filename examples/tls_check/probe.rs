@@ -92,7 +92,7 @@ fn renegotiation(host: &str, port: u16) -> Result<Option<bool>> {
         }
         match socket.read(&mut piece) {
             Ok(count @ 1..) if received.len() < HELLO_BYTES_MAX => {
-                received.extend_from_slice(&piece[..count])
+                received.extend_from_slice(&piece[..count]);
             }
             // It ends what is no TLS 1.3.
             _ => return Ok(None),
