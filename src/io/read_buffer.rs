@@ -165,12 +165,14 @@ impl ReadBuffer {
             return self.record_buffer();
         }
         let mut buffer = std::mem::take(&mut self.bytes);
-        let room = buffer.capacity() - buffer.len();
+        let least = self.bulk_bytes / 4;
+        // Behind a few unread bytes there is less room: a buffer of the pool has to do for both.
+        let room = if buffer.len() <= least { self.bulk_bytes - buffer.len() } else { self.bulk_bytes };
         // A tail of a quarter is worth using up: it saves a buffer and the copy of what is unread.
-        if room >= self.bulk_bytes / 4 || buffer.try_reclaim(self.bulk_bytes) {
+        if buffer.capacity() - buffer.len() >= least || buffer.try_reclaim(room) {
             return buffer;
         }
-        self.larger(buffer, self.bulk_bytes)
+        self.larger(buffer, room)
     }
 
     /// A buffer with room for the rest of a record. Behind a large one it has room for several, so that reads mostly end
@@ -332,6 +334,19 @@ mod tests {
             }
         }
         assert!(places.len() <= 4, "{} buffers", places.len());
+    }
+
+    #[test]
+    fn a_head_that_outgrows_its_landing_buffer_gets_one_of_the_pool() {
+        let pool = BufferPool::new();
+        for _ in 0..10 {
+            let mut buffer = ReadBuffer::new(pool.clone(), Landing::REQUESTS);
+            assert_eq!(read(&mut buffer, Purpose::NextHead, &[7; 200]), 128);
+            assert_eq!(read(&mut buffer, Purpose::More, &[7; 72]), 72);
+            assert_eq!(buffer.bytes().len(), 200);
+            buffer.release();
+        }
+        assert_eq!((pool.free_count(), pool.taken_and_reused()), (1, (10, 9)));
     }
 
     #[test]
