@@ -32,6 +32,7 @@ use super::host::Host;
 use super::request::Exchange;
 use super::tls::TlsInfo;
 use super::upgrade::Session;
+use super::waker_cell::WakerCell;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
 use crate::io::write_queue::WriteQueue;
@@ -53,12 +54,13 @@ pub(crate) struct Connection {
     pub(crate) local: Cell<Option<SocketAddr>>,
     /// What was agreed on, once TLS is spoken.
     pub(crate) tls: OnceCell<Box<TlsInfo>>,
-    io: RefCell<Io>,
+    /// Gone once the handler has taken the connection over.
+    io: RefCell<Option<Box<Io>>>,
     deadline: Deadline,
     /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
     cycle: Cell<u32>,
     /// The task that serves the connection, to be woken when the server stops.
-    task: RefCell<Option<Waker>>,
+    task: WakerCell,
     /// Those in other tasks, who wait for what this task does, if there are any.
     others: RefCell<Option<Box<Others>>>,
     /// What the handler has made of the connection, if it took it out of HTTP.
@@ -75,10 +77,10 @@ pub(crate) struct Connection {
     unflushed: Cell<u32>,
 }
 
-/// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
+/// What is behind one borrow: the wire, and the protocol state that goes with its bytes. In a box, of which nothing stays
+/// behind when the connection leaves HTTP.
 struct Io {
-    /// Gone once the handler has taken the connection over.
-    wire: Option<Box<Wire>>,
+    wire: Wire,
     reader: RequestReader,
     body: BodyProgress,
 }
@@ -110,7 +112,7 @@ impl Connection {
         local: Option<SocketAddr>,
     ) -> Rc<Self> {
         let io = Io {
-            wire: Some(Box::new(Wire::new(transport, &host.buffers))),
+            wire: Wire::new(transport, &host.buffers),
             reader: RequestReader::new(host.limits),
             body: BodyProgress::default(),
         };
@@ -118,10 +120,10 @@ impl Connection {
             peer: Cell::new(peer),
             local: Cell::new(local),
             tls: OnceCell::new(),
-            io: RefCell::new(io),
+            io: RefCell::new(Some(Box::new(io))),
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
-            task: RefCell::new(None),
+            task: WakerCell::default(),
             others: RefCell::default(),
             session: RefCell::new(None),
             last: Cell::new(None),
@@ -143,19 +145,18 @@ impl Connection {
 
     /// Remembers the task that serves the connection.
     pub(crate) fn register_task(&self, waker: &Waker) {
-        *self.task.borrow_mut() = Some(waker.clone());
+        self.task.keep(waker);
     }
 
     /// Wakes the task that serves the connection.
     pub(crate) fn wake(&self) {
-        let task = self.task.borrow().clone();
-        if let Some(task) = task {
+        if let Some(task) = self.task.get() {
             task.wake();
         }
     }
 
     pub(super) fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
-        self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
+        self.task.will_wake(cx.waker())
     }
 
     /// Sends what is queued, and wakes who waits for it elsewhere. For the connection's own task.
@@ -183,8 +184,8 @@ impl Connection {
 
     /// The connection is a session from now on. Its task looks after it, wherever it was handed over.
     pub(super) fn hand_over(&self, session: Session) {
-        if let (Session::WebSocket(session), Some(task)) = (&session, &*self.task.borrow()) {
-            session.driven_by(task);
+        if let (Session::WebSocket(session), Some(task)) = (&session, self.task.get()) {
+            session.driven_by(&task);
         }
         *self.session.borrow_mut() = Some(session);
         self.wake();
@@ -248,7 +249,7 @@ impl Connection {
     /// Nothing is lost: what is queued leaves all the same.
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>, queued_max: usize) -> Poll<io::Result<()>> {
         let mut io = self.io.borrow_mut();
-        let Some(wire) = &mut io.wire else {
+        let Some(Io { wire, .. }) = io.as_deref_mut() else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         self.unflushed.set(0);
@@ -268,13 +269,13 @@ impl Connection {
 
     /// Runs `change` on the output queue, while the connection is ours.
     pub(crate) fn with_output<T>(&self, change: impl FnOnce(&mut WriteQueue) -> T) -> Option<T> {
-        self.io.borrow_mut().wire.as_mut().map(|wire| change(wire.output()))
+        self.io.borrow_mut().as_mut().map(|io| change(io.wire.output()))
     }
 
     /// Queues a part of a file; gives it back if this connection cannot send it so.
     pub(crate) fn queue_file(&self, slice: FileSlice) -> Option<FileSlice> {
-        match &mut self.io.borrow_mut().wire {
-            Some(wire) if wire.takes_files() => wire.output().push_file(slice),
+        match self.io.borrow_mut().as_deref_mut() {
+            Some(Io { wire, .. }) if wire.takes_files() => wire.output().push_file(slice),
             _ => return Some(slice),
         }
         None
@@ -287,7 +288,7 @@ impl Connection {
 
     /// Bytes that the kernel has taken.
     pub(crate) fn written(&self) -> u64 {
-        self.io.borrow().wire.as_ref().map_or(0, |wire| wire.written())
+        self.io.borrow().as_ref().map_or(0, |io| io.wire.written())
     }
 
     /// Counts an answer that was queued.
@@ -307,7 +308,8 @@ impl Connection {
         self.end_cycle();
         self.answered.set(false);
         self.cancel_on.set(self.host.config.cancel_on_disconnect);
-        self.io.borrow_mut().reader.start_next().map(drop)
+        let mut io = self.io.borrow_mut();
+        io.as_mut().map_or(Err(Misuse::WrongState), |io| io.reader.start_next().map(drop))
     }
 
     /// Cuts what is left of the running request off from the connection.
@@ -354,30 +356,29 @@ impl Connection {
         self.end_cycle();
         self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
-        let wire = self.io.borrow_mut().wire.take();
-        drop(wire);
+        let io = self.io.take();
+        drop(io);
     }
 
     /// Ends our side of the connection.
     pub(crate) fn shutdown_write(&self, cx: &mut Context<'_>) {
-        if let Some(wire) = &mut self.io.borrow_mut().wire {
-            wire.shutdown_write(cx);
+        if let Some(io) = &mut *self.io.borrow_mut() {
+            io.wire.shutdown_write(cx);
         }
     }
 
     /// Whether something has come that nobody will read: closing now would reset the connection.
     pub(crate) fn has_unread_input(&self) -> bool {
         let mut io = self.io.borrow_mut();
-        let unfinished = io.reader.state() != State::Done && io.reader.state() != State::Idle;
-        io.wire.as_mut().is_some_and(|wire| {
-            !wire.has_ended() && (unfinished || wire.ends_with_messages() || !wire.input().is_empty())
-        })
+        let Some(Io { wire, reader, .. }) = io.as_deref_mut() else { return false };
+        let unfinished = reader.state() != State::Done && reader.state() != State::Idle;
+        !wire.has_ended() && (unfinished || wire.ends_with_messages() || !wire.input().is_empty())
     }
 
     /// Reads and forgets; ready with the number of bytes, 0 at the end or on a failure.
     pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut io = self.io.borrow_mut();
-        let Some(wire) = &mut io.wire else {
+        let Some(Io { wire, .. }) = io.as_deref_mut() else {
             return Poll::Ready(0);
         };
         wire.poll_discard(cx).map(|result| result.unwrap_or(0))
@@ -394,7 +395,10 @@ impl Connection {
 
     /// Takes the wire out for somebody else; the connection ends with the running request.
     pub(crate) fn take_wire(&self) -> Option<Box<Wire>> {
-        self.io.borrow_mut().wire.take()
+        let io = self.io.take()?;
+        // Nobody waits on the connection any more but for the session's end.
+        self.deadline.release();
+        Some(Box::new(io.wire))
     }
 }
 

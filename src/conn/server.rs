@@ -118,13 +118,13 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
         {
             return reason;
         }
-        count(&connection.host.stats.requests);
         let cycle = Cycle::new(&exchange.head);
-        connection.begin_entry(&exchange.head);
         // 2. The handler, which may read the body or take the connection over.
-        let request = Request::new(exchange, Rc::clone(connection));
-        connection.note_client(&request);
-        let response = match run_handler(connection, service.call(request)).await {
+        let answered = {
+            let handler = pin!(service.call(begin_request(connection, exchange)));
+            run_handler(connection, handler).await
+        };
+        let response = match answered {
             Ok(response) => response,
             Err(reason) => return reason,
         };
@@ -134,7 +134,7 @@ async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> 
             return poll_fn(|cx| connection.poll_session_end(cx)).await;
         }
         // 3. The response: queued if it is small, sent bit by bit if it is a stream.
-        let close = match exchange::write_response(connection, &cycle, response).await {
+        let close = match exchange::write_response(connection, &cycle, response).end().await {
             Ok(close) => close,
             Err(reason) => return reason,
         };
@@ -192,15 +192,25 @@ async fn read_head(connection: &Connection, first: bool) -> Result<Box<Exchange>
     Ok(exchange)
 }
 
+/// A request that was read, counted and noted.
+fn begin_request(connection: &Rc<Connection>, exchange: Box<Exchange>) -> Request {
+    count(&connection.host.stats.requests);
+    connection.begin_entry(&exchange.head);
+    let request = Request::new(exchange, Rc::clone(connection));
+    connection.note_client(&request);
+    request
+}
+
 /// Waits for the handler. While it waits for something itself, earlier answers leave; a failed connection, a passed
-/// deadline or the cut drop it, and a panic in it is an answer of 500.
-async fn run_handler(
+/// deadline or the cut end the wait, and a panic in it is an answer of 500.
+///
+/// No `async fn`, nor does it own the handler: either would keep room for the arguments twice.
+fn run_handler(
     connection: &Connection,
-    handler: impl Future<Output = Response>,
-) -> Result<Response, CloseReason> {
-    let mut handler = pin!(handler);
+    mut handler: Pin<&mut impl Future<Output = Response>>,
+) -> impl Future<Output = Result<Response, CloseReason>> {
     let mut wait: Option<Meanwhile> = None;
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         connection.begin_turn();
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
@@ -215,7 +225,6 @@ async fn run_handler(
             Poll::Pending => Poll::Pending,
         }
     })
-    .await
 }
 
 fn panicked(connection: &Connection) -> Response {

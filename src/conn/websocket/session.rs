@@ -17,6 +17,7 @@ use super::error::WebSocketError;
 use super::inbound::Inbox;
 use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
+use crate::conn::waker_cell::WakerCell;
 use crate::io::wire::Wire;
 use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, State};
 
@@ -36,11 +37,11 @@ pub(crate) struct Session {
     /// And there is nothing left for it to do this time.
     driven: Cell<bool>,
     /// The task that drives the session.
-    driver: RefCell<Option<Waker>>,
+    driver: WakerCell,
     /// Who receives, or waits for the closing handshake.
-    receiver: RefCell<Option<Waker>>,
-    /// Who waits for room in the outbox, or for the end.
-    others: RefCell<Vec<Waker>>,
+    receiver: WakerCell,
+    /// Who waits for room in the outbox, or for the end, if anybody does.
+    others: Cell<Option<Box<Vec<Waker>>>>,
 }
 
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
@@ -106,9 +107,9 @@ impl Session {
             opened,
             in_turn: Cell::new(false),
             driven: Cell::new(false),
-            driver: RefCell::new(None),
-            receiver: RefCell::new(None),
-            others: RefCell::default(),
+            driver: WakerCell::default(),
+            receiver: WakerCell::default(),
+            others: Cell::default(),
             timers,
             config,
         });
@@ -141,11 +142,7 @@ impl Session {
 
     /// Names the task that drives the session from now on.
     pub(crate) fn driven_by(&self, driver: &Waker) {
-        let known = self.driver.borrow().as_ref().is_some_and(|known| known.will_wake(driver));
-        if !known {
-            let old = self.driver.replace(Some(driver.clone()));
-            drop(old);
-        }
+        self.driver.keep(driver);
     }
 
     /// Drives the session: what is queued leaves, what comes is read ahead, deadlines hold. Ready when it has ended.
@@ -180,12 +177,11 @@ impl Session {
     /// There is nothing left to do in this turn, unless something is queued yet: all was polled with the driving task's own
     /// waker. (Another waker of the same task may be gone when it is needed.)
     pub(super) fn end_turn(&self, cx: &Context<'_>) {
-        let by_own_waker = self.driver.borrow().as_ref().is_some_and(|driver| driver.will_wake(cx.waker()));
-        self.driven.set(by_own_waker);
+        self.driven.set(self.driver.will_wake(cx.waker()));
     }
 
     pub(super) fn driver(&self) -> Option<Waker> {
-        self.driver.borrow().clone()
+        self.driver.get()
     }
 
     /// Has the driving task look after the session.
@@ -199,29 +195,25 @@ impl Session {
     }
 
     pub(super) fn remember_receiver(&self, cx: &Context<'_>) {
-        let mut receiver = self.receiver.borrow_mut();
-        if !receiver.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *receiver = Some(cx.waker().clone());
-        }
+        self.receiver.keep(cx.waker());
     }
 
     pub(super) fn wake_receiver(&self) {
-        let receiver = self.receiver.take();
-        if let Some(receiver) = receiver {
+        if let Some(receiver) = self.receiver.take() {
             receiver.wake();
         }
     }
 
     pub(super) fn remember_other(&self, cx: &Context<'_>) {
-        let mut others = self.others.borrow_mut();
+        let mut others = self.others.take().unwrap_or_default();
         if !others.iter().any(|known| known.will_wake(cx.waker())) {
             others.push(cx.waker().clone());
         }
+        self.others.set(Some(others));
     }
 
     pub(super) fn wake_others(&self) {
-        if !self.others.borrow().is_empty() {
-            let others = self.others.take();
+        if let Some(others) = self.others.take() {
             others.into_iter().for_each(Waker::wake);
         }
     }
