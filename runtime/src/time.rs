@@ -305,6 +305,12 @@ impl Deadline {
         self.entry.get()
     }
 
+    /// The clock that it is on.
+    #[must_use]
+    pub fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
     /// Sets the deadline to `after` from now, by the coarse clock: it may pass up to 10 ms early.
     pub fn set(&self, after: Duration) {
         self.set_at(self.timers.now() + after);

@@ -49,9 +49,10 @@ pub(crate) use self::proxy_wait::ProxyWait;
 /// A connection that is being served. Shared by the task that serves it and the [`Request`](super::Request) it is about.
 pub(crate) struct Connection {
     pub(crate) host: Rc<Host>,
-    /// The addresses of the socket, or those that a PROXY header gave.
+    /// The address of the peer's socket, or the one that a PROXY header gave. So for ours, which all connections of a
+    /// listener share.
     pub(crate) peer: Cell<Option<SocketAddr>>,
-    pub(crate) local: Cell<Option<SocketAddr>>,
+    local: Cell<Option<Rc<SocketAddr>>>,
     /// What was agreed on, once TLS is spoken.
     pub(crate) tls: OnceCell<Box<TlsInfo>>,
     /// Gone once the handler has taken the connection over.
@@ -100,7 +101,7 @@ impl Connection {
         host: Rc<Host>,
         socket: Socket,
         peer: Option<SocketAddr>,
-        local: Option<SocketAddr>,
+        local: Option<Rc<SocketAddr>>,
     ) -> Rc<Self> {
         Self::new(host, Transport::Socket(Stream::from(socket)), peer, local)
     }
@@ -109,7 +110,7 @@ impl Connection {
         host: Rc<Host>,
         transport: Transport,
         peer: Option<SocketAddr>,
-        local: Option<SocketAddr>,
+        local: Option<Rc<SocketAddr>>,
     ) -> Rc<Self> {
         let io = Io {
             wire: Wire::new(transport, &host.buffers),
@@ -133,6 +134,19 @@ impl Connection {
             unflushed: Cell::new(0),
             host,
         })
+    }
+
+    /// The address that the peer connected to.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        let local = self.local.take();
+        self.local.set(local.clone());
+        local.map(|local| *local)
+    }
+
+    /// A PROXY header says between which addresses the connection is.
+    pub(crate) fn readdress(&self, peer: Option<SocketAddr>, local: Option<SocketAddr>) {
+        self.peer.set(peer);
+        self.local.set(local.map(Rc::new));
     }
 
     /// Whether a request is for a host that this connection is not for: it was made by the rules of another one.

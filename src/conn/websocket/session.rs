@@ -26,10 +26,10 @@ pub(crate) struct Session {
     pub(super) inner: RefCell<Inner>,
     pub(super) config: Rc<WebSocketConfig>,
     pub(super) role: Role,
-    pub(super) timers: Timers,
     pub(super) deadline: Deadline,
     pub(super) stats: Rc<WebSocketStats>,
-    protocol: Option<Box<str>>,
+    /// The subprotocol, by its place in the configuration.
+    protocol: Option<u32>,
     is_compressed: bool,
     opened: Instant,
     /// The driving task runs now, and will drive before it waits: nobody has to wake it.
@@ -47,7 +47,7 @@ pub(crate) struct Session {
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
 pub(super) struct Inner {
     /// Gone once the session has ended.
-    pub(super) wire: Option<Box<Wire>>,
+    pub(super) wire: Option<Wire>,
     pub(super) reader: Reader,
     pub(super) state: State,
     pub(super) inbox: Inbox,
@@ -87,7 +87,7 @@ impl Session {
         let packer = agreed.deflate.as_ref().map(|agreed| Box::new(Packer::new(agreed, role, &stats)));
         let opened = timers.now();
         let inner = Inner {
-            wire: Some(wire),
+            wire: Some(*wire),
             reader: Reader::new(rules),
             state: State::Open,
             inbox: Inbox::default(),
@@ -102,7 +102,7 @@ impl Session {
             role,
             deadline: timers.deadline(),
             stats,
-            protocol: agreed.protocol.map(String::into_boxed_str),
+            protocol: agreed.protocol.and_then(|agreed| place_of(&agreed, &config.protocols)),
             is_compressed: agreed.deflate.is_some(),
             opened,
             in_turn: Cell::new(false),
@@ -110,7 +110,6 @@ impl Session {
             driver: WakerCell::default(),
             receiver: WakerCell::default(),
             others: Cell::default(),
-            timers,
             config,
         });
         session.start_clock();
@@ -119,7 +118,7 @@ impl Session {
 
     /// The subprotocol that was agreed on.
     pub(crate) fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+        self.protocol.map(|place| self.config.protocols[place as usize].as_str())
     }
 
     /// Whether messages may be compressed.
@@ -132,7 +131,7 @@ impl Session {
     }
 
     pub(crate) fn timers(&self) -> &Timers {
-        &self.timers
+        self.deadline.timers()
     }
 
     /// Whether messages can be sent.
@@ -231,7 +230,7 @@ impl Session {
         inner.pause = None;
         self.deadline.clear();
         self.stats.active.set(self.stats.active.get() - 1);
-        self.stats.durations.add(self.timers.now() - self.opened);
+        self.stats.durations.add(self.timers().now() - self.opened);
         self.wake_receiver();
         self.wake_others();
         self.wake_driver();
@@ -244,6 +243,10 @@ impl Session {
     pub(crate) fn cut(&self) {
         self.end(&mut self.inner.borrow_mut(), None);
     }
+}
+
+fn place_of(agreed: &str, protocols: &[String]) -> Option<u32> {
+    protocols.iter().position(|known| known == agreed).and_then(|place| u32::try_from(place).ok())
 }
 
 impl Drop for Session {
