@@ -124,6 +124,11 @@ pub struct ClientConfig {
 
     /// Redirects that are followed. Default 10. Then: [`ErrorKind::Redirect`]. 0 follows none, and gives the redirect itself.
     pub redirects_max: u32,
+    /// Whether a request asks the server first if it wants the body (`Expect: 100-continue`, RFC 9110 §10.1.1), so that one that
+    /// refuses says so before the body is sent. Default false: it costs a round trip. A request without a body never asks.
+    pub expect_continue: bool,
+    /// How long a request that asks waits for the server's word. Default 1 s. Then: the body is sent all the same.
+    pub continue_timeout: Duration,
     /// Whether cookies are kept and sent back. Default false: a service that asks in the name of many must not mix them up.
     pub cookies: bool,
     /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`).
@@ -135,8 +140,8 @@ pub struct ClientConfig {
     /// Bytes of a body that [`Response::bytes`](super::Response::bytes) and those built on it gather. Default 16 MiB. Beyond:
     /// [`ErrorKind::BodyTooLarge`].
     pub body_bytes_max: usize,
-    /// Bytes of the body of a redirect that are read so that the connection can be used again. Default 64 KiB. Beyond: it is
-    /// closed.
+    /// Bytes of the body of an answer that nobody is given, as a redirect's, that are read so that the connection can be used
+    /// again. Default 64 KiB. Beyond: it is closed.
     pub drain_bytes_max: u64,
     /// Bytes of an answer's head. Default 64 KiB. Beyond: [`ErrorKind::Protocol`].
     pub head_bytes_max: usize,
@@ -186,6 +191,8 @@ impl Default for ClientConfig {
             #[cfg(feature = "rustls")]
             tls: None,
             redirects_max: 10,
+            expect_continue: false,
+            continue_timeout: Duration::from_secs(1),
             cookies: false,
             #[cfg(feature = "compression")]
             decompress: true,
@@ -316,6 +323,8 @@ pub(super) struct Settings {
     pub(super) read_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) redirects_max: u32,
+    pub(super) expect_continue: bool,
+    pub(super) continue_timeout: Duration,
     pub(super) body_bytes_max: usize,
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
@@ -349,6 +358,8 @@ impl Settings {
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
             redirects_max: config.redirects_max,
+            expect_continue: config.expect_continue,
+            continue_timeout: config.continue_timeout,
             body_bytes_max: config.body_bytes_max,
             cookies: config.cookies,
             #[cfg(feature = "compression")]

@@ -239,6 +239,21 @@ impl RequestBuilder {
         self.set(|settings| settings.redirects_max = redirects_max)
     }
 
+    /// Sets whether the server is asked first if it wants the body, in place of `ClientConfig::expect_continue`. Of a request with
+    /// a field `Expect: 100-continue` of its own it is asked in any case.
+    ///
+    /// The body begins to leave when the server says `100 Continue`, or nothing for as long as `ClientConfig::continue_timeout`. If
+    /// it answers before, the body is not sent, and as the server may still wait for it, the connection is closed. A 417 is followed
+    /// by one more try that does not ask.
+    pub fn expect_continue(self, expect_continue: bool) -> Self {
+        self.set(|settings| settings.expect_continue = expect_continue)
+    }
+
+    /// Sets how long a body waits for the server's word, in place of `ClientConfig::continue_timeout`.
+    pub fn continue_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.continue_timeout = timeout)
+    }
+
     /// Sets how many bytes of the answer's body are gathered, in place of `ClientConfig::body_bytes_max`.
     pub fn body_bytes_max(self, bytes_max: usize) -> Self {
         self.set(|settings| settings.body_bytes_max = bytes_max)
@@ -317,20 +332,41 @@ impl Outline {
         })
     }
 
-    /// The fields with cookies behind those that there are, and those for a proxy in place of their like.
+    /// Takes a body back that was not sent after all.
+    pub(super) fn put_body_back(&mut self, body: Body) {
+        if self.is_body_spent {
+            self.body = body;
+            self.is_body_spent = false;
+        }
+    }
+
+    /// Whether its fields ask the server if it wants the body.
+    pub(super) fn expects_continue(&self) -> bool {
+        let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(CONTINUE.as_bytes());
+        !self.headers.is_empty() && self.headers.get(header::EXPECT).is_some_and(expects)
+    }
+
+    /// The fields with cookies behind those that there are, those for a proxy in place of their like, and the question whether
+    /// the server wants the body.
     pub(super) fn headers_with(
         &self,
         pairs: Option<&str>,
         of_proxy: Option<&HeaderMap>,
+        expects_continue: bool,
     ) -> Result<HeaderMap> {
         let mut headers = self.headers.clone();
         if let Some(pairs) = pairs {
             add_cookies(&mut headers, pairs)?;
         }
         headers.extend(of_proxy.cloned().unwrap_or_default());
+        if expects_continue {
+            headers.insert(header::EXPECT, HeaderValue::from_static(CONTINUE));
+        }
         Ok(headers)
     }
 }
+
+const CONTINUE: &str = "100-continue";
 
 fn add_cookies(headers: &mut HeaderMap, pairs: &str) -> Result<()> {
     let value = match headers.get(header::COOKIE) {

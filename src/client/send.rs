@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant as ExactInstant};
 
-use http::Method;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::HeaderName;
+use http::header::{EXPECT, HeaderName};
+use http::{Method, StatusCode};
 use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
@@ -53,6 +53,8 @@ struct Run<'a> {
     until: Option<Instant>,
     /// Names of the client's own fields that are left out.
     without: Vec<HeaderName>,
+    /// The server is asked whether it wants the body.
+    expects_continue: bool,
     history: Vec<Redirected>,
 }
 
@@ -62,7 +64,9 @@ impl<'a> Run<'a> {
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
         let without = settings.without.clone();
-        let run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
+        let expects_continue = settings.expect_continue || outline.expects_continue();
+        let (started, history) = (now(), Vec::new());
+        let run = Self { shared, outline, tracer, started, until, without, expects_continue, history };
         #[cfg(feature = "compression")]
         let run = run.settle_encoding();
         run
@@ -98,6 +102,10 @@ impl<'a> Run<'a> {
             let answer = self.exchange().await;
             let answer =
                 answer.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent))?;
+            if self.is_expectation_refused(&answer) {
+                self.ask_no_more(answer).await;
+                continue;
+            }
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),
@@ -132,6 +140,9 @@ impl<'a> Run<'a> {
             let started = now();
             self.begin(connection)?;
             let result = head(connection, &mut parts, self.tracer).await;
+            if let Some(body) = connection.take_unsent_body() {
+                self.outline.put_body_back(body);
+            }
             let Err(failure) = result else {
                 timings.first_byte = started.elapsed();
                 timings.total = self.started.elapsed();
@@ -206,6 +217,7 @@ impl<'a> Run<'a> {
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
         let body = self.outline.take_body();
+        let expects_continue = self.expects_continue && body.length() != Some(0);
         let settings = self.settings();
         let limits = ExchangeLimits {
             until: self.until,
@@ -224,8 +236,8 @@ impl<'a> Run<'a> {
             (None, None) => location.target(),
         };
         let more = via.map(|via| &via.fields).filter(|fields| !fields.is_empty());
-        let with_more = (cookies.is_some() || more.is_some())
-            .then(|| self.outline.headers_with(cookies.as_deref(), more))
+        let with_more = (cookies.is_some() || more.is_some() || expects_continue)
+            .then(|| self.outline.headers_with(cookies.as_deref(), more, expects_continue))
             .transpose()?;
         let request = Outgoing {
             method,
@@ -237,6 +249,7 @@ impl<'a> Run<'a> {
                 without: &self.without,
             },
             closes: shared.closes,
+            continue_wait: expects_continue.then_some(settings.continue_timeout),
             body,
         };
         let begun = connection.begin(request, limits);
@@ -262,6 +275,21 @@ impl<'a> Run<'a> {
         };
         let is_asked_for = self.settings().retry_lost && !self.outline.is_body_spent;
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
+    }
+
+    /// RFC 9110 §10.1.1: the server, or a proxy before it, does not know the expectation.
+    fn is_expectation_refused(&self, answer: &Answer) -> bool {
+        let is_refusal = answer.parts.head.status == StatusCode::EXPECTATION_FAILED;
+        self.expects_continue && is_refusal && !self.outline.is_body_spent
+    }
+
+    /// Has the request sent once more, without asking whether the body is wanted.
+    async fn ask_no_more(&mut self, refusal: Answer) {
+        self.expects_continue = false;
+        self.outline.headers.remove(EXPECT);
+        let idle_timeout = refusal.parts.head.idle_timeout;
+        spare::give(refusal.parts);
+        drain(refusal.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
     }
 
     /// Where the answer leads, if that is to be followed.
@@ -334,7 +362,7 @@ async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tra
     .await
 }
 
-/// Reads the body of a redirect, which is short mostly, so that its connection can be used again.
+/// Reads the body of an answer that nobody asks for, which is short mostly, so that its connection can be used again.
 async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>) {
     let mut drained = 0;
     let is_done = poll_fn(|cx| {
