@@ -59,6 +59,8 @@ pub enum ErrorKind {
     Disconnected,
     /// No answer came within `first_byte_timeout`.
     FirstByteTimeout,
+    /// A [middleware](super::middleware) failed, or refused the request.
+    Middleware,
     /// Too many requests wait for a connection.
     PoolFull,
     /// No connection was to be had within `pool_timeout`.
@@ -113,6 +115,7 @@ impl ErrorKind {
             Self::Decode => "the body of the answer cannot be read as what it should be",
             Self::Disconnected => "the connection was lost before an answer came",
             Self::FirstByteTimeout => "no answer came in time",
+            Self::Middleware => "what stands before the request failed",
             Self::PoolFull => "too many requests wait for a connection",
             Self::PoolTimeout => "no connection was free in time",
             Self::Protocol => "the answer broke the protocol",
@@ -212,6 +215,12 @@ impl Error {
             source: None,
             is_retryable: kind.is_before_sending(),
         }))
+    }
+
+    /// The error of a [middleware](super::middleware) that fails, or refuses a request: [`ErrorKind::Middleware`].
+    #[must_use]
+    pub fn middleware(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Middleware).with_source(source)
     }
 
     /// What a failed exchange is an error of; `has_head`: its answer had begun.

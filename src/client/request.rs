@@ -19,7 +19,7 @@ use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::response::Response;
 use super::send;
-use super::session::Client;
+use super::session::{Client, Shared};
 use crate::conn::Body;
 use crate::conn::websocket::Opening;
 
@@ -319,6 +319,19 @@ impl RequestBuilder {
 }
 
 impl Outline {
+    /// Its own settings, or the client's.
+    pub(super) fn settings<'a>(&'a self, shared: &'a Shared) -> &'a Settings {
+        self.own_settings.as_deref().unwrap_or(&shared.settings)
+    }
+
+    /// The same once more, if its body can be sent twice.
+    pub(super) fn try_clone(&self) -> Option<Self> {
+        let body = self.body.try_clone().filter(|_| !self.is_body_spent)?;
+        let (method, location) = (self.method.clone(), self.location.clone());
+        let (headers, own_settings) = (self.headers.clone(), self.own_settings.clone());
+        Some(Self { method, location, headers, body, is_body_spent: false, own_settings })
+    }
+
     fn set_body(&mut self, body: impl Into<Body>, content_type: HeaderValue) {
         self.body = body.into();
         self.headers.entry(header::CONTENT_TYPE).or_insert(content_type);

@@ -348,6 +348,22 @@ impl Response {
             .map_err(|error| Error::new(ErrorKind::Decode).with_source(error).at(self.location()))
     }
 
+    /// Reads what is left of the body, to no end but that the connection can be used again. Of a body with more than
+    /// `ClientConfig::drain_bytes_max` bytes left the connection is closed.
+    ///
+    /// # Cancellation
+    /// The connection is closed.
+    pub async fn discard(mut self) {
+        let bytes_max = self.body.shared.config.drain_bytes_max;
+        let mut read = 0;
+        while let Ok(Some(piece)) = poll_fn(|cx| self.body.poll_chunk(cx)).await {
+            read += piece.len() as u64;
+            if read > bytes_max {
+                break;
+            }
+        }
+    }
+
     /// The body as that of another message, to be passed on while it is read: of an answer of one's own, or of a request.
     #[must_use]
     pub fn into_body(mut self) -> Body {

@@ -1,4 +1,4 @@
-//! A request's way, from its outline to the head of its answer: deadline → cookies → connection → exchange → redirect.
+//! A request's way, from its outline to the head of its answer: middleware → deadline → cookies → connection → exchange → redirect.
 #![forbid(unsafe_code)]
 
 use std::future::poll_fn;
@@ -16,6 +16,7 @@ use ringhttp_runtime::time::Instant;
 
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
+use super::middleware;
 use super::pool::{Key, Lease};
 use super::redirect::{self, Next, Redirected};
 use super::request::Outline;
@@ -29,18 +30,31 @@ use crate::conn::client::{ClientConnection, CloseReason, ExchangeLimits, Failure
 use crate::conn::count;
 use crate::proto::http1::ImpliedRequest;
 
-/// Sends a request; counts and tells how it went.
+/// Sends a request through the middleware that there is.
 pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Response> {
     let (shared, tracer) = (&client.shared, client.tracer());
+    match (outline, &client.middleware) {
+        (Ok(outline), None) => go(shared, outline, &tracer).await,
+        (Ok(outline), Some(chain)) => Box::pin(middleware::through(chain, shared, outline, &tracer)).await,
+        (Err(error), _) => {
+            count(&shared.counters.requests);
+            Err(failed(shared, &tracer, error))
+        }
+    }
+}
+
+/// Sends a request to its server; counts and tells how it went.
+pub(super) async fn go(shared: &Rc<Shared>, outline: Outline, tracer: &Tracer) -> Result<Response> {
     count(&shared.counters.requests);
-    let result = match outline {
-        Ok(outline) => Run::new(shared, outline, &tracer).run().await,
-        Err(error) => Err(error),
-    };
-    result.inspect_err(|error| {
-        count(&shared.counters.errors);
-        tracer.tell(|trace, request| trace.request_exception(request, error));
-    })
+    let result = Run::new(shared, outline, tracer).run().await;
+    result.map_err(|error| failed(shared, tracer, error))
+}
+
+/// Counts a failed request, and tells of it.
+pub(super) fn failed(shared: &Shared, tracer: &Tracer, error: Error) -> Error {
+    count(&shared.counters.errors);
+    tracer.tell(|trace, request| trace.request_exception(request, &error));
+    error
 }
 
 /// One request on its way, redirects included.
@@ -60,7 +74,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(shared: &'a Rc<Shared>, outline: Outline, tracer: &'a Tracer) -> Self {
-        let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
+        let settings = outline.settings(shared);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
         let without = settings.without.clone();
@@ -73,7 +87,7 @@ impl<'a> Run<'a> {
     }
 
     fn settings(&self) -> &Settings {
-        self.outline.own_settings.as_deref().unwrap_or(&self.shared.settings)
+        self.outline.settings(self.shared)
     }
 
     /// What is accepted follows what this request says about decompressing.

@@ -14,9 +14,11 @@ use super::connector::Connector;
 use super::cookie_jar::CookieJar;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
+use super::middleware::{Middleware, Next, Request};
 use super::pool::{Connections, Key};
 use super::reconnect::{ReconnectConfig, ReconnectingWebSocket};
 use super::request::RequestBuilder;
+use super::response::Response;
 use super::sockets::Sockets;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
@@ -33,6 +35,8 @@ use crate::proto::http1::{DefaultFields, elements};
 pub struct Client {
     pub(super) shared: Rc<Shared>,
     trace: Option<Rc<dyn Trace>>,
+    /// The outermost first.
+    pub(super) middleware: Option<Rc<[Rc<dyn Middleware>]>>,
 }
 
 /// What the handles of one client share.
@@ -75,13 +79,27 @@ impl Client {
             next_request: Cell::new(0),
             config,
         };
-        Ok(Self { shared: Rc::new(shared), trace: None })
+        Ok(Self { shared: Rc::new(shared), trace: None, middleware: None })
     }
 
     /// The same client, whose requests through this handle (and its clones) tell `trace` what they do.
     #[must_use]
     pub fn with_trace(&self, trace: impl Trace + 'static) -> Self {
-        Self { shared: Rc::clone(&self.shared), trace: Some(Rc::new(trace)) }
+        Self { trace: Some(Rc::new(trace)), ..self.clone() }
+    }
+
+    /// The same client, whose requests through this handle (and its clones) go through `middleware`, WebSockets' included: an async
+    /// function of the request and of what it does [next](Next), which may change the request, answer it by an error, send it more
+    /// than once, or look at the answer. The one that was added first is the outermost. See [`middleware`](super::middleware) for
+    /// those that are there.
+    ///
+    /// The time of a request (`ClientConfig::timeout`) is that of all that its middleware does. Redirects and what is sent again
+    /// because its connection was gone happen further in.
+    #[must_use]
+    pub fn with(&self, middleware: impl AsyncFn(Request, Next<'_>) -> Result<Response> + 'static) -> Self {
+        let more: Rc<dyn Middleware> = Rc::new(middleware);
+        let chain = self.middleware.iter().flat_map(|chain| chain.iter().cloned());
+        Self { middleware: Some(chain.chain([more]).collect()), ..self.clone() }
     }
 
     /// A GET.

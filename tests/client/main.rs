@@ -7,6 +7,7 @@ mod connections;
 mod cookies;
 mod expectations;
 mod handlers;
+mod middleware;
 mod names;
 mod proxies;
 mod redirects;
