@@ -20,6 +20,7 @@ use super::location::Location;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
+use super::retry::{RetryBudget, RetryConfig};
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
 use crate::proto::content_coding::DecodeLimits;
@@ -92,6 +93,10 @@ pub struct ClientConfig {
     /// comes. Only a request that nothing was sent of, or an idempotent one (RFC 9110 §9.2.2) whose body can be sent again.
     /// Default true.
     pub retry_lost: bool,
+    /// How requests that fail are tried again, beside `retry_lost`. Default: not at all.
+    pub retry: Option<RetryConfig>,
+    /// How much of that the client allows itself. Then: an answer or error is given as it is.
+    pub retry_budget: RetryBudget,
 
     /// Looks names up. Default: the system's resolver (`getaddrinfo`), on the blocking threads.
     pub resolver: Option<Arc<dyn Resolve>>,
@@ -178,6 +183,8 @@ impl Default for ClientConfig {
             idle_max: None,
             reuse_order: ReuseOrder::default(),
             retry_lost: true,
+            retry: None,
+            retry_budget: RetryBudget::default(),
             resolver: None,
             dns_ttl: Duration::from_secs(10),
             dns_failure_ttl: Duration::from_secs(1),
@@ -286,6 +293,8 @@ impl ClientConfig {
         if let Some((name, _)) = timeouts.iter().find(|(_, timeout)| is_zero(timeout)) {
             return Err(wrong(format!("ClientConfig::{name} must not be zero: `None` is no limit")));
         }
+        self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
+        self.retry_budget.check()?;
         if let Some(base) = &self.base_url
             && (!matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base())
         {
@@ -330,6 +339,7 @@ pub(super) struct Settings {
     #[cfg(feature = "compression")]
     pub(super) decompress: bool,
     pub(super) retry_lost: bool,
+    pub(super) retry: Option<Rc<RetryConfig>>,
     pub(super) priority: Priority,
     /// For all requests.
     pub(super) route: Option<Rc<Route>>,
@@ -365,6 +375,7 @@ impl Settings {
             #[cfg(feature = "compression")]
             decompress: config.decompress,
             retry_lost: config.retry_lost,
+            retry: config.retry.clone().map(Rc::new),
             priority: Priority::Normal,
             route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
             proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),

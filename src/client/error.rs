@@ -282,8 +282,13 @@ impl Error {
 
     /// Says whether the request may be sent twice.
     pub(crate) fn of_request(mut self, is_idempotent: bool) -> Self {
-        self.0.is_retryable = self.0.kind.is_passing() && (is_idempotent || self.0.kind.is_before_sending());
+        self.0.is_retryable = self.may_pass(is_idempotent);
         self
+    }
+
+    /// Whether the request may be sent again, and may go better then.
+    pub(super) fn may_pass(&self, is_harmless: bool) -> bool {
+        self.0.kind.is_passing() && (is_harmless || self.0.kind.is_before_sending())
     }
 
     /// What failed.

@@ -70,7 +70,7 @@ impl Request {
         &mut self.outline.headers
     }
 
-    /// Its body.
+    /// Its body; of one that a function makes ([`body_from`](super::RequestBuilder::body_from)), none.
     #[must_use]
     pub fn body(&self) -> &Body {
         &self.outline.body
@@ -78,7 +78,7 @@ impl Request {
 
     /// Sends another body in place of its own.
     pub fn set_body(&mut self, body: impl Into<Body>) {
-        self.outline.body = body.into();
+        self.outline.replace_body(body.into());
     }
 
     /// The same request once more; `None` if its body can be sent only once.

@@ -34,6 +34,7 @@ mod redirect;
 mod request;
 mod resolver;
 mod response;
+mod retry;
 mod send;
 mod session;
 mod sockets;
@@ -62,6 +63,7 @@ pub use self::redirect::Redirected;
 pub use self::request::RequestBuilder;
 pub use self::resolver::{LookUp, Resolve};
 pub use self::response::Response;
+pub use self::retry::{RetryBudget, RetryConfig};
 pub use self::session::Client;
 pub use self::stats::ClientStats;
 #[cfg(feature = "rustls")]

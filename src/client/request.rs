@@ -18,6 +18,7 @@ use super::location::{Location, UserInfo};
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::response::Response;
+use super::retry::RetryConfig;
 use super::send;
 use super::session::{Client, Shared};
 use crate::conn::Body;
@@ -56,6 +57,8 @@ pub(super) struct Outline {
     pub(super) location: Location,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
+    /// Makes the body, again for each time that it is sent.
+    pub(super) make_body: Option<Rc<dyn Fn() -> Body>>,
     /// The body was sent and cannot be sent again.
     pub(super) is_body_spent: bool,
     /// In place of the client's.
@@ -69,8 +72,15 @@ impl RequestBuilder {
             if let Some(UserInfo { user, password }) = user {
                 headers.insert(header::AUTHORIZATION, basic(&user, &password));
             }
-            let body = Body::empty();
-            Outline { method, location, headers, body, is_body_spent: false, own_settings: None }
+            Outline {
+                method,
+                location,
+                headers,
+                body: Body::empty(),
+                make_body: None,
+                is_body_spent: false,
+                own_settings: None,
+            }
         });
         Self { client, outline }
     }
@@ -134,7 +144,17 @@ impl RequestBuilder {
     /// bytes leave with their length, a stream without one chunked. It does not change `Content-Type`.
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.change(|outline| {
-            outline.body = body.into();
+            outline.replace_body(body.into());
+            Ok(())
+        })
+    }
+
+    /// Sets the body to what a function makes, which is called for each time that it is sent: a stream can so be sent once more, where
+    /// a redirect leads or by another try.
+    pub fn body_from(self, make: impl Fn() -> Body + 'static) -> Self {
+        self.change(|outline| {
+            outline.replace_body(Body::empty());
+            outline.make_body = Some(Rc::new(make));
             Ok(())
         })
     }
@@ -275,6 +295,13 @@ impl RequestBuilder {
         self.set(|settings| settings.retry_lost = retry_lost)
     }
 
+    /// Sets how it is tried again if it fails, in place of `ClientConfig::retry`; `None`: not at all. What is tried counts towards the
+    /// client's `retry_budget`.
+    pub fn retry(self, retry: Option<RetryConfig>) -> Self {
+        let checked = self.change(|_| retry.as_ref().map_or(Ok(()), RetryConfig::check));
+        checked.set(|settings| settings.retry = retry.map(Rc::new))
+    }
+
     /// Sets who is served first when requests wait for a connection. Default: [`Priority::Normal`].
     pub fn priority(self, priority: Priority) -> Self {
         self.set(|settings| settings.priority = priority)
@@ -327,18 +354,34 @@ impl Outline {
     /// The same once more, if its body can be sent twice.
     pub(super) fn try_clone(&self) -> Option<Self> {
         let body = self.body.try_clone().filter(|_| !self.is_body_spent)?;
-        let (method, location) = (self.method.clone(), self.location.clone());
-        let (headers, own_settings) = (self.headers.clone(), self.own_settings.clone());
-        Some(Self { method, location, headers, body, is_body_spent: false, own_settings })
+        Some(Self {
+            method: self.method.clone(),
+            location: self.location.clone(),
+            headers: self.headers.clone(),
+            body,
+            make_body: self.make_body.clone(),
+            is_body_spent: false,
+            own_settings: self.own_settings.clone(),
+        })
+    }
+
+    /// Another body, whatever made the one before.
+    pub(super) fn replace_body(&mut self, body: Body) {
+        self.body = body;
+        self.make_body = None;
+        self.is_body_spent = false;
     }
 
     fn set_body(&mut self, body: impl Into<Body>, content_type: HeaderValue) {
-        self.body = body.into();
+        self.replace_body(body.into());
         self.headers.entry(header::CONTENT_TYPE).or_insert(content_type);
     }
 
     /// The body, to be sent; it is kept if it can be sent again.
     pub(super) fn take_body(&mut self) -> Body {
+        if let Some(make) = &self.make_body {
+            return make();
+        }
         self.body.try_clone().unwrap_or_else(|| {
             self.is_body_spent = true;
             std::mem::take(&mut self.body)

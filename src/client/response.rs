@@ -52,6 +52,7 @@ pub(super) struct Parts {
     pub(super) head: ResponseHead,
     pub(super) timings: Timings,
     pub(super) interim: u8,
+    pub(super) attempts: u32,
     location: Option<Location>,
     url: OnceCell<Url>,
 }
@@ -77,6 +78,7 @@ impl Parts {
     pub(super) fn reset(&mut self) {
         self.head.forget_values();
         self.timings = Timings::default();
+        self.attempts = 0;
         self.location = None;
         self.url = OnceCell::new();
     }
@@ -177,6 +179,13 @@ impl Response {
     #[must_use]
     pub fn interim(&self) -> u8 {
         self.parts().interim
+    }
+
+    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry`. What is sent again because its
+    /// connection was gone (`retry_lost`) is the same try.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.parts().attempts
     }
 
     /// Bytes of the body by its `Content-Length`; `None` if the server does not say, and of a body that is decompressed.

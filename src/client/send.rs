@@ -2,17 +2,18 @@
 #![forbid(unsafe_code)]
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant as ExactInstant};
+use std::time::{Duration, Instant as ExactInstant, SystemTime};
 
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
 use http::header::{EXPECT, HeaderName};
 use http::{Method, StatusCode};
-use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
+use ringhttp_runtime::{deadline, random};
 
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
@@ -21,6 +22,7 @@ use super::pool::{Key, Lease};
 use super::redirect::{self, Next, Redirected};
 use super::request::Outline;
 use super::response::{Answer, Parts, Response};
+use super::retry::retry_after;
 use super::session::{Client, Shared};
 use super::spare;
 use super::trace::{Timings, Tracer, now};
@@ -69,6 +71,8 @@ struct Run<'a> {
     without: Vec<HeaderName>,
     /// The server is asked whether it wants the body.
     expects_continue: bool,
+    /// Tries that were begun.
+    tries: u32,
     history: Vec<Redirected>,
 }
 
@@ -80,7 +84,8 @@ impl<'a> Run<'a> {
         let without = settings.without.clone();
         let expects_continue = settings.expect_continue || outline.expects_continue();
         let (started, history) = (now(), Vec::new());
-        let run = Self { shared, outline, tracer, started, until, without, expects_continue, history };
+        let run =
+            Self { shared, outline, tracer, started, until, without, expects_continue, tries: 1, history };
         #[cfg(feature = "compression")]
         let run = run.settle_encoding();
         run
@@ -111,11 +116,23 @@ impl<'a> Run<'a> {
         self.tracer.tell(|trace, request| {
             trace.request_start(request, &self.outline.method, self.outline.location.as_str());
         });
+        self.shared.allowance.note_request();
         loop {
             let is_idempotent = is_idempotent(&self.outline.method);
-            let answer = self.exchange().await;
-            let answer =
-                answer.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent))?;
+            let result = self.exchange().await;
+            let result = result.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent));
+            let result = if self.settings().retry.is_some() {
+                match self.retries(result, is_idempotent) {
+                    ControlFlow::Break(result) => result,
+                    ControlFlow::Continue((failure, delay)) => {
+                        Box::pin(self.wait_for_retry(failure, delay)).await;
+                        continue;
+                    }
+                }
+            } else {
+                result
+            };
+            let answer = result?;
             if self.is_expectation_refused(&answer) {
                 self.ask_no_more(answer).await;
                 continue;
@@ -128,9 +145,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(self, answer: Answer) -> Result<Response> {
-        let Self { shared, outline, tracer, history, .. } = self;
+    fn finish(self, mut answer: Answer) -> Result<Response> {
+        let Self { shared, outline, tracer, history, tries, .. } = self;
         let status = answer.parts.head.status;
+        answer.parts.attempts = tries;
         tracer.tell(|trace, request| trace.request_end(request, status, &answer.parts.timings));
         let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
         Response::new(shared, answer, outline.location, settings, tracer, history)
@@ -291,6 +309,45 @@ impl<'a> Run<'a> {
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
     }
 
+    /// Whether a failure is to be tried again, and in how long; everything else is what there is.
+    fn retries(&self, result: Result<Answer>, is_idempotent: bool) -> Verdict {
+        let Some(retry) = &self.settings().retry else { return ControlFlow::Break(result) };
+        let is_failure = match &result {
+            Ok(answer) => retry.is_status_of_failure(answer.parts.head.status, is_idempotent),
+            Err(error) => retry.is_failure(error, is_idempotent),
+        };
+        if !is_failure || self.tries >= retry.tries_max || self.outline.is_body_spent {
+            return ControlFlow::Break(result);
+        }
+        let headers = result.as_ref().ok().map(|answer| &answer.parts.head.headers);
+        let asked = headers.and_then(|headers| retry_after(headers, SystemTime::now()));
+        let chance = u32::from_ne_bytes(random::bytes());
+        let Some(delay) = retry.delay_behind(self.tries, asked, chance) else {
+            return ControlFlow::Break(result);
+        };
+        let left = self.until.map(|until| until - self.shared.core.timers().now());
+        if left.is_some_and(|left| left <= delay) {
+            return ControlFlow::Break(result);
+        }
+        if !self.shared.allowance.take() {
+            count(&self.shared.counters.retries_refused);
+            return ControlFlow::Break(result);
+        }
+        ControlFlow::Continue((result, delay))
+    }
+
+    /// Waits until it is time for the next try. Nothing is held meanwhile: the place of the last one is another's.
+    async fn wait_for_retry(&mut self, failure: Result<Answer>, delay: Duration) {
+        let told = failure.as_ref().map(|answer| answer.parts.head.status);
+        self.tracer.tell(|trace, request| trace.request_retry(request, self.tries, delay, told));
+        if let Ok(answer) = failure {
+            self.throw_away(answer).await;
+        }
+        self.shared.core.timers().sleep(delay).await;
+        self.tries += 1;
+        count(&self.shared.counters.retries);
+    }
+
     /// RFC 9110 §10.1.1: the server, or a proxy before it, does not know the expectation.
     fn is_expectation_refused(&self, answer: &Answer) -> bool {
         let is_refusal = answer.parts.head.status == StatusCode::EXPECTATION_FAILED;
@@ -301,17 +358,27 @@ impl<'a> Run<'a> {
     async fn ask_no_more(&mut self, refusal: Answer) {
         self.expects_continue = false;
         self.outline.headers.remove(EXPECT);
-        let idle_timeout = refusal.parts.head.idle_timeout;
-        spare::give(refusal.parts);
-        drain(refusal.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+        self.throw_away(refusal).await;
+    }
+
+    /// Reads an answer that nobody is given, so that its connection can be used again.
+    async fn throw_away(&self, answer: Answer) {
+        self.take_cookies(&answer);
+        let idle_timeout = answer.parts.head.idle_timeout;
+        spare::give(answer.parts);
+        drain(answer.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+    }
+
+    fn take_cookies(&self, answer: &Answer) {
+        if self.settings().cookies {
+            self.shared.cookies.take_from(&self.outline.location, &answer.parts.head.headers);
+        }
     }
 
     /// Where the answer leads, if that is to be followed.
     fn follows(&self, answer: &Answer) -> Result<Option<Next>> {
+        self.take_cookies(answer);
         let (settings, head) = (self.settings(), &answer.parts.head);
-        if settings.cookies {
-            self.shared.cookies.take_from(&self.outline.location, &head.headers);
-        }
         if settings.redirects_max == 0 || !head.status.is_redirection() {
             return Ok(None);
         }
@@ -350,14 +417,16 @@ impl<'a> Run<'a> {
             self.without.extend(redirect::CREDENTIALS);
         }
         if !next.keeps_body {
-            self.outline.body = Body::empty();
-            self.outline.is_body_spent = false;
+            self.outline.replace_body(Body::empty());
         }
         self.outline.method = next.method;
         self.outline.location = next.location;
         Ok(())
     }
 }
+
+/// What the caller is given, or what failed and is tried again in a while.
+type Verdict = ControlFlow<Result<Answer>, (Result<Answer>, Duration)>;
 
 /// Waits for the head of the answer, and tells what of the request leaves meanwhile.
 async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tracer) -> Result<(), Failure> {

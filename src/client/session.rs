@@ -19,6 +19,7 @@ use super::pool::{Connections, Key};
 use super::reconnect::{ReconnectConfig, ReconnectingWebSocket};
 use super::request::RequestBuilder;
 use super::response::Response;
+use super::retry::Allowance;
 use super::sockets::Sockets;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) connector: Connector,
     pub(super) cookies: CookieJar,
     pub(super) counters: Counters,
+    pub(super) allowance: Allowance,
     pub(super) sockets: Rc<Sockets>,
     next_request: Cell<u64>,
 }
@@ -75,6 +77,7 @@ impl Client {
             connector: Connector::new(core, &config),
             cookies: CookieJar::new(),
             counters: Counters::default(),
+            allowance: Allowance::new(&config.retry_budget, core.timers()),
             sockets: Rc::default(),
             next_request: Cell::new(0),
             config,
@@ -187,6 +190,8 @@ impl Client {
             errors: counters.errors.get(),
             redirects: counters.redirects.get(),
             resent: counters.resent.get(),
+            retries: counters.retries.get(),
+            retries_refused: counters.retries_refused.get(),
             acquired: pool.acquired.get(),
             reused: pool.reused.get(),
             made: pool.made.get(),

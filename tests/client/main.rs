@@ -11,6 +11,7 @@ mod middleware;
 mod names;
 mod proxies;
 mod redirects;
+mod retries;
 mod trace;
 mod upgrades;
 
