@@ -15,6 +15,7 @@ use ringhttp_runtime::pool::{PoolConfig, Priority, ReuseOrder, SharedLimit};
 use url::Url;
 
 use super::address_filter::AddressFilter;
+use super::circuit::CircuitBreakerConfig;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use super::pool::Route;
@@ -97,6 +98,8 @@ pub struct ClientConfig {
     pub retry: Option<RetryConfig>,
     /// How much of that the client allows itself. Then: an answer or error is given as it is.
     pub retry_budget: RetryBudget,
+    /// When a server that fails is left alone for a while. Default: never. Then: [`ErrorKind::CircuitOpen`].
+    pub circuit_breaker: Option<CircuitBreakerConfig>,
 
     /// Looks names up. Default: the system's resolver (`getaddrinfo`), on the blocking threads.
     pub resolver: Option<Arc<dyn Resolve>>,
@@ -185,6 +188,7 @@ impl Default for ClientConfig {
             retry_lost: true,
             retry: None,
             retry_budget: RetryBudget::default(),
+            circuit_breaker: None,
             resolver: None,
             dns_ttl: Duration::from_secs(10),
             dns_failure_ttl: Duration::from_secs(1),
@@ -295,6 +299,7 @@ impl ClientConfig {
         }
         self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
         self.retry_budget.check()?;
+        self.circuit_breaker.as_ref().map_or(Ok(()), CircuitBreakerConfig::check)?;
         if let Some(base) = &self.base_url
             && (!matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base())
         {
@@ -340,6 +345,7 @@ pub(super) struct Settings {
     pub(super) decompress: bool,
     pub(super) retry_lost: bool,
     pub(super) retry: Option<Rc<RetryConfig>>,
+    pub(super) circuit_breaker: bool,
     pub(super) priority: Priority,
     /// For all requests.
     pub(super) route: Option<Rc<Route>>,
@@ -376,6 +382,7 @@ impl Settings {
             decompress: config.decompress,
             retry_lost: config.retry_lost,
             retry: config.retry.clone().map(Rc::new),
+            circuit_breaker: config.circuit_breaker.is_some(),
             priority: Priority::Normal,
             route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
             proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),

@@ -45,6 +45,8 @@ pub enum ErrorKind {
     BodyTooLarge,
     /// The certificate of the server is not accepted: see [`Error::certificate_fault`].
     Certificate,
+    /// The server failed so often that it is left alone for a while: see `ClientConfig::circuit_breaker`. Nothing was sent.
+    CircuitOpen,
     /// The client was closed.
     Closed,
     /// A value in `ClientConfig` cannot work; the text names the field.
@@ -108,6 +110,7 @@ impl ErrorKind {
             Self::Body => "the answer broke off",
             Self::BodyTooLarge => "the body of the answer is too large",
             Self::Certificate => "the server's certificate is not accepted",
+            Self::CircuitOpen => "the server has failed too often, and is left alone for a while",
             Self::Closed => "the client is closed",
             Self::Config => "the client's configuration cannot work",
             Self::Connect => "no connection could be made",
@@ -168,13 +171,33 @@ impl ErrorKind {
     const fn is_before_sending(self) -> bool {
         matches!(
             self,
-            Self::Connect
+            Self::CircuitOpen
+                | Self::Connect
                 | Self::ConnectTimeout
                 | Self::PoolFull
                 | Self::PoolTimeout
                 | Self::Resolve
                 | Self::TlsTimeout
         )
+    }
+
+    /// Whether the server or the way to it is at fault. A time that was over is, if the server had been turned to.
+    pub(super) const fn is_of_server(self) -> bool {
+        let is_of_client = matches!(
+            self,
+            Self::AddressRefused
+                | Self::CircuitOpen
+                | Self::Closed
+                | Self::Config
+                | Self::Middleware
+                | Self::PoolFull
+                | Self::PoolTimeout
+                | Self::Redirect
+                | Self::Request
+                | Self::Upload
+                | Self::Url
+        );
+        !is_of_client
     }
 
     /// Whether it may go better another time.
@@ -189,7 +212,7 @@ impl ErrorKind {
             Self::Closed | Self::Config | Self::Request | Self::Upload | Self::Url => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::PoolFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CircuitOpen | Self::PoolFull => StatusCode::SERVICE_UNAVAILABLE,
             _ if self.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
@@ -398,7 +421,7 @@ impl From<Error> for crate::Error {
             }
         }
         let answer = Self::new(error.0.kind.status());
-        let is_overload = error.0.kind == ErrorKind::PoolFull;
+        let is_overload = matches!(error.0.kind, ErrorKind::CircuitOpen | ErrorKind::PoolFull);
         let answer = answer.with_source(error);
         if is_overload {
             answer.with_header(http::header::RETRY_AFTER, HeaderValue::from_static("1"))
@@ -453,6 +476,7 @@ mod tests {
             (ErrorKind::Disconnected, 502),
             (ErrorKind::Status, 502),
             (ErrorKind::PoolFull, 503),
+            (ErrorKind::CircuitOpen, 503),
             (ErrorKind::Request, 500),
         ];
         for (kind, status) in cases {

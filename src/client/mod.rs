@@ -19,6 +19,7 @@
 
 mod address_filter;
 mod certificate_fault;
+mod circuit;
 mod config;
 mod connector;
 mod cookie_jar;
@@ -53,6 +54,7 @@ pub use url::Url;
 
 pub use self::address_filter::AddressFilter;
 pub use self::certificate_fault::CertificateFault;
+pub use self::circuit::{CircuitBreakerConfig, CircuitState};
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 pub use self::error::{Error, ErrorKind, Result};

@@ -302,6 +302,12 @@ impl RequestBuilder {
         checked.set(|settings| settings.retry = retry.map(Rc::new))
     }
 
+    /// Sets whether it heeds `ClientConfig::circuit_breaker`, and counts for it: a look at how a server fares may not want to. Default:
+    /// true.
+    pub fn circuit_breaker(self, circuit_breaker: bool) -> Self {
+        self.set(|settings| settings.circuit_breaker = circuit_breaker)
+    }
+
     /// Sets who is served first when requests wait for a connection. Default: [`Priority::Normal`].
     pub fn priority(self, priority: Priority) -> Self {
         self.set(|settings| settings.priority = priority)

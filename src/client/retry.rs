@@ -68,8 +68,10 @@ impl RetryConfig {
 
     /// Whether an error may pass by itself.
     pub(super) fn is_failure(&self, error: &Error, is_idempotent: bool) -> bool {
-        let is_of_server =
-            !matches!(error.kind(), ErrorKind::PoolFull | ErrorKind::PoolTimeout | ErrorKind::Timeout);
+        let is_of_server = !matches!(
+            error.kind(),
+            ErrorKind::CircuitOpen | ErrorKind::PoolFull | ErrorKind::PoolTimeout | ErrorKind::Timeout
+        );
         is_of_server && error.may_pass(is_idempotent || self.non_idempotent)
     }
 
@@ -249,6 +251,7 @@ mod tests {
             (ErrorKind::Disconnected, true, false),
             (ErrorKind::FirstByteTimeout, true, false),
             (ErrorKind::WriteTimeout, true, false),
+            (ErrorKind::CircuitOpen, false, false),
             (ErrorKind::PoolTimeout, false, false),
             (ErrorKind::Timeout, false, false),
             (ErrorKind::Protocol, false, false),

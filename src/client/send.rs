@@ -73,6 +73,8 @@ struct Run<'a> {
     expects_continue: bool,
     /// Tries that were begun.
     tries: u32,
+    /// There was a place for the exchange among the connections.
+    has_place: bool,
     history: Vec<Redirected>,
 }
 
@@ -84,8 +86,18 @@ impl<'a> Run<'a> {
         let without = settings.without.clone();
         let expects_continue = settings.expect_continue || outline.expects_continue();
         let (started, history) = (now(), Vec::new());
-        let run =
-            Self { shared, outline, tracer, started, until, without, expects_continue, tries: 1, history };
+        let run = Self {
+            shared,
+            outline,
+            tracer,
+            started,
+            until,
+            without,
+            expects_continue,
+            tries: 1,
+            has_place: false,
+            history,
+        };
         #[cfg(feature = "compression")]
         let run = run.settle_encoding();
         run
@@ -119,7 +131,7 @@ impl<'a> Run<'a> {
         self.shared.allowance.note_request();
         loop {
             let is_idempotent = is_idempotent(&self.outline.method);
-            let result = self.exchange().await;
+            let result = self.exchange_unless_open().await;
             let result = result.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent));
             let result = if self.settings().retry.is_some() {
                 match self.retries(result, is_idempotent) {
@@ -154,11 +166,30 @@ impl<'a> Run<'a> {
         Response::new(shared, answer, outline.location, settings, tracer, history)
     }
 
+    /// One exchange, unless the server is to be left alone.
+    async fn exchange_unless_open(&mut self) -> Result<Answer> {
+        let Some(circuits) = self.shared.circuits.as_ref().filter(|_| self.settings().circuit_breaker) else {
+            return self.exchange().await;
+        };
+        let pass = circuits.enter(self.outline.location.origin())?;
+        let result = self.exchange().await;
+        let has_failed = match &result {
+            Ok(answer) => circuits.is_status_of_failure(answer.parts.head.status),
+            Err(error) if error.kind().is_of_server() && self.has_place => true,
+            // It says nothing about the server.
+            Err(_) => return result,
+        };
+        pass.note(self.outline.location.origin(), has_failed);
+        result
+    }
+
     /// One exchange: a connection, the request, the head of the answer. A connection that had been used before and is gone
     /// without an answer is replaced, once, by a new one.
     async fn exchange(&mut self) -> Result<Answer> {
         let mut timings = Timings::default();
+        self.has_place = false;
         let mut lease = self.lease(&mut timings).await?;
+        self.has_place = true;
         let mut has_resent = false;
         loop {
             if lease.connection().is_none() {

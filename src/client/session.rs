@@ -9,6 +9,7 @@ use http::Method;
 use http::header::CONNECTION;
 use ringhttp_runtime::Core;
 
+use super::circuit::{CircuitState, Circuits};
 use super::config::{ClientConfig, Settings};
 use super::connector::Connector;
 use super::cookie_jar::CookieJar;
@@ -53,6 +54,7 @@ pub(super) struct Shared {
     pub(super) cookies: CookieJar,
     pub(super) counters: Counters,
     pub(super) allowance: Allowance,
+    pub(super) circuits: Option<Circuits>,
     pub(super) sockets: Rc<Sockets>,
     next_request: Cell<u64>,
 }
@@ -77,6 +79,7 @@ impl Client {
             connector: Connector::new(core, &config),
             cookies: CookieJar::new(),
             counters: Counters::default(),
+            circuits: config.circuit_breaker.as_ref().map(|config| Circuits::new(config, core.timers())),
             allowance: Allowance::new(&config.retry_budget, core.timers()),
             sockets: Rc::default(),
             next_request: Cell::new(0),
@@ -184,6 +187,7 @@ impl Client {
     #[must_use]
     pub fn stats(&self) -> ClientStats {
         let Shared { connections, counters, connector, .. } = &*self.shared;
+        let circuits = self.shared.circuits.as_ref();
         let (pool, names) = (connections.stats(), connector.resolver.stats());
         ClientStats {
             requests: counters.requests.get(),
@@ -192,6 +196,9 @@ impl Client {
             resent: counters.resent.get(),
             retries: counters.retries.get(),
             retries_refused: counters.retries_refused.get(),
+            circuits_opened: circuits.map_or(0, Circuits::opened),
+            circuit_refusals: circuits.map_or(0, Circuits::refused),
+            circuits_open: circuits.map_or(0, Circuits::open_now),
             acquired: pool.acquired.get(),
             reused: pool.reused.get(),
             made: pool.made.get(),
@@ -205,6 +212,13 @@ impl Client {
             waiting: connections.waiting(),
             closed: connections.closed(),
         }
+    }
+
+    /// The servers that have failed lately, as `scheme://host:port`, in no order: whether they are left alone. None without
+    /// `ClientConfig::circuit_breaker`.
+    #[must_use]
+    pub fn circuits(&self) -> Vec<(String, CircuitState)> {
+        self.shared.circuits.as_ref().map(Circuits::states).unwrap_or_default()
     }
 
     /// What its WebSockets have done, and how many are open.

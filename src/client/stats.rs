@@ -34,6 +34,12 @@ pub struct ClientStats {
     pub retries: u64,
     /// Tries that were not made because `ClientConfig::retry_budget` was used up.
     pub retries_refused: u64,
+    /// How often a server began to be left alone, or was for longer: see `ClientConfig::circuit_breaker`.
+    pub circuits_opened: u64,
+    /// Requests that were not sent because of that.
+    pub circuit_refusals: u64,
+    /// Servers that are left alone now.
+    pub circuits_open: usize,
     /// Connections that were given to requests.
     pub acquired: u64,
     /// Of those, the ones that had been used before.

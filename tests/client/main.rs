@@ -3,6 +3,7 @@
 
 mod basics;
 mod bodies;
+mod circuits;
 mod connections;
 mod cookies;
 mod expectations;
