@@ -19,6 +19,7 @@
 
 mod address_filter;
 mod certificate_fault;
+mod circuit;
 mod config;
 mod connector;
 mod cookie_jar;
@@ -26,6 +27,7 @@ mod cookie_jar;
 mod decode;
 mod error;
 mod location;
+pub mod middleware;
 mod pool;
 mod proxy;
 mod reconnect;
@@ -33,6 +35,7 @@ mod redirect;
 mod request;
 mod resolver;
 mod response;
+mod retry;
 mod send;
 mod session;
 mod sockets;
@@ -51,15 +54,18 @@ pub use url::Url;
 
 pub use self::address_filter::AddressFilter;
 pub use self::certificate_fault::CertificateFault;
+pub use self::circuit::{CircuitBreakerConfig, CircuitState};
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::middleware::{Next, Request};
 pub use self::proxy::{Proxies, Proxy};
 pub use self::reconnect::{ReconnectConfig, ReconnectEvent, ReconnectingWebSocket};
 pub use self::redirect::Redirected;
 pub use self::request::RequestBuilder;
 pub use self::resolver::{LookUp, Resolve};
 pub use self::response::Response;
+pub use self::retry::{RetryBudget, RetryConfig};
 pub use self::session::Client;
 pub use self::stats::ClientStats;
 #[cfg(feature = "rustls")]

@@ -3,12 +3,16 @@
 
 mod basics;
 mod bodies;
+mod circuits;
 mod connections;
 mod cookies;
+mod expectations;
 mod handlers;
+mod middleware;
 mod names;
 mod proxies;
 mod redirects;
+mod retries;
 mod trace;
 mod upgrades;
 
