@@ -25,6 +25,7 @@ mod cookie_jar;
 #[cfg(feature = "compression")]
 mod decode;
 mod error;
+mod form_data;
 mod location;
 mod pool;
 mod proxy;
@@ -54,6 +55,7 @@ pub use self::certificate_fault::CertificateFault;
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::form_data::{FormData, FormPart};
 pub use self::proxy::{Proxies, Proxy};
 pub use self::reconnect::{ReconnectConfig, ReconnectEvent, ReconnectingWebSocket};
 pub use self::redirect::Redirected;

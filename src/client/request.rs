@@ -14,6 +14,7 @@ use ringhttp_runtime::pool::Priority;
 
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
+use super::form_data::FormData;
 use super::location::{Location, UserInfo};
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
@@ -155,6 +156,17 @@ impl RequestBuilder {
         self.change(|outline| {
             let text = serde_html_form::to_string(form).map_err(unusable_body)?;
             outline.set_body(text, HeaderValue::from_static("application/x-www-form-urlencoded"));
+            Ok(())
+        })
+    }
+
+    /// Sets the body to a form with files (`multipart/form-data`, RFC 7578), and `Content-Type`, which has to name its boundary, in place of
+    /// any that is set.
+    pub fn multipart(self, form: FormData) -> Self {
+        self.change(|outline| {
+            let (content_type, body) = form.into_body()?;
+            outline.body = body;
+            outline.headers.insert(header::CONTENT_TYPE, content_type);
             Ok(())
         })
     }

@@ -44,7 +44,7 @@ use crate::proto::http1::{
 pub use self::close_reason::{CloseCounts, CloseReason};
 pub(crate) use self::failure::Failure;
 use self::upload::Upload;
-pub(in crate::conn) use self::upload::UploadQueue;
+pub(in crate::conn) use self::upload::{FILE_PIECE_BYTES, UploadQueue};
 pub(crate) use self::wait::{ExchangeLimits, Waited};
 use self::wait::{Wait, WaitsFor};
 

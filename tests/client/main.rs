@@ -5,6 +5,7 @@ mod basics;
 mod bodies;
 mod connections;
 mod cookies;
+mod forms;
 mod handlers;
 mod names;
 mod proxies;

@@ -375,4 +375,4 @@ fn wake(waker: &Cell<Option<Waker>>) {
 }
 
 /// Bytes of a file that are read at once where they have to pass through memory.
-const FILE_PIECE_BYTES: u64 = 64 * 1024;
+pub(in crate::conn) const FILE_PIECE_BYTES: u64 = 64 * 1024;
