@@ -22,7 +22,7 @@ use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
-use crate::proto::content_coding::DecodeLimits;
+use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
 use crate::proto::http1::Limits;
 
 /// What a [`Client`](super::Client) is set to. It is cloned to every core, each of which makes a client of its own.
@@ -129,6 +129,17 @@ pub struct ClientConfig {
     /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`).
     #[cfg(feature = "compression")]
     pub decompress: bool,
+    /// How bodies of requests are compressed while they leave, if the server is known to take that: there is no way to ask it first.
+    /// Default `None`: they are not (feature `compression`). A request that has a `Content-Encoding` of its own is left as it is.
+    #[cfg(feature = "compression")]
+    pub compress: Option<ContentCoding>,
+    /// How hard to try. Default: [`Level::Balanced`].
+    #[cfg(feature = "compression")]
+    pub compress_level: Level,
+    /// Bytes of the smallest body that is compressed because of `compress`; smaller ones hardly gain. Those of unknown length
+    /// count as large. Default 1024.
+    #[cfg(feature = "compression")]
+    pub compress_bytes_min: u64,
     /// How much a decompressed body may be of how little: beyond it [`ErrorKind::Decode`].
     #[cfg(feature = "compression")]
     pub decode_limits: DecodeLimits,
@@ -189,6 +200,12 @@ impl Default for ClientConfig {
             cookies: false,
             #[cfg(feature = "compression")]
             decompress: true,
+            #[cfg(feature = "compression")]
+            compress: None,
+            #[cfg(feature = "compression")]
+            compress_level: Level::default(),
+            #[cfg(feature = "compression")]
+            compress_bytes_min: 1024,
             #[cfg(feature = "compression")]
             decode_limits: DecodeLimits::default(),
             body_bytes_max: 16 * 1024 * 1024,
@@ -320,6 +337,12 @@ pub(super) struct Settings {
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
     pub(super) decompress: bool,
+    #[cfg(feature = "compression")]
+    pub(super) compress: Option<ContentCoding>,
+    #[cfg(feature = "compression")]
+    pub(super) compress_level: Level,
+    #[cfg(feature = "compression")]
+    pub(super) compress_bytes_min: u64,
     pub(super) retry_lost: bool,
     pub(super) priority: Priority,
     /// For all requests.
@@ -353,6 +376,12 @@ impl Settings {
             cookies: config.cookies,
             #[cfg(feature = "compression")]
             decompress: config.decompress,
+            #[cfg(feature = "compression")]
+            compress: config.compress,
+            #[cfg(feature = "compression")]
+            compress_level: config.compress_level,
+            #[cfg(feature = "compression")]
+            compress_bytes_min: config.compress_bytes_min,
             retry_lost: config.retry_lost,
             priority: Priority::Normal,
             route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),

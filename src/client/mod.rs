@@ -19,6 +19,8 @@
 
 mod address_filter;
 mod certificate_fault;
+#[cfg(feature = "compression")]
+mod compress;
 mod config;
 mod connector;
 mod cookie_jar;

@@ -12,6 +12,8 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use ringhttp_runtime::pool::Priority;
 
+#[cfg(feature = "compression")]
+use super::compress::Compress;
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
 use super::form_data::FormData;
@@ -23,6 +25,8 @@ use super::send;
 use super::session::Client;
 use crate::conn::Body;
 use crate::conn::websocket::Opening;
+#[cfg(feature = "compression")]
+use crate::proto::content_coding::ContentCoding;
 
 /// A request to be filled in and sent: see [`Client::request`].
 ///
@@ -59,6 +63,9 @@ pub(super) struct Outline {
     pub(super) body: Body,
     /// The body was sent and cannot be sent again.
     pub(super) is_body_spent: bool,
+    /// The body passes an encoder when it is sent.
+    #[cfg(feature = "compression")]
+    pub(super) compress: Option<Compress>,
     /// In place of the client's.
     pub(super) own_settings: Option<Box<Settings>>,
 }
@@ -70,8 +77,16 @@ impl RequestBuilder {
             if let Some(UserInfo { user, password }) = user {
                 headers.insert(header::AUTHORIZATION, basic(&user, &password));
             }
-            let body = Body::empty();
-            Outline { method, location, headers, body, is_body_spent: false, own_settings: None }
+            Outline {
+                method,
+                location,
+                headers,
+                body: Body::empty(),
+                is_body_spent: false,
+                #[cfg(feature = "compression")]
+                compress: None,
+                own_settings: None,
+            }
         });
         Self { client, outline }
     }
@@ -267,6 +282,15 @@ impl RequestBuilder {
         self.set(|settings| settings.decompress = decompress)
     }
 
+    /// Sets how its body is compressed, however short it is, in place of `ClientConfig::compress`; `None` sends it as it is.
+    #[cfg(feature = "compression")]
+    pub fn compress(self, coding: Option<ContentCoding>) -> Self {
+        self.set(|settings| {
+            settings.compress = coding;
+            settings.compress_bytes_min = 0;
+        })
+    }
+
     /// Sets whether it is sent once more if its connection is gone, in place of `ClientConfig::retry_lost`.
     pub fn retry_lost(self, retry_lost: bool) -> Self {
         self.set(|settings| settings.retry_lost = retry_lost)
@@ -323,10 +347,15 @@ impl Outline {
 
     /// The body, to be sent; it is kept if it can be sent again.
     pub(super) fn take_body(&mut self) -> Body {
-        self.body.try_clone().unwrap_or_else(|| {
+        let body = self.body.try_clone().unwrap_or_else(|| {
             self.is_body_spent = true;
             std::mem::take(&mut self.body)
-        })
+        });
+        #[cfg(feature = "compression")]
+        if let Some(compress) = self.compress {
+            return compress.apply(body);
+        }
+        body
     }
 
     /// The fields with cookies behind those that there are, and those for a proxy in place of their like.

@@ -14,6 +14,8 @@ use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
 
+#[cfg(feature = "compression")]
+use super::compress::Compress;
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
 use super::pool::{Key, Lease};
@@ -64,7 +66,7 @@ impl<'a> Run<'a> {
         let without = settings.without.clone();
         let run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
         #[cfg(feature = "compression")]
-        let run = run.settle_encoding();
+        let run = run.settle_encoding().settle_compression();
         run
     }
 
@@ -86,6 +88,14 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
+        self
+    }
+
+    #[cfg(feature = "compression")]
+    fn settle_compression(mut self) -> Self {
+        let Outline { headers, body, own_settings, .. } = &mut self.outline;
+        let settings = own_settings.as_deref().unwrap_or(&self.shared.settings);
+        self.outline.compress = Compress::settle(settings, body, headers);
         self
     }
 

@@ -170,6 +170,16 @@ impl Body {
         }
     }
 
+    /// A body of a request, whatever it is made of, that passes an encoder while it is sent.
+    #[cfg(feature = "compression")]
+    pub(crate) fn encoded_upload(self, encoder: Box<dyn EncodeStage>) -> Self {
+        let inner = match self.0 {
+            Kind::Bytes(bytes) => Kind::File(vec![Part::Bytes(bytes)]),
+            other => other,
+        };
+        Self(Kind::Encoded(Box::new(Encoded { inner, encoder })))
+    }
+
     /// Whether it passes an encoder.
     #[cfg(feature = "compression")]
     pub(crate) fn is_encoded(&self) -> bool {

@@ -3,6 +3,8 @@
 
 mod basics;
 mod bodies;
+#[cfg(feature = "compression")]
+mod compression;
 mod connections;
 mod cookies;
 mod forms;
