@@ -32,6 +32,7 @@
 //! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages, compressed answers to the client and requests of it |
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
+//! | `digest-auth` | no | digest authentication of the client |
 //! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |
 //! | `psl` | no | the Public Suffix List, for the client's cookies |
 //! | `regex` | no | `{name:pattern}` in paths |

@@ -26,6 +26,8 @@ mod connector;
 mod cookie_jar;
 #[cfg(feature = "compression")]
 mod decode;
+#[cfg(feature = "digest-auth")]
+mod digest_auth;
 mod error;
 mod form_data;
 mod location;
@@ -56,6 +58,8 @@ pub use self::address_filter::AddressFilter;
 pub use self::certificate_fault::CertificateFault;
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
+#[cfg(feature = "digest-auth")]
+pub use self::digest_auth::DigestAuth;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::form_data::{FormData, FormPart};
 pub use self::proxy::{Proxies, Proxy};

@@ -15,6 +15,8 @@ use ringhttp_runtime::pool::Priority;
 #[cfg(feature = "compression")]
 use super::compress::Compress;
 use super::config::Settings;
+#[cfg(feature = "digest-auth")]
+use super::digest_auth::{DigestAuth, SigningIn};
 use super::error::{Error, ErrorKind, Result};
 use super::form_data::FormData;
 use super::location::{Location, UserInfo};
@@ -66,6 +68,9 @@ pub(super) struct Outline {
     /// The body passes an encoder when it is sent.
     #[cfg(feature = "compression")]
     pub(super) compress: Option<Compress>,
+    /// By whom it signs in when its server asks for that.
+    #[cfg(feature = "digest-auth")]
+    pub(super) digest: Option<Box<SigningIn>>,
     /// In place of the client's.
     pub(super) own_settings: Option<Box<Settings>>,
 }
@@ -85,6 +90,8 @@ impl RequestBuilder {
                 is_body_spent: false,
                 #[cfg(feature = "compression")]
                 compress: None,
+                #[cfg(feature = "digest-auth")]
+                digest: None,
                 own_settings: None,
             }
         });
@@ -193,6 +200,21 @@ impl RequestBuilder {
                 return Err(Error::new(ErrorKind::Request).with_text("a user name must not have a colon"));
             }
             outline.headers.insert(header::AUTHORIZATION, basic(user, password));
+            Ok(())
+        })
+    }
+
+    /// Signs in by digest authentication (RFC 7616) where the request's server asks for it; where redirects to another origin lead, nobody is
+    /// signed in. In place of user and password of the URL and of `basic_auth`.
+    ///
+    /// The first request is answered with a challenge, and sent again: a body that can be sent only once, as a stream, gets the 401 then.
+    /// The same `auth` remembers the challenge, and its next requests are signed from the beginning.
+    #[cfg(feature = "digest-auth")]
+    pub fn digest_auth(self, auth: &DigestAuth) -> Self {
+        self.change(|outline| {
+            auth.check()?;
+            outline.headers.remove(header::AUTHORIZATION);
+            outline.digest = Some(Box::new(SigningIn::new(auth)));
             Ok(())
         })
     }

@@ -7,6 +7,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant as ExactInstant};
 
 use http::Method;
+#[cfg(feature = "digest-auth")]
+use http::StatusCode;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
 use http::header::HeaderName;
@@ -108,6 +110,11 @@ impl<'a> Run<'a> {
             let answer = self.exchange().await;
             let answer =
                 answer.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent))?;
+            #[cfg(feature = "digest-auth")]
+            if self.has_signed_in(&answer) {
+                self.pass_over(answer).await;
+                continue;
+            }
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),
@@ -215,6 +222,8 @@ impl<'a> Run<'a> {
     /// Queues the request on its connection.
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
+        #[cfg(feature = "digest-auth")]
+        self.outline.sign()?;
         let body = self.outline.take_body();
         let settings = self.settings();
         let limits = ExchangeLimits {
@@ -274,6 +283,26 @@ impl<'a> Run<'a> {
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
     }
 
+    /// Whether the answer is a challenge that the request, sent once more, can meet.
+    #[cfg(feature = "digest-auth")]
+    fn has_signed_in(&mut self, answer: &Answer) -> bool {
+        let head = &answer.parts.head;
+        let is_spent = self.outline.is_body_spent;
+        let Outline { digest: Some(digest), location, .. } = &mut self.outline else { return false };
+        head.status == StatusCode::UNAUTHORIZED && !is_spent && digest.meets(location, &head.headers)
+    }
+
+    /// Has the connection of an answer that is not wanted used again.
+    #[cfg(feature = "digest-auth")]
+    async fn pass_over(&self, answer: Answer) {
+        if self.settings().cookies {
+            self.shared.cookies.take_from(&self.outline.location, &answer.parts.head.headers);
+        }
+        let idle_timeout = answer.parts.head.idle_timeout;
+        spare::give(answer.parts);
+        drain(answer.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+    }
+
     /// Where the answer leads, if that is to be followed.
     fn follows(&self, answer: &Answer) -> Result<Option<Next>> {
         let (settings, head) = (self.settings(), &answer.parts.head);
@@ -314,6 +343,10 @@ impl<'a> Run<'a> {
         let is_same_origin = next.location.origin() == self.outline.location.origin();
         redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
         if !is_same_origin {
+            #[cfg(feature = "digest-auth")]
+            {
+                self.outline.digest = None;
+            }
             // Those that the client has of its own stay behind, too.
             self.without.extend(redirect::CREDENTIALS);
         }

@@ -7,6 +7,8 @@ mod bodies;
 mod compression;
 mod connections;
 mod cookies;
+#[cfg(feature = "digest-auth")]
+mod digest;
 mod forms;
 mod handlers;
 mod names;
