@@ -41,6 +41,7 @@ mod response;
 mod send;
 mod session;
 mod sockets;
+mod socks;
 mod spare;
 mod stats;
 #[cfg(feature = "rustls")]

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod close_reason;
+mod converse;
 mod failure;
 #[cfg(test)]
 mod tests;

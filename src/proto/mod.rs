@@ -31,6 +31,7 @@ pub mod negotiation;
 mod parameters;
 pub mod proxy_header;
 pub mod range;
+pub(crate) mod socks5;
 pub mod sse;
 pub mod websocket;
 #[cfg(feature = "rustls")]

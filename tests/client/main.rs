@@ -14,6 +14,7 @@ mod handlers;
 mod names;
 mod proxies;
 mod redirects;
+mod socks;
 mod trace;
 mod upgrades;
 
