@@ -66,7 +66,7 @@ pub use crate::conn::{
     Upgraded,
 };
 #[cfg(feature = "rustls")]
-pub use crate::conn::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion};
+pub use crate::conn::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion, tls_provider};
 pub use crate::error::{Error, Misfit, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;
