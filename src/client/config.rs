@@ -17,6 +17,7 @@ use url::Url;
 use super::address_filter::AddressFilter;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
+use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
@@ -116,6 +117,10 @@ pub struct ClientConfig {
     /// Which requests go through which proxy. Default: none; [`Proxies::from_env`] takes what the environment says. The proxy looks
     /// names up then: `addresses` is asked for addresses that stand in URLs only, and not for the proxy's own.
     pub proxies: Proxies,
+    /// Users and passwords by host, for requests that do not say who asks (RFC 7617). Not for where redirects lead, nor for
+    /// a request that leaves out `Authorization`. Default: none;
+    /// [`Netrc::from_env`] reads the usual file.
+    pub netrc: Netrc,
 
     /// How TLS is spoken for `https` URLs. Default `None`: as [`ClientTlsConfig`](super::ClientTlsConfig) is by default, with the
     /// system's authorities, which the first request of the process reads on a blocking thread.
@@ -194,6 +199,7 @@ impl Default for ClientConfig {
             socket: ConnectOptions::default(),
             unix_socket: None,
             proxies: Proxies::none(),
+            netrc: Netrc::default(),
             #[cfg(feature = "rustls")]
             tls: None,
             redirects_max: 10,

@@ -20,6 +20,7 @@ use super::digest_auth::{DigestAuth, SigningIn};
 use super::error::{Error, ErrorKind, Result};
 use super::form_data::FormData;
 use super::location::{Location, UserInfo};
+use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::response::Response;
@@ -365,6 +366,18 @@ impl Outline {
     fn set_body(&mut self, body: impl Into<Body>, content_type: HeaderValue) {
         self.body = body.into();
         self.headers.entry(header::CONTENT_TYPE).or_insert(content_type);
+    }
+
+    /// Says who asks, if the request does not, nor the fields of every request, but a file does.
+    pub(super) fn name_user(&mut self, netrc: &Netrc, defaults: &HeaderMap) {
+        let Some((user, password)) = netrc.find(self.location.host()) else { return };
+        #[cfg(feature = "digest-auth")]
+        if self.digest.is_some() {
+            return;
+        }
+        if !defaults.contains_key(header::AUTHORIZATION) {
+            self.headers.entry(header::AUTHORIZATION).or_insert_with(|| basic(user, password));
+        }
     }
 
     /// The body, to be sent; it is kept if it can be sent again.

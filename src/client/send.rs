@@ -11,7 +11,7 @@ use http::Method;
 use http::StatusCode;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::HeaderName;
+use http::header::{AUTHORIZATION, HeaderName};
 use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
@@ -61,11 +61,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Rc<Shared>, outline: Outline, tracer: &'a Tracer) -> Self {
+    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer) -> Self {
         let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
         let without = settings.without.clone();
+        if !without.contains(&AUTHORIZATION) {
+            outline.name_user(&shared.config.netrc, shared.defaults.fields());
+        }
         let run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
         #[cfg(feature = "compression")]
         let run = run.settle_encoding().settle_compression();
