@@ -303,10 +303,15 @@ async fn read_on_demand(mut socket: impl AsyncReadRent, slot: Rc<Slot<BytesMut, 
     loop {
         // No waker is needed: the owner polls after it has asked.
         let buffer = poll_fn(|_| slot.take_start().map_or(Poll::Pending, Poll::Ready)).await;
-        let (start, end) = (buffer.len(), buffer.capacity());
-        let (result, slice) = socket.read(SliceMut::new(buffer, start, end)).await;
+        let (result, slice) = socket.read(free_part(buffer)).await;
         slot.finish(result, slice.into_inner());
     }
+}
+
+/// What a read appends to. A function of its own: the coroutine has no room then for what it lends to the kernel.
+fn free_part(buffer: BytesMut) -> SliceMut<BytesMut> {
+    let (start, end) = (buffer.len(), buffer.capacity());
+    SliceMut::new(buffer, start, end)
 }
 
 async fn write_on_demand<S: Writable>(

@@ -125,7 +125,7 @@ impl ClientConnection {
 
     fn new(transport: Transport, limits: Limits, buffers: &BufferPool, timers: &Timers) -> Self {
         Self {
-            wire: Wire::with_landing(transport, buffers, Landing::RESPONSES),
+            wire: Wire::with_landing(transport, buffers, &Landing::RESPONSES),
             reader: ResponseReader::new(limits),
             method: Method::GET,
             limits: ExchangeLimits::default(),

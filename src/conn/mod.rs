@@ -34,6 +34,7 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod upgrade;
+mod waker_cell;
 pub(crate) mod websocket;
 
 pub use access_log::{AccessLog, AccessRecord};

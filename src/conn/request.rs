@@ -27,22 +27,26 @@ use crate::proto::http1::{Framing, RequestHead, Target};
 /// A request, and with it the right to read its body or to take its connection over.
 ///
 /// It may be moved anywhere on its core, but reads of its body fail once it has been answered.
+///
+/// It is as small as it can be: the future of a handler that takes it keeps room for it as long as it lives.
 pub struct Request {
-    /// `None` only while it is being dropped. It is behind one pointer, because handlers and middleware hand it on by moving it.
+    /// `None` only while it is being dropped.
     exchange: Option<Box<Exchange>>,
 }
+
+const _: () = assert!(size_of::<Request>() == size_of::<usize>());
 
 /// What a request consists of. Its memory is used again for later requests of the core.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     pub(super) head: RequestHead,
+    /// Present while the exchange is a [`Request`]'s.
+    body: Option<RequestBody>,
     matched: Matched,
     /// Of the request before this one, on the same connection.
     matched_before: Matched,
     extensions: Extensions,
     deadline: Option<Instant>,
-    /// `Some` in a [`Request`].
-    body: Option<RequestBody>,
 }
 
 /// What routing found out about a request.
@@ -106,9 +110,17 @@ impl Request {
         self.exchange.as_deref_mut().expect("present until dropped")
     }
 
-    /// The body, which knows the connection.
-    pub(super) fn source(&self) -> &RequestBody {
-        self.exchange().body.as_ref().expect("a request has a body, if only an empty one")
+    fn unread(&self) -> &RequestBody {
+        self.exchange().body.as_ref().expect("present until dropped")
+    }
+
+    pub(super) fn connection(&self) -> &Rc<Connection> {
+        &self.unread().connection
+    }
+
+    /// The number that the connection gave it.
+    pub(super) fn cycle(&self) -> u32 {
+        self.unread().cycle
     }
 
     /// The method.
@@ -156,13 +168,13 @@ impl Request {
     /// Behind a proxy it is the proxy's: see [`client_addr`](Self::client_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.source().connection.peer.get()
+        self.connection().peer.get()
     }
 
     /// The address that the client connected to; `None` on a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.source().connection.local.get()
+        self.connection().local()
     }
 
     /// The TLS session of its connection: the version, who was asked for, the client's certificates. `None` over plain
@@ -180,18 +192,18 @@ impl Request {
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(&self) -> Option<&TlsInfo> {
-        self.source().connection.tls.get().map(|tls| &**tls)
+        self.connection().tls.get().map(|tls| &**tls)
     }
 
     /// The body, to be read where it stands.
     pub fn body(&mut self) -> &mut RequestBody {
-        self.exchange_mut().body.as_mut().expect("a request has a body, if only an empty one")
+        self.exchange_mut().body.as_mut().expect("present until dropped")
     }
 
     /// The body without the head, to be read elsewhere or sent back as the body of the response.
     #[must_use]
     pub fn into_body(mut self) -> RequestBody {
-        self.take_apart().expect("a request that is not being dropped is whole")
+        self.take_apart().expect("present until dropped")
     }
 
     /// Keeps the memory of the head for the next request of the connection, and gives the body.
@@ -236,10 +248,10 @@ impl Request {
         if !tunnel && !self.wants_upgrade() {
             return Err(Error::bad_request("the request does not ask for an upgrade"));
         }
-        if !self.source().connection.may_be_taken(self.source().cycle) {
+        if !self.connection().may_be_taken(self.cycle()) {
             return Err(Error::internal("the request has been answered"));
         }
-        Upgraded::take(&self.source().connection, tunnel, protocol, headers)
+        Upgraded::take(self.connection(), tunnel, protocol, headers)
     }
 
     /// Sets what counts as a client that is gone, upon which the handler of this request is dropped, in place of
@@ -255,7 +267,7 @@ impl Request {
     /// # let _ = ringhttp::Router::new().get("/", report);
     /// ```
     pub fn cancel_on_disconnect(&self, what: CancelOnDisconnect) {
-        self.source().connection.cancel_on(self.source().cycle, what);
+        self.connection().cancel_on(self.cycle(), what);
     }
 
     /// Runs `work` to its end, whatever becomes of this request: it moves to a task of the core at once. Awaiting gives
@@ -285,7 +297,7 @@ impl Request {
         F: Future + 'static,
         F::Output: 'static,
     {
-        Shield::start(&self.source().connection.host, work)
+        Shield::start(&self.connection().host, work)
     }
 
     /// Until when the request is to be answered, by the [`deadline`](crate::middleware::deadline) it runs under.
@@ -305,7 +317,7 @@ impl Request {
 
     /// The clock of the connection's core.
     pub(crate) fn timers(&self) -> &Timers {
-        &self.source().connection.host.timers
+        &self.connection().host.timers
     }
 
     /// What middleware has put beside the request.
@@ -322,13 +334,13 @@ impl Request {
     /// What the server on this core has counted so far.
     #[must_use]
     pub fn server_stats(&self) -> Rc<ServerStats> {
-        Rc::clone(&self.source().connection.host.stats)
+        Rc::clone(&self.connection().host.stats)
     }
 
     /// To be asked whether the connection was taken over, once the request has moved on.
     pub(crate) fn takeover(&self) -> Takeover {
         let is_tunnel = self.method() == Method::CONNECT;
-        Takeover { connection: Rc::clone(&self.source().connection), is_tunnel }
+        Takeover { connection: Rc::clone(self.connection()), is_tunnel }
     }
 
     /// Marks the values of fields as sensitive.
