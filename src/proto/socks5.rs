@@ -8,7 +8,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 const VERSION: u8 = 5;
 /// RFC 1929 §2.
