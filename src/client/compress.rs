@@ -17,11 +17,11 @@ pub(super) struct Compress {
 
 impl Compress {
     /// How a body is to be compressed, if it is: the fields then say so. One that is empty, short, compressed already, or whose
-    /// bytes the fields name a range or a digest of, is not.
-    pub(super) fn settle(settings: &Settings, body: &Body, headers: &mut HeaderMap) -> Option<Self> {
+    /// bytes the fields name a range or a digest of, is not. `length`: of the body, if it is known.
+    pub(super) fn settle(settings: &Settings, length: Option<u64>, headers: &mut HeaderMap) -> Option<Self> {
         let coding = settings.compress?;
         let is_too_short = |length| length < settings.compress_bytes_min.max(1);
-        if body.length().is_some_and(is_too_short) || NOT_WITH.iter().any(|name| headers.contains_key(name)) {
+        if length.is_some_and(is_too_short) || NOT_WITH.iter().any(|name| headers.contains_key(name)) {
             return None;
         }
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.name()));

@@ -15,12 +15,14 @@ use ringhttp_runtime::pool::{PoolConfig, Priority, ReuseOrder, SharedLimit};
 use url::Url;
 
 use super::address_filter::AddressFilter;
+use super::circuit::CircuitBreakerConfig;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
+use super::retry::{RetryBudget, RetryConfig};
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
 use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
@@ -93,6 +95,12 @@ pub struct ClientConfig {
     /// comes. Only a request that nothing was sent of, or an idempotent one (RFC 9110 §9.2.2) whose body can be sent again.
     /// Default true.
     pub retry_lost: bool,
+    /// How requests that fail are tried again, beside `retry_lost`. Default: not at all.
+    pub retry: Option<RetryConfig>,
+    /// How much of that the client allows itself. Then: an answer or error is given as it is.
+    pub retry_budget: RetryBudget,
+    /// When a server that fails is left alone for a while. Default: never. Then: [`ErrorKind::CircuitOpen`].
+    pub circuit_breaker: Option<CircuitBreakerConfig>,
 
     /// Looks names up. Default: the system's resolver (`getaddrinfo`), on the blocking threads.
     pub resolver: Option<Arc<dyn Resolve>>,
@@ -129,6 +137,11 @@ pub struct ClientConfig {
 
     /// Redirects that are followed. Default 10. Then: [`ErrorKind::Redirect`]. 0 follows none, and gives the redirect itself.
     pub redirects_max: u32,
+    /// Whether a request asks the server first if it wants the body (`Expect: 100-continue`, RFC 9110 §10.1.1), so that one that
+    /// refuses says so before the body is sent. Default false: it costs a round trip. A request without a body never asks.
+    pub expect_continue: bool,
+    /// How long a request that asks waits for the server's word. Default 1 s. Then: the body is sent all the same.
+    pub continue_timeout: Duration,
     /// Whether cookies are kept and sent back. Default false: a service that asks in the name of many must not mix them up.
     pub cookies: bool,
     /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`).
@@ -151,8 +164,8 @@ pub struct ClientConfig {
     /// Bytes of a body that [`Response::bytes`](super::Response::bytes) and those built on it gather. Default 16 MiB. Beyond:
     /// [`ErrorKind::BodyTooLarge`].
     pub body_bytes_max: usize,
-    /// Bytes of the body of a redirect that are read so that the connection can be used again. Default 64 KiB. Beyond: it is
-    /// closed.
+    /// Bytes of the body of an answer that nobody is given, as a redirect's, that are read so that the connection can be used
+    /// again. Default 64 KiB. Beyond: it is closed.
     pub drain_bytes_max: u64,
     /// Bytes of an answer's head. Default 64 KiB. Beyond: [`ErrorKind::Protocol`].
     pub head_bytes_max: usize,
@@ -189,6 +202,9 @@ impl Default for ClientConfig {
             idle_max: None,
             reuse_order: ReuseOrder::default(),
             retry_lost: true,
+            retry: None,
+            retry_budget: RetryBudget::default(),
+            circuit_breaker: None,
             resolver: None,
             dns_ttl: Duration::from_secs(10),
             dns_failure_ttl: Duration::from_secs(1),
@@ -203,6 +219,8 @@ impl Default for ClientConfig {
             #[cfg(feature = "rustls")]
             tls: None,
             redirects_max: 10,
+            expect_continue: false,
+            continue_timeout: Duration::from_secs(1),
             cookies: false,
             #[cfg(feature = "compression")]
             decompress: true,
@@ -302,6 +320,9 @@ impl ClientConfig {
         if let Some((name, _)) = timeouts.iter().find(|(_, timeout)| is_zero(timeout)) {
             return Err(wrong(format!("ClientConfig::{name} must not be zero: `None` is no limit")));
         }
+        self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
+        self.retry_budget.check()?;
+        self.circuit_breaker.as_ref().map_or(Ok(()), CircuitBreakerConfig::check)?;
         if let Some(base) = &self.base_url
             && (!matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base())
         {
@@ -339,6 +360,8 @@ pub(super) struct Settings {
     pub(super) read_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) redirects_max: u32,
+    pub(super) expect_continue: bool,
+    pub(super) continue_timeout: Duration,
     pub(super) body_bytes_max: usize,
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
@@ -350,6 +373,8 @@ pub(super) struct Settings {
     #[cfg(feature = "compression")]
     pub(super) compress_bytes_min: u64,
     pub(super) retry_lost: bool,
+    pub(super) retry: Option<Rc<RetryConfig>>,
+    pub(super) circuit_breaker: bool,
     pub(super) priority: Priority,
     /// For all requests.
     pub(super) route: Option<Rc<Route>>,
@@ -378,6 +403,8 @@ impl Settings {
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
             redirects_max: config.redirects_max,
+            expect_continue: config.expect_continue,
+            continue_timeout: config.continue_timeout,
             body_bytes_max: config.body_bytes_max,
             cookies: config.cookies,
             #[cfg(feature = "compression")]
@@ -389,6 +416,8 @@ impl Settings {
             #[cfg(feature = "compression")]
             compress_bytes_min: config.compress_bytes_min,
             retry_lost: config.retry_lost,
+            retry: config.retry.clone().map(Rc::new),
+            circuit_breaker: config.circuit_breaker.is_some(),
             priority: Priority::Normal,
             route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
             proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),

@@ -87,6 +87,7 @@ impl fmt::Debug for DigestAuth {
 }
 
 /// A request that signs in.
+#[derive(Clone)]
 pub(super) struct SigningIn {
     auth: DigestAuth,
     /// Challenges that it was sent again for, since it last led elsewhere.
