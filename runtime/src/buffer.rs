@@ -220,6 +220,8 @@ pub struct Chunks {
     /// INVARIANT: while the kernel owns `self` (between `describe` and the completion), `iovecs[i]` points into
     /// `chunks[first + i]`, and neither vector is touched.
     iovecs: Vec<libc::iovec>,
+    /// The socket is asked at once, and not by the ring.
+    leaves_at_once: bool,
 }
 
 impl Chunks {
@@ -228,6 +230,22 @@ impl Chunks {
         if !chunk.is_empty() {
             self.chunks.push(chunk);
         }
+    }
+
+    /// Has the write begin with its first poll, in a system call of its own, where it would go out with everything else of
+    /// the ring's next turn: for what was just made, is not little, and is in the processor's cache still.
+    pub fn leave_at_once(&mut self) {
+        self.leaves_at_once = true;
+    }
+
+    /// Whether it was asked for, once.
+    pub(crate) fn take_leaves_at_once(&mut self) -> bool {
+        std::mem::take(&mut self.leaves_at_once)
+    }
+
+    /// The views that are not written yet.
+    pub(crate) fn views(&self) -> &[Bytes] {
+        &self.chunks[self.first..]
     }
 
     /// How many views there are that are not written yet.
@@ -248,6 +266,7 @@ impl Chunks {
         self.chunks.clear();
         self.iovecs.clear();
         self.first = 0;
+        self.leaves_at_once = false;
     }
 
     /// Bytes not written yet.
