@@ -25,7 +25,7 @@ use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
-use self::at_once::send_at_once;
+use self::at_once::{leaves_at_once, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
 use crate::buffer::{Chunks, WriteBatch};
@@ -360,7 +360,7 @@ async fn write_many<S: Writable>(
     mut chunks: Box<Chunks>,
     written: &Cell<u64>,
 ) -> (io::Result<()>, WriteBatch) {
-    if chunks.take_leaves_at_once()
+    if leaves_at_once(&mut chunks)
         && let Err(error) = send_at_once(socket, &mut chunks, written)
     {
         return (Err(error), WriteBatch::Many(chunks));

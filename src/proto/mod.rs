@@ -15,10 +15,10 @@ pub mod content_coding;
 mod content_type;
 pub mod cookie;
 pub(crate) mod cors;
-#[cfg(feature = "digest-auth")]
-pub(crate) mod digest_auth;
 #[cfg(feature = "rustls")]
 pub(crate) mod der;
+#[cfg(feature = "digest-auth")]
+pub(crate) mod digest_auth;
 mod disposition;
 mod error;
 pub(crate) mod escape;
