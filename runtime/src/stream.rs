@@ -25,7 +25,7 @@ use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
-use self::at_once::send_at_once;
+use self::at_once::{leaves_at_once, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
 use crate::buffer::{Chunks, WriteBatch};
@@ -305,10 +305,15 @@ async fn read_on_demand(mut socket: impl AsyncReadRent, slot: Rc<Slot<BytesMut, 
     loop {
         // No waker is needed: the owner polls after it has asked.
         let buffer = poll_fn(|_| slot.take_start().map_or(Poll::Pending, Poll::Ready)).await;
-        let (start, end) = (buffer.len(), buffer.capacity());
-        let (result, slice) = socket.read(SliceMut::new(buffer, start, end)).await;
+        let (result, slice) = socket.read(free_part(buffer)).await;
         slot.finish(result, slice.into_inner());
     }
+}
+
+/// What a read appends to. A function of its own: the coroutine has no room then for what it lends to the kernel.
+fn free_part(buffer: BytesMut) -> SliceMut<BytesMut> {
+    let (start, end) = (buffer.len(), buffer.capacity());
+    SliceMut::new(buffer, start, end)
 }
 
 async fn write_on_demand<S: Writable>(
@@ -355,7 +360,7 @@ async fn write_many<S: Writable>(
     mut chunks: Box<Chunks>,
     written: &Cell<u64>,
 ) -> (io::Result<()>, WriteBatch) {
-    if chunks.take_leaves_at_once()
+    if leaves_at_once(&mut chunks)
         && let Err(error) = send_at_once(socket, &mut chunks, written)
     {
         return (Err(error), WriteBatch::Many(chunks));

@@ -10,6 +10,7 @@ mod wheel;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU64;
 use std::ops::{Add, Sub};
 use std::pin::pin;
 use std::rc::Rc;
@@ -18,21 +19,44 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use self::wheel::{Index, NEVER, Wheel};
+use self::wheel::{Index, NEVER, NONE, Wheel};
 
 /// A point on a core's clock, in whole milliseconds.
 ///
 /// The clock is coarse: it lags behind the real one by up to the kernel's tick, 1 to 10 ms.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(
+    /// One more than the milliseconds, so that an `Option` takes no more room: connections keep many.
+    NonZeroU64,
+);
+
+const _: () = assert!(size_of::<Option<Instant>>() == size_of::<u64>());
+
+impl Instant {
+    /// The point so many milliseconds behind the clock's zero.
+    const fn from_millis(millis: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(millis))
+    }
+
+    const fn millis(self) -> u64 {
+        self.0.get() - 1
+    }
+}
+
+impl Default for Instant {
+    /// The clock's zero.
+    fn default() -> Self {
+        Self::from_millis(0)
+    }
+}
 
 impl Add<Duration> for Instant {
     type Output = Self;
 
     /// The point `after` later, rounded up to the next millisecond.
     fn add(self, after: Duration) -> Self {
-        let millis = after.as_nanos().div_ceil(1_000_000);
-        Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)).min(LATEST))
+        let millis = u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Self::from_millis(self.millis().saturating_add(millis).min(LATEST))
     }
 }
 
@@ -41,7 +65,7 @@ impl Sub for Instant {
 
     /// The time from `earlier` on; zero if it is later.
     fn sub(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.millis().saturating_sub(earlier.millis()))
     }
 }
 
@@ -91,7 +115,7 @@ impl Timers {
     #[must_use]
     pub fn new() -> Self {
         Self(Rc::new(Inner {
-            wheel: RefCell::new(Wheel::new(coarse_now().0)),
+            wheel: RefCell::new(Wheel::new(coarse_now().millis())),
             paused_at: Cell::new(None),
             paused_date: Cell::new(Duration::ZERO),
             reached: Cell::new(Instant::default()),
@@ -111,7 +135,7 @@ impl Timers {
     /// The exact time.
     fn exact_now(&self) -> Duration {
         match self.0.paused_at.get() {
-            Some(paused) => Duration::from_millis(paused.0),
+            Some(paused) => Duration::from_millis(paused.millis()),
             None => since_zero(ClockId::Monotonic),
         }
     }
@@ -138,8 +162,7 @@ impl Timers {
     /// Makes a deadline that is not set.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
-        let entry = self.0.wheel.borrow_mut().insert();
-        Deadline { timers: self.clone(), entry }
+        Deadline { timers: self.clone(), entry: Cell::new(NONE) }
     }
 
     /// Waits for `after`, measured by the exact clock: not less, and 1 to 2 ms more.
@@ -241,7 +264,7 @@ impl Timers {
         let now = truncate(self.exact_now());
         self.0.reached.set(now);
         loop {
-            let fired = self.0.wheel.borrow_mut().next_due(now.0);
+            let fired = self.0.wheel.borrow_mut().next_due(now.millis());
             match fired {
                 Some(Some(waker)) => waker.wake(),
                 Some(None) => {}
@@ -270,10 +293,24 @@ impl fmt::Debug for Timers {
 /// A point in time that is moved cheaply, and whose passing wakes whoever waits for it. It fires once each time it is set.
 pub struct Deadline {
     timers: Timers,
-    entry: Index,
+    /// Its place in the wheel, once it is set or waited for.
+    entry: Cell<Index>,
 }
 
 impl Deadline {
+    fn entry(&self) -> Index {
+        if self.entry.get() == NONE {
+            self.entry.set(self.timers.0.wheel.borrow_mut().insert());
+        }
+        self.entry.get()
+    }
+
+    /// The clock that it is on.
+    #[must_use]
+    pub fn timers(&self) -> &Timers {
+        &self.timers
+    }
+
     /// Sets the deadline to `after` from now, by the coarse clock: it may pass up to 10 ms early.
     pub fn set(&self, after: Duration) {
         self.set_at(self.timers.now() + after);
@@ -281,13 +318,26 @@ impl Deadline {
 
     /// Sets the deadline; what it was set to before is forgotten, fired or not.
     pub fn set_at(&self, at: Instant) {
-        let queued = self.timers.0.wheel.borrow_mut().set(self.entry, at.0);
+        let entry = self.entry();
+        let queued = self.timers.0.wheel.borrow_mut().set(entry, at.millis());
         self.timers.due_at(queued);
     }
 
     /// Unsets the deadline.
     pub fn clear(&self) {
-        self.timers.0.wheel.borrow_mut().clear(self.entry);
+        if self.entry.get() != NONE {
+            self.timers.0.wheel.borrow_mut().clear(self.entry.get());
+        }
+    }
+
+    /// Unsets the deadline, forgets who waits for it, and gives its memory up until it is set again.
+    pub fn release(&self) {
+        let entry = self.entry.replace(NONE);
+        if entry != NONE {
+            let waker = self.timers.0.wheel.borrow_mut().remove(entry);
+            // Dropped here, where the wheel is not borrowed: a waker may own anything.
+            drop(waker);
+        }
     }
 
     /// Ready when the deadline has passed since it was set last: once, then pending again until it is set anew.
@@ -295,14 +345,14 @@ impl Deadline {
     /// # Cancellation
     /// Nothing is lost.
     pub fn poll_expired(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let wheel = &self.timers.0.wheel;
-        if wheel.borrow_mut().take_fired(self.entry) {
+        let (wheel, entry) = (&self.timers.0.wheel, self.entry());
+        if wheel.borrow_mut().take_fired(entry) {
             return Poll::Ready(());
         }
-        if !wheel.borrow().will_wake(self.entry, cx.waker()) {
+        if !wheel.borrow().will_wake(entry, cx.waker()) {
             let waker = cx.waker().clone();
-            let old = wheel.borrow_mut().set_waker(self.entry, waker);
-            // Dropped here, where the wheel is not borrowed: a waker may own anything.
+            let old = wheel.borrow_mut().set_waker(entry, waker);
+            // As above.
             drop(old);
         }
         Poll::Pending
@@ -311,9 +361,7 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        let waker = self.timers.0.wheel.borrow_mut().remove(self.entry);
-        // As above: not while the wheel is borrowed.
-        drop(waker);
+        self.release();
     }
 }
 
@@ -370,7 +418,7 @@ fn coarse_now() -> Instant {
 
 /// The last millisecond that has begun.
 fn truncate(since_zero: Duration) -> Instant {
-    Instant(u64::try_from(since_zero.as_millis()).unwrap_or(LATEST).min(LATEST))
+    Instant::from_millis(u64::try_from(since_zero.as_millis()).unwrap_or(LATEST).min(LATEST))
 }
 
 fn since_zero(clock: ClockId) -> Duration {

@@ -46,7 +46,7 @@ pub(super) async fn send(
     let host = &connection.host;
     let work = StartOnDrop { work, all: Rc::clone(&host.left_behind) };
     exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;
-    let close = exchange::write_response(connection, cycle, response).await?;
+    let close = exchange::write_response(connection, cycle, response).end().await?;
     exchange::flush(connection, 0).await?;
     // Others who waited beside this answer may have been faster.
     exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;

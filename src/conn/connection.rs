@@ -32,6 +32,7 @@ use super::host::Host;
 use super::request::Exchange;
 use super::tls::TlsInfo;
 use super::upgrade::Session;
+use super::waker_cell::WakerCell;
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
 use crate::io::write_queue::WriteQueue;
@@ -48,17 +49,19 @@ pub(crate) use self::proxy_wait::ProxyWait;
 /// A connection that is being served. Shared by the task that serves it and the [`Request`](super::Request) it is about.
 pub(crate) struct Connection {
     pub(crate) host: Rc<Host>,
-    /// The addresses of the socket, or those that a PROXY header gave.
+    /// The address of the peer's socket, or the one that a PROXY header gave. So for ours, which all connections of a
+    /// listener share.
     pub(crate) peer: Cell<Option<SocketAddr>>,
-    pub(crate) local: Cell<Option<SocketAddr>>,
+    local: Cell<Option<Rc<SocketAddr>>>,
     /// What was agreed on, once TLS is spoken.
     pub(crate) tls: OnceCell<Box<TlsInfo>>,
-    io: RefCell<Io>,
+    /// Gone once the handler has taken the connection over.
+    io: RefCell<Option<Box<Io>>>,
     deadline: Deadline,
     /// The number of the request that may use the connection: a `Request` that outlives its answer finds another here.
     cycle: Cell<u32>,
     /// The task that serves the connection, to be woken when the server stops.
-    task: RefCell<Option<Waker>>,
+    task: WakerCell,
     /// Those in other tasks, who wait for what this task does, if there are any.
     others: RefCell<Option<Box<Others>>>,
     /// What the handler has made of the connection, if it took it out of HTTP.
@@ -75,10 +78,10 @@ pub(crate) struct Connection {
     unflushed: Cell<u32>,
 }
 
-/// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
+/// What is behind one borrow: the wire, and the protocol state that goes with its bytes. In a box, of which nothing stays
+/// behind when the connection leaves HTTP.
 struct Io {
-    /// Gone once the handler has taken the connection over.
-    wire: Option<Box<Wire>>,
+    wire: Wire,
     reader: RequestReader,
     body: BodyProgress,
 }
@@ -98,7 +101,7 @@ impl Connection {
         host: Rc<Host>,
         socket: Socket,
         peer: Option<SocketAddr>,
-        local: Option<SocketAddr>,
+        local: Option<Rc<SocketAddr>>,
     ) -> Rc<Self> {
         Self::new(host, Transport::Socket(Stream::from(socket)), peer, local)
     }
@@ -107,10 +110,10 @@ impl Connection {
         host: Rc<Host>,
         transport: Transport,
         peer: Option<SocketAddr>,
-        local: Option<SocketAddr>,
+        local: Option<Rc<SocketAddr>>,
     ) -> Rc<Self> {
         let io = Io {
-            wire: Some(Box::new(Wire::new(transport, &host.buffers))),
+            wire: Wire::new(transport, &host.buffers),
             reader: RequestReader::new(host.limits),
             body: BodyProgress::default(),
         };
@@ -118,10 +121,10 @@ impl Connection {
             peer: Cell::new(peer),
             local: Cell::new(local),
             tls: OnceCell::new(),
-            io: RefCell::new(io),
+            io: RefCell::new(Some(Box::new(io))),
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
-            task: RefCell::new(None),
+            task: WakerCell::default(),
             others: RefCell::default(),
             session: RefCell::new(None),
             last: Cell::new(None),
@@ -131,6 +134,19 @@ impl Connection {
             unflushed: Cell::new(0),
             host,
         })
+    }
+
+    /// The address that the peer connected to.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        let local = self.local.take();
+        self.local.set(local.clone());
+        local.map(|local| *local)
+    }
+
+    /// A PROXY header says between which addresses the connection is.
+    pub(crate) fn readdress(&self, peer: Option<SocketAddr>, local: Option<SocketAddr>) {
+        self.peer.set(peer);
+        self.local.set(local.map(Rc::new));
     }
 
     /// Whether a request is for a host that this connection is not for: it was made by the rules of another one.
@@ -143,19 +159,18 @@ impl Connection {
 
     /// Remembers the task that serves the connection.
     pub(crate) fn register_task(&self, waker: &Waker) {
-        *self.task.borrow_mut() = Some(waker.clone());
+        self.task.keep(waker);
     }
 
     /// Wakes the task that serves the connection.
     pub(crate) fn wake(&self) {
-        let task = self.task.borrow().clone();
-        if let Some(task) = task {
+        if let Some(task) = self.task.get() {
             task.wake();
         }
     }
 
     pub(super) fn is_polled_by_task(&self, cx: &Context<'_>) -> bool {
-        self.task.borrow().as_ref().is_some_and(|task| task.will_wake(cx.waker()))
+        self.task.will_wake(cx.waker())
     }
 
     /// Sends what is queued, and wakes who waits for it elsewhere. For the connection's own task.
@@ -183,8 +198,8 @@ impl Connection {
 
     /// The connection is a session from now on. Its task looks after it, wherever it was handed over.
     pub(super) fn hand_over(&self, session: Session) {
-        if let (Session::WebSocket(session), Some(task)) = (&session, &*self.task.borrow()) {
-            session.driven_by(task);
+        if let (Session::WebSocket(session), Some(task)) = (&session, self.task.get()) {
+            session.driven_by(&task);
         }
         *self.session.borrow_mut() = Some(session);
         self.wake();
@@ -248,7 +263,7 @@ impl Connection {
     /// Nothing is lost: what is queued leaves all the same.
     pub(crate) fn poll_drained(&self, cx: &mut Context<'_>, queued_max: usize) -> Poll<io::Result<()>> {
         let mut io = self.io.borrow_mut();
-        let Some(wire) = &mut io.wire else {
+        let Some(Io { wire, .. }) = io.as_deref_mut() else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
         self.unflushed.set(0);
@@ -268,13 +283,13 @@ impl Connection {
 
     /// Runs `change` on the output queue, while the connection is ours.
     pub(crate) fn with_output<T>(&self, change: impl FnOnce(&mut WriteQueue) -> T) -> Option<T> {
-        self.io.borrow_mut().wire.as_mut().map(|wire| change(wire.output()))
+        self.io.borrow_mut().as_mut().map(|io| change(io.wire.output()))
     }
 
     /// Queues a part of a file; gives it back if this connection cannot send it so.
     pub(crate) fn queue_file(&self, slice: FileSlice) -> Option<FileSlice> {
-        match &mut self.io.borrow_mut().wire {
-            Some(wire) if wire.takes_files() => wire.output().push_file(slice),
+        match self.io.borrow_mut().as_deref_mut() {
+            Some(Io { wire, .. }) if wire.takes_files() => wire.output().push_file(slice),
             _ => return Some(slice),
         }
         None
@@ -287,7 +302,7 @@ impl Connection {
 
     /// Bytes that the kernel has taken.
     pub(crate) fn written(&self) -> u64 {
-        self.io.borrow().wire.as_ref().map_or(0, |wire| wire.written())
+        self.io.borrow().as_ref().map_or(0, |io| io.wire.written())
     }
 
     /// Counts an answer that was queued.
@@ -307,7 +322,8 @@ impl Connection {
         self.end_cycle();
         self.answered.set(false);
         self.cancel_on.set(self.host.config.cancel_on_disconnect);
-        self.io.borrow_mut().reader.start_next().map(drop)
+        let mut io = self.io.borrow_mut();
+        io.as_mut().map_or(Err(Misuse::WrongState), |io| io.reader.start_next().map(drop))
     }
 
     /// Cuts what is left of the running request off from the connection.
@@ -354,30 +370,29 @@ impl Connection {
         self.end_cycle();
         self.end_entry(Some(CloseReason::Cut));
         self.forget_last();
-        let wire = self.io.borrow_mut().wire.take();
-        drop(wire);
+        let io = self.io.take();
+        drop(io);
     }
 
     /// Ends our side of the connection.
     pub(crate) fn shutdown_write(&self, cx: &mut Context<'_>) {
-        if let Some(wire) = &mut self.io.borrow_mut().wire {
-            wire.shutdown_write(cx);
+        if let Some(io) = &mut *self.io.borrow_mut() {
+            io.wire.shutdown_write(cx);
         }
     }
 
     /// Whether something has come that nobody will read: closing now would reset the connection.
     pub(crate) fn has_unread_input(&self) -> bool {
         let mut io = self.io.borrow_mut();
-        let unfinished = io.reader.state() != State::Done && io.reader.state() != State::Idle;
-        io.wire.as_mut().is_some_and(|wire| {
-            !wire.has_ended() && (unfinished || wire.ends_with_messages() || !wire.input().is_empty())
-        })
+        let Some(Io { wire, reader, .. }) = io.as_deref_mut() else { return false };
+        let unfinished = reader.state() != State::Done && reader.state() != State::Idle;
+        !wire.has_ended() && (unfinished || wire.ends_with_messages() || !wire.input().is_empty())
     }
 
     /// Reads and forgets; ready with the number of bytes, 0 at the end or on a failure.
     pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<usize> {
         let mut io = self.io.borrow_mut();
-        let Some(wire) = &mut io.wire else {
+        let Some(Io { wire, .. }) = io.as_deref_mut() else {
             return Poll::Ready(0);
         };
         wire.poll_discard(cx).map(|result| result.unwrap_or(0))
@@ -394,7 +409,10 @@ impl Connection {
 
     /// Takes the wire out for somebody else; the connection ends with the running request.
     pub(crate) fn take_wire(&self) -> Option<Box<Wire>> {
-        self.io.borrow_mut().wire.take()
+        let io = self.io.take()?;
+        // Nobody waits on the connection any more but for the session's end.
+        self.deadline.release();
+        Some(Box::new(io.wire))
     }
 }
 

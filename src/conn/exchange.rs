@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -32,17 +32,36 @@ use crate::proto::http1::{
 /// Whether the connection goes on after an answer, and why not.
 pub(super) type Close = Option<CloseReason>;
 
+/// How far the writing of a response has come.
+pub(super) enum Written<'connection> {
+    /// It is queued, or cannot be.
+    Now(Result<Close, CloseReason>),
+    /// There is more to it than a queue takes at once. In a box: an idle connection has room for its largest step, which
+    /// this is not to be.
+    Later(Pin<Box<dyn Future<Output = Result<Close, CloseReason>> + 'connection>>),
+}
+
+impl Written<'_> {
+    /// Waits for the rest.
+    pub(super) async fn end(self) -> Result<Close, CloseReason> {
+        match self {
+            Self::Now(written) => written,
+            Self::Later(rest) => rest.await,
+        }
+    }
+}
+
 /// Queues a response, and sends it as far as it has to be sent now: a small one leaves with the next wait of the
 /// connection, together with those before and behind it. If there is work behind it, sees to that too.
-pub(super) async fn write_response(
-    connection: &Rc<Connection>,
-    cycle: &Cycle,
+pub(super) fn write_response<'connection>(
+    connection: &'connection Rc<Connection>,
+    cycle: &'connection Cycle,
     mut response: Response,
-) -> Result<Close, CloseReason> {
+) -> Written<'connection> {
     connection.begin_answer();
     if !response.0.after.is_empty() {
         let work = std::mem::take(&mut response.0.after);
-        return Box::pin(after::send(connection, cycle, response, work)).await;
+        return Written::Later(Box::pin(after::send(connection, cycle, response, work)));
     }
     if response.0.body.incoming().is_some_and(RequestBody::exceeds_limit) {
         response = Error::from(BodyError::TooLarge).into();
@@ -63,22 +82,41 @@ pub(super) async fn write_response(
     if let Err(error) = queue_head(connection, cycle, &response, framing.head, close.is_some()) {
         tracing::error!(error = &error as &dyn std::error::Error, "a response cannot be sent");
         let error = Error::new(StatusCode::INTERNAL_SERVER_ERROR);
-        return answer(connection, cycle, error, CloseReason::ResponseFailed);
+        return Written::Now(answer(connection, cycle, error, CloseReason::ResponseFailed));
     }
     let (kind, encoder) = match response.into_body_kind() {
         Kind::Encoded(encoded) => (encoded.inner, Some(encoded.encoder)),
         kind => (kind, None),
     };
-    match kind {
-        _ if framing.body == Framing::Empty => {}
-        // In boxes: an idle connection has room for its largest step, which these are not to be.
-        Kind::Stream(stream) => Box::pin(send_stream(connection, stream, framing.body, encoder)).await?,
-        Kind::Incoming(body) => Box::pin(send_incoming(connection, body, framing.body, encoder)).await?,
-        Kind::File(parts) => Box::pin(send_parts(connection, parts)).await?,
-        kind => queue_body(connection, kind),
+    if framing.body != Framing::Empty {
+        if matches!(kind, Kind::Stream(_) | Kind::Incoming(_) | Kind::File(_)) {
+            return Written::Later(Box::pin(async move {
+                send_body(connection, kind, framing.body, encoder).await?;
+                connection.count_answer();
+                Ok(close)
+            }));
+        }
+        queue_body(connection, kind);
     }
     connection.count_answer();
-    Ok(close)
+    Written::Now(Ok(close))
+}
+
+async fn send_body(
+    connection: &Rc<Connection>,
+    kind: Kind,
+    framing: Framing,
+    encoder: Option<Box<dyn EncodeStage>>,
+) -> Result<(), CloseReason> {
+    match kind {
+        Kind::Stream(stream) => send_stream(connection, stream, framing, encoder).await,
+        Kind::Incoming(body) => send_incoming(connection, body, framing, encoder).await,
+        Kind::File(parts) => send_parts(connection, parts).await,
+        kind => {
+            queue_body(connection, kind);
+            Ok(())
+        }
+    }
 }
 
 /// Lets the queue shrink, and the other connections of the core have their turn: what one read brings is enough for

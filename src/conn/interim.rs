@@ -49,8 +49,8 @@ impl Request {
         if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Error::internal(format!("{status} is no interim response")));
         }
-        let connection = &self.body.connection;
-        if !connection.may_be_taken(self.body.cycle) {
+        let connection = self.connection();
+        if !connection.may_be_taken(self.cycle()) {
             return Err(Error::internal("the request has been answered"));
         }
         // RFC 9110 §15.2: none to an HTTP/1.0 client.

@@ -34,6 +34,7 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod upgrade;
+mod waker_cell;
 pub(crate) mod websocket;
 
 pub use access_log::{AccessLog, AccessRecord};
@@ -49,7 +50,7 @@ pub use sender::BodySender;
 pub use server::Service;
 pub use shield::Shield;
 #[cfg(feature = "rustls")]
-pub use tls::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion};
+pub use tls::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion, tls_provider};
 pub use upgrade::Upgraded;
 
 #[cfg(feature = "rustls")]

@@ -39,14 +39,14 @@ impl Request {
     /// See [`client_addr`](Self::client_addr) for whom is believed.
     #[must_use]
     pub fn scheme(&self) -> &'static str {
-        let own = if self.body.connection.tls.get().is_some() { "https" } else { "http" };
+        let own = if self.connection().tls.get().is_some() { "https" } else { "http" };
         self.forwarded().and_then(|forwarded| forwarded.scheme).unwrap_or(own)
     }
 
     /// The scheme, if a trusted proxy says it, or else if the connection speaks TLS itself. A server that is reached over plain
     /// HTTP does not know whether there is a proxy in front that speaks TLS and says nothing.
     pub(crate) fn known_scheme(&self) -> Option<&'static str> {
-        let own = self.body.connection.tls.get().map(|_| "https");
+        let own = self.connection().tls.get().map(|_| "https");
         self.forwarded().and_then(|forwarded| forwarded.scheme).or(own)
     }
 
@@ -66,7 +66,7 @@ impl Request {
     }
 
     fn forwarded(&self) -> Option<Forwarded<'_>> {
-        let config = &self.body.connection.host.config;
+        let config = &self.connection().host.config;
         if !is_proxy(&config.trusted_proxies, self.peer_addr()) {
             return None;
         }

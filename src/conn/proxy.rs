@@ -16,14 +16,8 @@ pub(super) async fn read_header(connection: &Connection) -> Result<(), CloseReas
     }
     let mut wait = ProxyWait::new(connection);
     match poll_fn(|cx| connection.poll_proxy_header(cx, &mut wait)).await? {
-        Source::Client { peer, local } => {
-            connection.peer.set(Some(peer));
-            connection.local.set(Some(local));
-        }
-        Source::Unix => {
-            connection.peer.set(None);
-            connection.local.set(None);
-        }
+        Source::Client { peer, local } => connection.readdress(Some(peer), Some(local)),
+        Source::Unix => connection.readdress(None, None),
         Source::Proxy => {}
     }
     Ok(())

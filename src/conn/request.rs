@@ -27,16 +27,21 @@ use crate::proto::http1::{Framing, RequestHead, Target};
 /// A request, and with it the right to read its body or to take its connection over.
 ///
 /// It may be moved anywhere on its core, but reads of its body fail once it has been answered.
+///
+/// It is as small as it can be: the future of a handler that takes it keeps room for it as long as it lives.
 pub struct Request {
-    pub(super) body: RequestBody,
     /// `None` only while it is being dropped.
     exchange: Option<Box<Exchange>>,
 }
+
+const _: () = assert!(size_of::<Request>() == size_of::<usize>());
 
 /// What a request consists of. Its memory is used again for later requests of the core.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     pub(super) head: RequestHead,
+    /// Present while the exchange is a [`Request`]'s.
+    body: Option<RequestBody>,
     matched: Matched,
     /// Of the request before this one, on the same connection.
     matched_before: Matched,
@@ -79,22 +84,22 @@ pub(crate) trait MatchedRoute: fmt::Debug {
 const FIELDS_KEPT_MAX: usize = 64;
 
 impl Request {
-    pub(crate) fn new(exchange: Box<Exchange>, connection: Rc<Connection>) -> Self {
+    pub(crate) fn new(mut exchange: Box<Exchange>, connection: Rc<Connection>) -> Self {
         let length = match exchange.head.framing {
             Framing::Empty => Some(0),
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
         let host = &connection.host;
-        let body = RequestBody {
+        exchange.body = Some(RequestBody {
             cycle: connection.cycle(),
             bytes_max: host.config.body_bytes_max,
             length,
             connection,
             ended: Cell::new(false),
             detour: None,
-        };
-        Self { body, exchange: Some(exchange) }
+        });
+        Self { exchange: Some(exchange) }
     }
 
     pub(super) fn exchange(&self) -> &Exchange {
@@ -103,6 +108,19 @@ impl Request {
 
     pub(super) fn exchange_mut(&mut self) -> &mut Exchange {
         self.exchange.as_deref_mut().expect("present until dropped")
+    }
+
+    fn unread(&self) -> &RequestBody {
+        self.exchange().body.as_ref().expect("present until dropped")
+    }
+
+    pub(super) fn connection(&self) -> &Rc<Connection> {
+        &self.unread().connection
+    }
+
+    /// The number that the connection gave it.
+    pub(super) fn cycle(&self) -> u32 {
+        self.unread().cycle
     }
 
     /// The method.
@@ -150,13 +168,13 @@ impl Request {
     /// Behind a proxy it is the proxy's: see [`client_addr`](Self::client_addr).
     #[must_use]
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.body.connection.peer.get()
+        self.connection().peer.get()
     }
 
     /// The address that the client connected to; `None` on a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.body.connection.local.get()
+        self.connection().local()
     }
 
     /// The TLS session of its connection: the version, who was asked for, the client's certificates. `None` over plain
@@ -174,26 +192,26 @@ impl Request {
     #[cfg(feature = "rustls")]
     #[must_use]
     pub fn tls(&self) -> Option<&TlsInfo> {
-        self.body.connection.tls.get().map(|tls| &**tls)
+        self.connection().tls.get().map(|tls| &**tls)
     }
 
     /// The body, to be read where it stands.
     pub fn body(&mut self) -> &mut RequestBody {
-        &mut self.body
+        self.exchange_mut().body.as_mut().expect("present until dropped")
     }
 
     /// The body without the head, to be read elsewhere or sent back as the body of the response.
     #[must_use]
-    pub fn into_body(self) -> RequestBody {
-        let body = &self.body;
-        RequestBody {
-            connection: Rc::clone(&body.connection),
-            cycle: body.cycle,
-            bytes_max: body.bytes_max,
-            length: body.length,
-            ended: body.ended.clone(),
-            detour: body.detour.clone(),
-        }
+    pub fn into_body(mut self) -> RequestBody {
+        self.take_apart().expect("present until dropped")
+    }
+
+    /// Keeps the memory of the head for the next request of the connection, and gives the body.
+    fn take_apart(&mut self) -> Option<RequestBody> {
+        let mut exchange = self.exchange.take()?;
+        let body = exchange.body.take()?;
+        body.connection.keep_exchange(exchange, body.cycle);
+        Some(body)
     }
 
     /// The next piece of the body: see [`RequestBody::chunk`].
@@ -230,10 +248,10 @@ impl Request {
         if !tunnel && !self.wants_upgrade() {
             return Err(Error::bad_request("the request does not ask for an upgrade"));
         }
-        if !self.body.connection.may_be_taken(self.body.cycle) {
+        if !self.connection().may_be_taken(self.cycle()) {
             return Err(Error::internal("the request has been answered"));
         }
-        Upgraded::take(&self.body.connection, tunnel, protocol, headers)
+        Upgraded::take(self.connection(), tunnel, protocol, headers)
     }
 
     /// Sets what counts as a client that is gone, upon which the handler of this request is dropped, in place of
@@ -249,7 +267,7 @@ impl Request {
     /// # let _ = ringhttp::Router::new().get("/", report);
     /// ```
     pub fn cancel_on_disconnect(&self, what: CancelOnDisconnect) {
-        self.body.connection.cancel_on(self.body.cycle, what);
+        self.connection().cancel_on(self.cycle(), what);
     }
 
     /// Runs `work` to its end, whatever becomes of this request: it moves to a task of the core at once. Awaiting gives
@@ -279,7 +297,7 @@ impl Request {
         F: Future + 'static,
         F::Output: 'static,
     {
-        Shield::start(&self.body.connection.host, work)
+        Shield::start(&self.connection().host, work)
     }
 
     /// Until when the request is to be answered, by the [`deadline`](crate::middleware::deadline) it runs under.
@@ -299,7 +317,7 @@ impl Request {
 
     /// The clock of the connection's core.
     pub(crate) fn timers(&self) -> &Timers {
-        &self.body.connection.host.timers
+        &self.connection().host.timers
     }
 
     /// What middleware has put beside the request.
@@ -316,13 +334,13 @@ impl Request {
     /// What the server on this core has counted so far.
     #[must_use]
     pub fn server_stats(&self) -> Rc<ServerStats> {
-        Rc::clone(&self.body.connection.host.stats)
+        Rc::clone(&self.connection().host.stats)
     }
 
     /// To be asked whether the connection was taken over, once the request has moved on.
     pub(crate) fn takeover(&self) -> Takeover {
         let is_tunnel = self.method() == Method::CONNECT;
-        Takeover { connection: Rc::clone(&self.body.connection), is_tunnel }
+        Takeover { connection: Rc::clone(self.connection()), is_tunnel }
     }
 
     /// Marks the values of fields as sensitive.
@@ -342,24 +360,32 @@ impl Request {
         &mut self.exchange_mut().matched
     }
 
-    /// What was found for the request before this one, if that had the same method and target.
-    pub(crate) fn matched_before(&self) -> Option<&Matched> {
-        let exchange = self.exchange();
-        exchange.head.repeats_line.then_some(&exchange.matched_before)
+    /// Whether it has the method and the target of the request before it, on its connection.
+    pub(crate) fn repeats_line(&self) -> bool {
+        self.exchange().head.repeats_line
+    }
+
+    /// What was found for the request before this one, on its connection.
+    pub(crate) fn matched_before(&self) -> &Matched {
+        &self.exchange().matched_before
     }
 
     /// What was found for the request before this one is so for this one.
-    pub(crate) fn match_again(&mut self) {
+    pub(crate) fn match_again(&mut self) -> &mut Matched {
         let exchange = self.exchange_mut();
-        exchange.matched = std::mem::take(&mut exchange.matched_before);
+        std::mem::swap(&mut exchange.matched, &mut exchange.matched_before);
+        &mut exchange.matched
+    }
+
+    /// Memory for the values of this request: that of the one before it, which are of no more use.
+    pub(crate) fn take_values_before(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.exchange_mut().matched_before.values)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            self.body.connection.keep_exchange(exchange, self.body.cycle);
-        }
+        self.take_apart();
     }
 }
 

@@ -39,27 +39,30 @@ impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
 }
 
 /// Serves one connection until it ends, one request after another, and says why it ended. With an acceptor it speaks TLS.
-pub(crate) async fn serve_connection(
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep room for each of its arguments twice")]
+pub(crate) fn serve_connection(
     connection: Rc<Connection>,
     acceptor: Option<Rc<Acceptor>>,
     service: &impl Service,
-) -> CloseReason {
-    let open = Open(&connection);
-    register_task(&connection).await;
-    let prepared = match prepare(&connection, acceptor) {
-        Some(preparing) => preparing.await,
-        None => Ok(()),
-    };
-    let mut reason = match prepared {
-        Ok(()) => serve_requests(&connection, service).await,
-        Err(reason) => reason,
-    };
-    if let Some(ending) = end_tls(&connection, reason) {
-        reason = ending.await;
+) -> impl Future<Output = CloseReason> {
+    async move {
+        let open = Open(&connection);
+        register_task(&connection).await;
+        let prepared = match prepare(&connection, &acceptor) {
+            Some(preparing) => preparing.await,
+            None => Ok(()),
+        };
+        let mut reason = match prepared {
+            Ok(()) => serve_requests(&connection, service).await,
+            Err(reason) => reason,
+        };
+        if let Some(ending) = end_tls(&connection, reason) {
+            reason = ending.await;
+        }
+        connection.end_entry(Some(reason));
+        drop(open);
+        reason
     }
-    connection.end_entry(Some(reason));
-    drop(open);
-    reason
 }
 
 /// A step that most connections do not take. It is made apart, so that the loop of requests stays a small part of its task.
@@ -67,14 +70,15 @@ type RareStep<'connection, T> = Option<Pin<Box<dyn Future<Output = T> + 'connect
 
 /// What comes before the first request: a proxy's word about the client, then TLS.
 #[inline(never)]
-fn prepare(
-    connection: &Rc<Connection>,
-    acceptor: Option<Rc<Acceptor>>,
-) -> RareStep<'_, Result<(), CloseReason>> {
+fn prepare<'connection>(
+    connection: &'connection Rc<Connection>,
+    acceptor: &Option<Rc<Acceptor>>,
+) -> RareStep<'connection, Result<(), CloseReason>> {
     let has_header = connection.host.config.proxy_protocol == ProxyProtocol::Required;
     if !has_header && acceptor.is_none() {
         return None;
     }
+    let acceptor = acceptor.clone();
     Some(Box::pin(async move {
         if has_header {
             proxy::read_header(connection).await?;
@@ -102,46 +106,49 @@ impl Drop for Open<'_> {
     }
 }
 
-async fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> CloseReason {
-    let mut first = true;
-    loop {
-        // 1. The head, within the keep-alive and then the head deadline. Meanwhile earlier answers leave.
-        let exchange = match read_head(connection, first).await {
-            Ok(exchange) => exchange,
-            Err(NoHead::Close(reason)) => return reason,
-            Err(NoHead::Refuse(status)) => return Box::pin(exchange::refuse(connection, status)).await,
-            Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
-        };
-        first = false;
-        if connection.has_many_answers()
-            && let Err(reason) = Box::pin(exchange::give_way(connection)).await
-        {
-            return reason;
-        }
-        count(&connection.host.stats.requests);
-        let cycle = Cycle::new(&exchange.head);
-        connection.begin_entry(&exchange.head);
-        // 2. The handler, which may read the body or take the connection over.
-        let request = Request::new(exchange, Rc::clone(connection));
-        connection.note_client(&request);
-        let response = match run_handler(connection, service.call(request)).await {
-            Ok(response) => response,
-            Err(reason) => return reason,
-        };
-        if connection.was_taken() {
-            // What the handler returned is for nobody but the log. Its session may go on elsewhere.
-            connection.log_failure(&response);
-            return poll_fn(|cx| connection.poll_session_end(cx)).await;
-        }
-        // 3. The response: queued if it is small, sent bit by bit if it is a stream.
-        let close = match exchange::write_response(connection, &cycle, response).await {
-            Ok(close) => close,
-            Err(reason) => return reason,
-        };
-        connection.end_entry(close);
-        // 4. What is left of the request body is drained within limits, or this was the last cycle.
-        if let Err(reason) = exchange::finish_cycle(connection, close).await {
-            return reason;
+#[expect(clippy::manual_async_fn, reason = "as above")]
+fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> impl Future<Output = CloseReason> {
+    async move {
+        let mut first = true;
+        loop {
+            // 1. The head, within the keep-alive and then the head deadline. Meanwhile earlier answers leave.
+            let exchange = match read_head(connection, first).await {
+                Ok(exchange) => exchange,
+                Err(NoHead::Close(reason)) => return reason,
+                Err(NoHead::Refuse(status)) => return Box::pin(exchange::refuse(connection, status)).await,
+                Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
+            };
+            first = false;
+            if connection.has_many_answers()
+                && let Err(reason) = Box::pin(exchange::give_way(connection)).await
+            {
+                return reason;
+            }
+            let cycle = Cycle::new(&exchange.head);
+            // 2. The handler, which may read the body or take the connection over.
+            let answered = {
+                let handler = pin!(service.call(begin_request(connection, exchange)));
+                run_handler(connection, handler).await
+            };
+            let response = match answered {
+                Ok(response) => response,
+                Err(reason) => return reason,
+            };
+            if connection.was_taken() {
+                // What the handler returned is for nobody but the log. Its session may go on elsewhere.
+                connection.log_failure(&response);
+                return poll_fn(|cx| connection.poll_session_end(cx)).await;
+            }
+            // 3. The response: queued if it is small, sent bit by bit if it is a stream.
+            let close = match exchange::write_response(connection, &cycle, response).end().await {
+                Ok(close) => close,
+                Err(reason) => return reason,
+            };
+            connection.end_entry(close);
+            // 4. What is left of the request body is drained within limits, or this was the last cycle.
+            if let Err(reason) = exchange::finish_cycle(connection, close).await {
+                return reason;
+            }
         }
     }
 }
@@ -192,15 +199,25 @@ async fn read_head(connection: &Connection, first: bool) -> Result<Box<Exchange>
     Ok(exchange)
 }
 
+/// A request that was read, counted and noted.
+fn begin_request(connection: &Rc<Connection>, exchange: Box<Exchange>) -> Request {
+    count(&connection.host.stats.requests);
+    connection.begin_entry(&exchange.head);
+    let request = Request::new(exchange, Rc::clone(connection));
+    connection.note_client(&request);
+    request
+}
+
 /// Waits for the handler. While it waits for something itself, earlier answers leave; a failed connection, a passed
-/// deadline or the cut drop it, and a panic in it is an answer of 500.
-async fn run_handler(
+/// deadline or the cut end the wait, and a panic in it is an answer of 500.
+///
+/// No `async fn`, nor does it own the handler: either would keep room for the arguments twice.
+fn run_handler(
     connection: &Connection,
-    handler: impl Future<Output = Response>,
-) -> Result<Response, CloseReason> {
-    let mut handler = pin!(handler);
+    mut handler: Pin<&mut impl Future<Output = Response>>,
+) -> impl Future<Output = Result<Response, CloseReason>> {
     let mut wait: Option<Meanwhile> = None;
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         connection.begin_turn();
         match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
             Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
@@ -215,7 +232,6 @@ async fn run_handler(
             Poll::Pending => Poll::Pending,
         }
     })
-    .await
 }
 
 fn panicked(connection: &Connection) -> Response {

@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode, Version};
 use ringhttp_runtime::time::Deadline;
 
 use super::connection::Connection;
+use super::waker_cell::WakerCell;
 use super::websocket;
 use crate::error::{Error, Result};
 use crate::io::read_buffer::Purpose;
@@ -42,8 +43,8 @@ impl Upgraded {
     ) -> Self {
         let lease = Rc::new(Lease {
             wire: RefCell::new(Some(wire)),
-            user: RefCell::default(),
-            task: RefCell::default(),
+            user: WakerCell::default(),
+            task: WakerCell::default(),
         });
         Self { lease, queued_max, write_timeout, deadline, stalled_at: None }
     }
@@ -90,7 +91,7 @@ impl Upgraded {
         let Some(wire) = &mut *wire else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         };
-        remember(&self.lease.user, cx);
+        self.lease.user.keep(cx.waker());
         poll(wire, cx)
     }
 
@@ -212,9 +213,9 @@ impl Drop for Upgraded {
 pub(super) struct Lease {
     wire: RefCell<Option<Box<Wire>>>,
     /// Who waits on the session.
-    user: RefCell<Option<Waker>>,
+    user: WakerCell,
     /// The connection's task, once it waits for the session's end.
-    task: RefCell<Option<Waker>>,
+    task: WakerCell,
 }
 
 impl Lease {
@@ -231,7 +232,7 @@ impl Lease {
         if self.wire.borrow().is_none() {
             return Poll::Ready(());
         }
-        remember(&self.task, cx);
+        self.task.keep(cx.waker());
         Poll::Pending
     }
 }
@@ -268,14 +269,6 @@ impl Session {
             Self::Stream(_) => {}
             Self::WebSocket(session) => session.stop(),
         }
-    }
-}
-
-/// Keeps a waker to be woken by, unless it is the one that is kept.
-fn remember(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
-    let mut place = place.borrow_mut();
-    if !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        *place = Some(cx.waker().clone());
     }
 }
 

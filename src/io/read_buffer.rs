@@ -1,9 +1,9 @@
 //! Where the bytes of one connection land: the kernel appends, the protocol splits views off the front.
 //!
 //! A connection that waits for its next message lends the kernel a *landing buffer*, just large enough for what it has
-//! been sent (128 bytes at first on a server), so an idle connection costs little and a busy one still reads its whole
-//! request with one operation. In the middle of a message the buffers are the core's pooled ones, and grow while reads
-//! fill them.
+//! been sent (128 bytes at first on a server, 56 for a WebSocket), so an idle connection costs little and a busy one still
+//! reads its whole request with one operation. In the middle of a message the buffers are the core's pooled ones, and grow
+//! while reads fill them.
 #![forbid(unsafe_code)]
 
 use bytes::BytesMut;
@@ -20,6 +20,9 @@ impl Landing {
     /// For a server: a request of a client library fits into the smallest, mostly; a browser's grows it with its first
     /// requests. The largest is for pipelined batches.
     pub(crate) const REQUESTS: Self = Self { bytes_min: 128, bytes_max: 4 * 1024 };
+
+    /// For a WebSocket: most of them are idle, and what they are sent is short.
+    pub(crate) const MESSAGES: Self = Self { bytes_min: 56, bytes_max: 4 * 1024 };
 
     /// For a client: answers come with their bodies, and idle connections are few.
     pub(crate) const RESPONSES: Self = Self { bytes_min: 512, bytes_max: 16 * 1024 };
@@ -50,10 +53,12 @@ pub(crate) enum Purpose {
 pub(crate) struct ReadBuffer {
     bytes: BytesMut,
     pool: BufferPool,
-    landing: Landing,
+    landing: &'static Landing,
     landing_bytes: usize,
     bulk_bytes: usize,
     small_reads: u8,
+    /// How large the present buffer is, if it is one of the large ones that the pool wants back; 0 otherwise.
+    large_bytes: usize,
     /// The longest message that was completed by [`Purpose::Rest`]: memory for as much is given in advance.
     proven_bytes: usize,
     lent_for: Purpose,
@@ -63,7 +68,7 @@ pub(crate) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    pub(crate) fn new(pool: BufferPool, landing: Landing) -> Self {
+    pub(crate) fn new(pool: BufferPool, landing: &'static Landing) -> Self {
         Self {
             bytes: BytesMut::new(),
             pool,
@@ -71,6 +76,7 @@ impl ReadBuffer {
             landing_bytes: landing.bytes_min,
             bulk_bytes: POOLED_BYTES,
             small_reads: 0,
+            large_bytes: 0,
             proven_bytes: 0,
             lent_for: Purpose::NextHead,
             lent_room: 0,
@@ -137,25 +143,37 @@ impl ReadBuffer {
     }
 
     /// What comes from now on is of another kind than what came before.
-    pub(crate) fn forget_sizes(&mut self) {
-        self.landing_bytes = self.landing.bytes_min;
+    pub(crate) fn switch(&mut self, landing: &'static Landing) {
+        self.landing = landing;
+        self.landing_bytes = landing.bytes_min;
         self.small_reads = 0;
     }
 
     /// Gives the memory back to the core; unread bytes are forgotten.
     pub(crate) fn release(&mut self) {
-        self.pool.give(std::mem::take(&mut self.bytes));
+        let buffer = std::mem::take(&mut self.bytes);
+        self.give(buffer);
+    }
+
+    /// Gives the buffer back that was in use.
+    fn give(&mut self, buffer: BytesMut) {
+        match std::mem::take(&mut self.large_bytes) {
+            0 => self.pool.give(buffer),
+            bytes => self.pool.give_large(buffer, bytes),
+        }
     }
 
     fn landing_buffer(&mut self) -> BytesMut {
         self.bulk_bytes = POOLED_BYTES;
         let mut buffer = std::mem::take(&mut self.bytes);
         let wanted = self.landing_bytes;
-        if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
+        if self.large_bytes > 0 {
+            self.give(buffer);
+        } else if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
             if buffer.capacity() <= self.landing.bytes_max {
                 return buffer;
             }
-            self.pool.give(buffer);
+            self.give(buffer);
         }
         BytesMut::with_capacity(wanted)
     }
@@ -165,12 +183,14 @@ impl ReadBuffer {
             return self.record_buffer();
         }
         let mut buffer = std::mem::take(&mut self.bytes);
-        let room = buffer.capacity() - buffer.len();
+        let least = self.bulk_bytes / 4;
+        // Behind a few unread bytes there is less room: a buffer of the pool has to do for both.
+        let room = if buffer.len() <= least { self.bulk_bytes - buffer.len() } else { self.bulk_bytes };
         // A tail of a quarter is worth using up: it saves a buffer and the copy of what is unread.
-        if room >= self.bulk_bytes / 4 || buffer.try_reclaim(self.bulk_bytes) {
+        if buffer.capacity() - buffer.len() >= least || buffer.try_reclaim(room) {
             return buffer;
         }
-        self.larger(buffer, self.bulk_bytes)
+        self.larger(buffer, room)
     }
 
     /// A buffer with room for the rest of a record. Behind a large one it has room for several, so that reads mostly end
@@ -190,14 +210,16 @@ impl ReadBuffer {
     }
 
     /// Another buffer with the same bytes and so much room behind them.
-    fn larger(&self, buffer: BytesMut, room: usize) -> BytesMut {
+    fn larger(&mut self, buffer: BytesMut, room: usize) -> BytesMut {
         let mut larger = self.pool.take_at_least(buffer.len() + room);
         larger.extend_from_slice(&buffer);
-        self.pool.give(buffer);
+        self.give(buffer);
+        // Those below are kept with the others of the pool.
+        self.large_bytes = if larger.capacity() > 2 * POOLED_BYTES { larger.capacity() } else { 0 };
         larger
     }
 
-    /// A buffer that the rest of a message fits into, and nothing behind it: then the message is all that its memory is
+    /// A buffer that the rest of a message fits into, and little behind it: then the message is all that its memory is
     /// for. Who only announces a long message gets no memory for it, beyond a multiple of what has come or has come
     /// before; so a long one is copied a few times at first, and then no more.
     fn rest_buffer(&mut self, missing: usize) -> BytesMut {
@@ -211,10 +233,8 @@ impl ReadBuffer {
             return std::mem::take(&mut self.bytes);
         }
         let earned = (here * 3).max(BULK_BYTES_MAX).max(self.proven_bytes.saturating_sub(here));
-        let mut larger = BytesMut::with_capacity(here + missing.min(earned));
-        larger.extend_from_slice(&self.bytes);
-        self.pool.give(std::mem::replace(&mut self.bytes, BytesMut::new()));
-        larger
+        let buffer = std::mem::take(&mut self.bytes);
+        self.larger(buffer, missing.min(earned))
     }
 
     fn adapt_landing(&mut self, read: usize, filled: bool) {
@@ -248,7 +268,7 @@ mod tests {
 
     #[test]
     fn bytes_of_several_reads_stand_in_order() {
-        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
         let all: Vec<u8> = (0..100_000_u32).map(|n| n.to_le_bytes()[0]).collect();
         let mut done = 0;
         while done < all.len() {
@@ -259,7 +279,7 @@ mod tests {
 
     #[test]
     fn views_survive_later_reads() {
-        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
         let mut views = Vec::new();
         for n in 0..200_u8 {
             read(&mut buffer, Purpose::NextHead, &[n; 100]);
@@ -272,7 +292,7 @@ mod tests {
 
     #[test]
     fn the_landing_buffer_grows_with_the_heads_and_shrinks_again() {
-        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
         let large = [0; 10_000];
         for _ in 0..10 {
             read(&mut buffer, Purpose::NextHead, &large);
@@ -289,7 +309,7 @@ mod tests {
     #[test]
     fn a_waiting_connection_holds_no_more_than_a_landing_buffer_after_a_large_body() {
         let pool = BufferPool::new();
-        let mut buffer = ReadBuffer::new(pool, Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(pool, &Landing::REQUESTS);
         for _ in 0..20 {
             read(&mut buffer, Purpose::More, &vec![0; 100_000]);
             drop(buffer.bytes().split());
@@ -300,7 +320,7 @@ mod tests {
     #[test]
     fn a_long_message_gets_memory_as_it_comes_and_at_once_when_one_has_come_before() {
         let message = vec![7; 1 << 20];
-        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
         for round in 0..2 {
             let mut done = read(&mut buffer, Purpose::NextHead, &message);
             let mut reads = 0;
@@ -321,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_long_message_that_comes_byte_by_byte_is_copied_a_few_times_at_most() {
-        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
         let (mut done, mut places) = (0, Vec::new());
         while done < 300_000 {
             let missing = 300_000 - done;
@@ -335,8 +355,21 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_outgrows_its_landing_buffer_gets_one_of_the_pool() {
+        let pool = BufferPool::new();
+        for _ in 0..10 {
+            let mut buffer = ReadBuffer::new(pool.clone(), &Landing::REQUESTS);
+            assert_eq!(read(&mut buffer, Purpose::NextHead, &[7; 200]), 128);
+            assert_eq!(read(&mut buffer, Purpose::More, &[7; 72]), 72);
+            assert_eq!(buffer.bytes().len(), 200);
+            buffer.release();
+        }
+        assert_eq!((pool.free_count(), pool.taken_and_reused()), (1, (10, 9)));
+    }
+
+    #[test]
     fn reads_of_a_body_grow_to_the_limit() {
-        let mut buffer = ReadBuffer::new(BufferPool::new(), Landing::REQUESTS);
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
         let large = vec![0; 1 << 20];
         let mut most = 0;
         for _ in 0..20 {

@@ -13,7 +13,7 @@ pub(crate) struct Turn {
     /// Reads in a row that did not have to wait.
     streak: u8,
     /// The pause after too many of them.
-    pause: Option<YieldNow>,
+    pause: Option<Box<YieldNow>>,
 }
 
 /// Reads in a row without a wait, after which the other connections of the core get their turn: on epoll a socket that
@@ -24,7 +24,7 @@ impl Turn {
     /// Waits until the next read may begin.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
-            ready!(Pin::new(pause).poll(cx));
+            ready!(Pin::new(&mut **pause).poll(cx));
             self.pause = None;
             self.streak = 0;
         }
@@ -32,7 +32,7 @@ impl Turn {
         if self.streak >= STREAK_MAX
             && let Some(core) = Core::current()
         {
-            self.pause = Some(core.yield_now());
+            self.pause = Some(Box::new(core.yield_now()));
             return self.poll(cx);
         }
         self.streak = self.streak.min(STREAK_MAX);

@@ -32,11 +32,11 @@ pub(crate) struct Wire {
 impl Wire {
     /// The wire of a server's connection.
     pub(crate) fn new(transport: Transport, pool: &BufferPool) -> Self {
-        Self::with_landing(transport, pool, Landing::REQUESTS)
+        Self::with_landing(transport, pool, &Landing::REQUESTS)
     }
 
     /// A wire whose messages land in buffers of these sizes.
-    pub(crate) fn with_landing(transport: Transport, pool: &BufferPool, landing: Landing) -> Self {
+    pub(crate) fn with_landing(transport: Transport, pool: &BufferPool, landing: &'static Landing) -> Self {
         Self {
             transport,
             input: ReadBuffer::new(pool.clone(), landing),
@@ -183,7 +183,7 @@ impl Wire {
 
     /// What comes from now on is of another protocol: how long its messages are is to be seen.
     pub(crate) fn switch(&mut self) {
-        self.input.forget_sizes();
+        self.input.switch(&Landing::MESSAGES);
     }
 
     /// Takes the unread bytes out as one view.

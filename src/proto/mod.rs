@@ -17,6 +17,8 @@ pub mod cookie;
 pub(crate) mod cors;
 #[cfg(feature = "rustls")]
 pub(crate) mod der;
+#[cfg(feature = "digest-auth")]
+pub(crate) mod digest_auth;
 mod disposition;
 mod error;
 pub(crate) mod escape;
@@ -33,6 +35,7 @@ pub(crate) mod ocsp;
 mod parameters;
 pub mod proxy_header;
 pub mod range;
+pub(crate) mod socks5;
 pub mod sse;
 pub mod websocket;
 #[cfg(feature = "rustls")]

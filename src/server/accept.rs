@@ -82,18 +82,18 @@ struct Shared<S> {
 }
 
 async fn accept_loop<S: Service>(shared: Shared<S>, listener: Rc<Listener>) {
-    let local = listener.local_addr().as_socket();
+    let local = listener.local_addr().as_socket().map(Rc::new);
     loop {
         shared.wait_for_room().await;
         let Some(accepted) = listener.accept().await else {
             return;
         };
-        shared.start(accepted, local);
+        shared.start(accepted, local.clone());
     }
 }
 
 impl<S: Service> Shared<S> {
-    fn start(&self, accepted: Accepted, local: Option<SocketAddr>) {
+    fn start(&self, accepted: Accepted, local: Option<Rc<SocketAddr>>) {
         let peer = accepted.peer;
         let connection = Connection::over_socket(Rc::clone(&self.host), accepted.socket, peer, local);
         let place = self.connections.enter(Rc::clone(&connection));

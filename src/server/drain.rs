@@ -39,7 +39,6 @@ struct Slots {
 pub(crate) struct Place {
     index: usize,
     connections: Rc<Connections>,
-    host: Rc<Host>,
     reason: Cell<CloseReason>,
 }
 
@@ -62,9 +61,9 @@ impl Connections {
 
     /// Adds a connection.
     pub(crate) fn enter(self: &Rc<Self>, connection: Rc<Connection>) -> Place {
-        let host = Rc::clone(&connection.host);
-        count(&host.stats.accepted);
-        count(&host.stats.active);
+        let stats = &connection.host.stats;
+        count(&stats.accepted);
+        count(&stats.active);
         self.total.0.fetch_add(1, Ordering::Relaxed);
         let mut slots = self.slots.borrow_mut();
         let index = slots.free.pop().unwrap_or_else(|| {
@@ -72,7 +71,7 @@ impl Connections {
             slots.connections.len() - 1
         });
         slots.connections[index] = Some(connection);
-        Place { index, connections: Rc::clone(self), host, reason: Cell::new(CloseReason::Cut) }
+        Place { index, connections: Rc::clone(self), reason: Cell::new(CloseReason::Cut) }
     }
 
     /// Connections that are open.
@@ -100,11 +99,13 @@ impl Drop for Place {
         slots.free.push(self.index);
         let connection = slots.connections[self.index].take();
         drop(slots);
-        drop(connection);
         self.connections.total.0.fetch_sub(1, Ordering::Relaxed);
-        let stats = &self.host.stats;
-        stats.active.set(stats.active.get() - 1);
-        stats.closed.count(self.reason.get());
+        if let Some(connection) = connection {
+            let stats = Rc::clone(&connection.host.stats);
+            drop(connection);
+            stats.active.set(stats.active.get() - 1);
+            stats.closed.count(self.reason.get());
+        }
         self.connections.ended.notify_waiters();
     }
 }

@@ -12,6 +12,21 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use super::progress;
 use super::send_file::Writable;
 use crate::buffer::{Chunks, IOVEC_COUNT_MAX, borrow_fd, socket_of};
+use crate::core::Core;
+use crate::driver::DriverKind;
+
+/// From so many bytes on, a write does not wait for the ring to be entered. By then the core has worked on other connections, and
+/// what is to be sent has left the processor's cache: reading it again costs more than a system call.
+const AT_ONCE_BYTES_MIN: usize = 16 * 1024;
+
+/// Whether a write is large enough on a ring, or was asked to leave.
+pub(super) fn leaves_at_once(chunks: &mut Chunks) -> bool {
+    chunks.take_leaves_at_once() || (chunks.remaining() >= AT_ONCE_BYTES_MIN && is_on_ring())
+}
+
+fn is_on_ring() -> bool {
+    Core::current().is_some_and(|core| core.driver() == DriverKind::IoUring)
+}
 
 /// Sends what the socket takes now, which may be nothing.
 pub(super) fn send_at_once<S: Writable>(

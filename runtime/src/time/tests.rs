@@ -145,3 +145,20 @@ fn rfc9110_5_6_7_the_date_is_an_imf_fixdate() {
     assert_eq!(&format_date(UNIX_EPOCH + Duration::from_secs(784_111_777)), b"Sun, 06 Nov 1994 08:49:37 GMT");
     assert_eq!(Timers::new().date()[26..], *b"GMT");
 }
+
+#[test]
+fn a_released_deadline_takes_no_place_in_the_wheel_until_it_is_set_again() {
+    let timers = paused();
+    let (deadline, other) = (timers.deadline(), timers.deadline());
+    let mut cx = Context::from_waker(Waker::noop());
+    deadline.set(Duration::from_millis(5));
+    deadline.release();
+    // The place is given to the next one that is set.
+    other.set(Duration::from_millis(5));
+    assert_eq!(other.entry.get(), 0);
+    timers.advance(Duration::from_millis(5));
+    assert!(other.poll_expired(&mut cx).is_ready() && deadline.poll_expired(&mut cx).is_pending());
+    deadline.set(Duration::from_millis(5));
+    timers.advance(Duration::from_millis(5));
+    assert!(deadline.poll_expired(&mut cx).is_ready());
+}

@@ -18,8 +18,8 @@ const SLOT_MASK: u64 = SLOTS as u64 - 1;
 /// Times beyond this are looked at again when the last level turns.
 const REACH: u64 = (1 << (SLOT_BITS * LEVELS)) - 1;
 
-/// The end of a list.
-const NONE: Index = Index::MAX;
+/// The end of a list; no entry.
+pub(super) const NONE: Index = Index::MAX;
 
 /// The number of an entry. Of half the size of a pointer, so that an entry fits into a cache line.
 pub(super) type Index = u32;

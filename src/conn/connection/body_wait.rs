@@ -49,7 +49,7 @@ impl Connection {
             return Poll::Ready(Err(BodyError::Gone));
         }
         let mut io = self.io.borrow_mut();
-        let Io { wire: Some(wire), reader, body } = &mut *io else {
+        let Some(Io { wire, reader, body }) = io.as_deref_mut() else {
             return Poll::Ready(Err(BodyError::Gone));
         };
         let result = match body.failure {
@@ -137,7 +137,7 @@ impl Connection {
     /// Queues the 100 that the peer waits for, if it does and has not got it.
     pub(crate) fn send_continue(&self) {
         let mut io = self.io.borrow_mut();
-        if let Io { wire: Some(wire), body, .. } = &mut *io
+        if let Some(Io { wire, body, .. }) = io.as_deref_mut()
             && std::mem::take(&mut body.awaits_continue)
         {
             wire.output().buffer().extend_from_slice(CONTINUE);
@@ -146,25 +146,26 @@ impl Connection {
 
     /// Whether the running request's body has been read to its end.
     pub(crate) fn body_is_done(&self) -> bool {
-        self.io.borrow().reader.state() == State::Done
+        self.io.borrow().as_ref().is_none_or(|io| io.reader.state() == State::Done)
     }
 
     /// Whether the rest of the body can be expected to come and is worth reading: it is not too long, nothing is wrong
     /// with it, and the peer does not wait for a 100 that it will not get.
     pub(crate) fn body_can_be_drained(&self) -> bool {
         let io = self.io.borrow();
-        let left = io.body.length.saturating_sub(io.body.bytes);
-        io.body.failure.is_none() && !io.body.awaits_continue && left <= self.host.config.drain_bytes_max
+        let Some(Io { body, .. }) = io.as_deref() else { return false };
+        let left = body.length.saturating_sub(body.bytes);
+        body.failure.is_none() && !body.awaits_continue && left <= self.host.config.drain_bytes_max
     }
 
     /// Bytes of the running request's body that have been read.
     pub(crate) fn body_bytes(&self) -> u64 {
-        self.io.borrow().body.bytes
+        self.io.borrow().as_ref().map_or(0, |io| io.body.bytes)
     }
 
     /// The trailers of the body that was read.
     pub(crate) fn take_trailers(&self) -> Option<HeaderMap> {
-        self.io.borrow_mut().reader.trailers()
+        self.io.borrow_mut().as_mut().and_then(|io| io.reader.trailers())
     }
 }
 

@@ -72,7 +72,7 @@ impl Connection {
     /// Makes TLS of the connection: what is unread is the beginning of the handshake.
     pub(crate) fn start_tls(&self, handshake: Handshake) {
         let mut io = self.io.borrow_mut();
-        io.wire = io.wire.take().map(|wire| Box::new(wire.into_tls(handshake)));
+        *io = io.take().map(|io| Box::new(Io { wire: io.wire.into_tls(handshake), ..*io }));
     }
 
     /// Waits for the end of the handshake.
@@ -92,7 +92,7 @@ impl Connection {
         poll: impl FnOnce(&mut Wire, &mut Context<'_>) -> Poll<Result<T, NoHandshake>>,
     ) -> Poll<Result<T, NoHandshake>> {
         let mut io = self.io.borrow_mut();
-        let Io { wire: Some(wire), .. } = &mut *io else {
+        let Some(Io { wire, .. }) = io.as_deref_mut() else {
             return Poll::Ready(Err(NoHandshake::Close(CloseReason::TransportFailed)));
         };
         if let Poll::Ready(result) = poll(wire, cx) {
@@ -115,12 +115,12 @@ impl Connection {
 
     /// Whether TLS was broken off, by one side or the other.
     pub(crate) fn tls_has_failed(&self) -> bool {
-        self.io.borrow().wire.as_deref().and_then(Wire::tls).is_some_and(Tls::has_failed)
+        self.io.borrow().as_ref().and_then(|io| io.wire.tls()).is_some_and(Tls::has_failed)
     }
 
     /// Whether the peer ended its side without saying so where it should have.
     pub(crate) fn was_cut_off(&self) -> bool {
-        self.io.borrow().wire.as_deref().and_then(Wire::tls).is_some_and(Tls::was_cut_off)
+        self.io.borrow().as_ref().and_then(|io| io.wire.tls()).is_some_and(Tls::was_cut_off)
     }
 }
 

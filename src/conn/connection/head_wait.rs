@@ -66,7 +66,7 @@ impl Connection {
         wait: &mut HeadWait,
     ) -> Poll<Result<Box<Exchange>, NoHead>> {
         let mut io = self.io.borrow_mut();
-        let Io { wire: Some(wire), reader, body } = &mut *io else {
+        let Some(Io { wire, reader, body }) = io.as_deref_mut() else {
             return Poll::Ready(Err(NoHead::Close(CloseReason::Upgraded)));
         };
         loop {

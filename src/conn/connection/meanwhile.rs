@@ -39,8 +39,8 @@ impl Connection {
             return Poll::Ready(reason);
         }
         let mut io = self.io.borrow_mut();
-        let (flushing, written) = match &mut io.wire {
-            Some(wire) => {
+        let (flushing, written) = match io.as_deref_mut() {
+            Some(Io { wire, .. }) => {
                 if let Poll::Ready(Err(error)) = self.poll_flush(cx, wire) {
                     return Poll::Ready(CloseReason::of_failed_write(&error));
                 }
@@ -70,7 +70,7 @@ impl Connection {
             return None;
         }
         let mut io = self.io.borrow_mut();
-        let Io { wire: Some(wire), reader, .. } = &mut *io else {
+        let Some(Io { wire, reader, .. }) = io.as_deref_mut() else {
             return None;
         };
         if wire.has_ended() {

@@ -33,7 +33,7 @@ impl Connection {
         wait: &mut ProxyWait,
     ) -> Poll<Result<Source, CloseReason>> {
         let mut io = self.io.borrow_mut();
-        let Io { wire: Some(wire), .. } = &mut *io else {
+        let Some(Io { wire, .. }) = io.as_deref_mut() else {
             return Poll::Ready(Err(CloseReason::TransportFailed));
         };
         loop {

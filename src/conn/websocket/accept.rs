@@ -33,7 +33,7 @@ impl Session {
         };
         let protocol = choose_protocol(headers, &config.protocols).map(str::to_owned);
         let fields = accepted_fields(headers, protocol.as_deref(), deflate.as_ref());
-        let connection = Rc::clone(&request.body.connection);
+        let connection = Rc::clone(request.connection());
         let upgraded = request.upgrade("websocket", &fields)?;
         let wire = upgraded.into_wire().ok_or_else(|| Error::internal("the server was cut"))?;
         let host = &connection.host;

@@ -62,10 +62,10 @@ impl Session {
     pub(super) fn start_clock(&self) {
         let mut inner = self.inner.borrow_mut();
         // What ended the handshake is leaving: soon it needs no memory any more, unless messages follow.
-        let at = self.timers.now() + HANDSHAKE_LOOK_AFTER;
+        let at = self.timers().now() + HANDSHAKE_LOOK_AFTER;
         self.look_at(&mut inner, at);
         if let Some(heartbeat) = self.config.heartbeat {
-            let at = self.timers.now() + heartbeat;
+            let at = self.timers().now() + heartbeat;
             self.look_at(&mut inner, at);
         }
     }
@@ -79,7 +79,7 @@ impl Session {
     /// Something came or was sent.
     pub(super) fn touch(&self, inner: &mut Inner) {
         if inner.clock.active_since.is_none() {
-            let now = self.timers.now();
+            let now = self.timers().now();
             inner.clock.active_since = Some(now);
             self.look_at(inner, now + LOOK_AFTER);
         }
@@ -96,7 +96,7 @@ impl Session {
     /// The peer does not take what waits for it now: from here on it has `write_timeout`.
     pub(super) fn note_stall(&self, inner: &mut Inner, written: u64) {
         if inner.clock.stalled.is_none() {
-            let now = self.timers.now();
+            let now = self.timers().now();
             inner.clock.stalled = Some((written, now));
             self.look_at(inner, now + self.config.write_timeout);
         }
@@ -117,7 +117,7 @@ impl Session {
 
     /// Does what is due, and says when something may be next.
     fn look(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Option<Instant> {
-        let now = self.timers.now();
+        let now = self.timers().now();
         if inner.clock.close_by.is_some_and(|by| now >= by) {
             self.end(inner, None);
             return None;
@@ -174,7 +174,7 @@ impl Session {
     /// RFC 6455 §10.4: a message that has begun holds memory, so it has to go on.
     fn look_at_message(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
         let is_begun = |wire: &mut Wire| inner.reader.is_within_message() || !wire.input().is_empty();
-        if !inner.state.may_receive() || !inner.wire.as_deref_mut().is_some_and(is_begun) {
+        if !inner.state.may_receive() || !inner.wire.as_mut().is_some_and(is_begun) {
             return None;
         }
         let end = inner.clock.heard_at + self.config.stall_timeout;

@@ -150,7 +150,7 @@ impl Session {
     }
 
     fn limit_closing(&self, inner: &mut Inner) {
-        let by = self.timers.now() + self.config.close_timeout;
+        let by = self.timers().now() + self.config.close_timeout;
         if inner.clock.close_by.is_none() {
             inner.clock.close_by = Some(by);
             self.look_at(inner, by);

@@ -1,7 +1,6 @@
 //! What comes: messages for the application, and the control frames that are answered on the way.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,6 +10,7 @@ use ringhttp_runtime::Core;
 use super::codec::with_inflaters;
 use super::error::WebSocketError;
 use super::message::Message;
+use super::queue::Queue;
 use super::session::{Inner, Session};
 use super::stats::add;
 use crate::io::read_buffer::Purpose;
@@ -20,19 +20,19 @@ use crate::proto::websocket::{CloseFrame, Event, Fault, Inflaters};
 /// Messages that came before they were asked for.
 #[derive(Default)]
 pub(super) struct Inbox {
-    messages: VecDeque<Message>,
+    messages: Queue<Message>,
     bytes: usize,
     /// What the reader said last: bytes that the message at the front of the buffer lacks, `None` if it has more to say.
     missing: Option<usize>,
     /// What came behind messages that nobody has asked for yet: they are to be answered before the socket is closed.
-    last: Option<Last>,
+    last: Option<Box<Last>>,
     /// Messages and control frames that were seen to since the session last had to wait.
-    streak: usize,
+    streak: u8,
 }
 
 /// What nothing follows.
 enum Last {
-    Close(Box<CloseFrame>),
+    Close(CloseFrame),
     Fault(Fault),
 }
 
@@ -40,25 +40,22 @@ enum Last {
 const MESSAGE_BYTES: usize = 64;
 
 /// Messages and control frames after which the other tasks of the core have their turn: one read brings thousands of tiny ones.
-const EVENTS_PER_TURN: usize = 64;
+const EVENTS_PER_TURN: u8 = 64;
 
 impl Inbox {
     fn push(&mut self, message: Message) {
         self.bytes += message.len() + MESSAGE_BYTES;
-        self.messages.push_back(message.detached());
+        self.messages.push(message.detached());
     }
 
     fn pop(&mut self) -> Option<Message> {
-        let message = self.messages.pop_front()?;
+        let message = self.messages.pop()?;
         self.bytes -= message.len() + MESSAGE_BYTES;
-        if self.messages.is_empty() {
-            self.messages = VecDeque::new();
-        }
         Some(message)
     }
 
     pub(super) fn clear(&mut self) {
-        self.messages = VecDeque::new();
+        self.messages = Queue::default();
         self.bytes = 0;
     }
 }
@@ -153,7 +150,7 @@ impl Session {
                         continue;
                     }
                     Err(fault) => {
-                        inbox.last = Some(Last::Fault(fault));
+                        inbox.last = Some(Box::new(Last::Fault(fault)));
                         continue;
                     }
                 }
@@ -168,7 +165,7 @@ impl Session {
     /// Reads from the transport, and sends what is queued if there is nothing to be read.
     fn poll_fill(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
         // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next message.
-        let is_filling = inner.wire.as_deref().is_some_and(Wire::is_filling);
+        let is_filling = inner.wire.as_ref().is_some_and(Wire::is_filling);
         if !is_filling || self.poll_read(inner, cx).is_pending() {
             self.flush(inner, cx);
             if self.poll_read(inner, cx).is_pending() {
@@ -200,8 +197,8 @@ impl Session {
     }
 
     fn take_last(&self, inner: &mut Inner) {
-        match inner.inbox.last.take() {
-            Some(Last::Close(frame)) => self.take_close(inner, frame),
+        match inner.inbox.last.take().map(|last| *last) {
+            Some(Last::Close(frame)) => self.take_close(inner, Box::new(frame)),
             Some(Last::Fault(fault)) => self.fail(inner, fault),
             None => {}
         }
@@ -221,7 +218,7 @@ impl Session {
             Event::Ping(payload) => return Some(Message::Ping(payload)),
             Event::Pong(payload) => return Some(Message::Pong(payload)),
             Event::Close(frame) => {
-                inner.inbox.last = Some(Last::Close(Box::new(frame)));
+                inner.inbox.last = Some(Box::new(Last::Close(frame)));
                 return None;
             }
             Event::Working => {

@@ -19,6 +19,7 @@ mod inbound;
 mod message;
 mod opening;
 mod outbound;
+mod queue;
 mod session;
 mod stats;
 mod writing;

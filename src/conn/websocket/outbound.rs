@@ -4,7 +4,6 @@
 //! that it waits in the outbox, whole: only there messages can be dropped, and only from there on they are compressed.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use super::config::SlowReader;
 use super::encoded::Encoded;
 use super::error::WebSocketError;
 use super::message::{Compression, Message};
+use super::queue::Queue;
 use super::session::{Inner, Session};
 use super::stats::add;
 use super::writing::Job;
@@ -58,7 +58,7 @@ impl Outgoing {
 /// Messages that wait for room in the wire's queue.
 #[derive(Default)]
 pub(super) struct Outbox {
-    waiting: VecDeque<Entry>,
+    waiting: Queue<Entry>,
     bytes: usize,
     /// The last Ping that could not be answered at once. RFC 6455 §5.5.3: one Pong answers those before it, too.
     pong: Option<Box<Bytes>>,
@@ -94,16 +94,13 @@ impl Outbox {
 
     fn push(&mut self, outgoing: Outgoing) {
         self.bytes += outgoing.len() + ENTRY_BYTES;
-        self.waiting.push_back(Entry::Data(outgoing.detached()));
+        self.waiting.push(Entry::Data(outgoing.detached()));
     }
 
     fn pop(&mut self) -> Option<Entry> {
-        let entry = self.waiting.pop_front()?;
+        let entry = self.waiting.pop()?;
         if let Entry::Data(outgoing) = &entry {
             self.bytes -= outgoing.len() + ENTRY_BYTES;
-        }
-        if self.waiting.is_empty() {
-            self.waiting = VecDeque::new();
         }
         Some(entry)
     }
@@ -114,10 +111,8 @@ impl Outbox {
             Entry::Data(outgoing) => !outgoing.is_control() && !outgoing.is_piece(),
             Entry::Close(_) => false,
         };
-        let Some(at) = self.waiting.iter().position(is_message) else { return false };
-        if let Some(Entry::Data(dropped)) = self.waiting.remove(at) {
-            self.bytes -= dropped.len() + ENTRY_BYTES;
-        }
+        let Some(Entry::Data(dropped)) = self.waiting.remove_first(is_message) else { return false };
+        self.bytes -= dropped.len() + ENTRY_BYTES;
         true
     }
 }
@@ -126,7 +121,7 @@ impl Inner {
     /// Bytes that are held for the peer.
     fn held_bytes(&self) -> usize {
         let job = self.outbox.job.as_ref().map_or(0, |job| job.len());
-        self.wire.as_deref().map_or(0, Wire::unsent) + self.outbox.bytes + job
+        self.wire.as_ref().map_or(0, Wire::unsent) + self.outbox.bytes + job
     }
 }
 
@@ -258,7 +253,7 @@ impl Session {
         if inner.outbox.is_empty() {
             self.write_close(inner, &frame);
         } else {
-            inner.outbox.waiting.push_back(Entry::Close(frame));
+            inner.outbox.waiting.push(Entry::Close(frame));
         }
         self.touch(inner);
     }
@@ -297,7 +292,7 @@ impl Session {
             match wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
-                    if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
+                    if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
                         return inner.clock.forget_stall();
                     }
                 }

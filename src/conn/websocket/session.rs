@@ -17,6 +17,7 @@ use super::error::WebSocketError;
 use super::inbound::Inbox;
 use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
+use crate::conn::waker_cell::WakerCell;
 use crate::io::wire::Wire;
 use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, State};
 
@@ -25,10 +26,10 @@ pub(crate) struct Session {
     pub(super) inner: RefCell<Inner>,
     pub(super) config: Rc<WebSocketConfig>,
     pub(super) role: Role,
-    pub(super) timers: Timers,
     pub(super) deadline: Deadline,
     pub(super) stats: Rc<WebSocketStats>,
-    protocol: Option<Box<str>>,
+    /// The subprotocol, by its place in the configuration.
+    protocol: Option<u32>,
     is_compressed: bool,
     opened: Instant,
     /// The driving task runs now, and will drive before it waits: nobody has to wake it.
@@ -36,17 +37,17 @@ pub(crate) struct Session {
     /// And there is nothing left for it to do this time.
     driven: Cell<bool>,
     /// The task that drives the session.
-    driver: RefCell<Option<Waker>>,
+    driver: WakerCell,
     /// Who receives, or waits for the closing handshake.
-    receiver: RefCell<Option<Waker>>,
-    /// Who waits for room in the outbox, or for the end.
-    others: RefCell<Vec<Waker>>,
+    receiver: WakerCell,
+    /// Who waits for room in the outbox, or for the end, if anybody does.
+    others: Cell<Option<Box<Vec<Waker>>>>,
 }
 
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
 pub(super) struct Inner {
     /// Gone once the session has ended.
-    pub(super) wire: Option<Box<Wire>>,
+    pub(super) wire: Option<Wire>,
     pub(super) reader: Reader,
     pub(super) state: State,
     pub(super) inbox: Inbox,
@@ -86,7 +87,7 @@ impl Session {
         let packer = agreed.deflate.as_ref().map(|agreed| Box::new(Packer::new(agreed, role, &stats)));
         let opened = timers.now();
         let inner = Inner {
-            wire: Some(wire),
+            wire: Some(*wire),
             reader: Reader::new(rules),
             state: State::Open,
             inbox: Inbox::default(),
@@ -101,15 +102,14 @@ impl Session {
             role,
             deadline: timers.deadline(),
             stats,
-            protocol: agreed.protocol.map(String::into_boxed_str),
+            protocol: agreed.protocol.and_then(|agreed| place_of(&agreed, &config.protocols)),
             is_compressed: agreed.deflate.is_some(),
             opened,
             in_turn: Cell::new(false),
             driven: Cell::new(false),
-            driver: RefCell::new(None),
-            receiver: RefCell::new(None),
-            others: RefCell::default(),
-            timers,
+            driver: WakerCell::default(),
+            receiver: WakerCell::default(),
+            others: Cell::default(),
             config,
         });
         session.start_clock();
@@ -118,7 +118,7 @@ impl Session {
 
     /// The subprotocol that was agreed on.
     pub(crate) fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+        self.protocol.map(|place| self.config.protocols[place as usize].as_str())
     }
 
     /// Whether messages may be compressed.
@@ -131,7 +131,7 @@ impl Session {
     }
 
     pub(crate) fn timers(&self) -> &Timers {
-        &self.timers
+        self.deadline.timers()
     }
 
     /// Whether messages can be sent.
@@ -141,11 +141,7 @@ impl Session {
 
     /// Names the task that drives the session from now on.
     pub(crate) fn driven_by(&self, driver: &Waker) {
-        let known = self.driver.borrow().as_ref().is_some_and(|known| known.will_wake(driver));
-        if !known {
-            let old = self.driver.replace(Some(driver.clone()));
-            drop(old);
-        }
+        self.driver.keep(driver);
     }
 
     /// Drives the session: what is queued leaves, what comes is read ahead, deadlines hold. Ready when it has ended.
@@ -180,12 +176,11 @@ impl Session {
     /// There is nothing left to do in this turn, unless something is queued yet: all was polled with the driving task's own
     /// waker. (Another waker of the same task may be gone when it is needed.)
     pub(super) fn end_turn(&self, cx: &Context<'_>) {
-        let by_own_waker = self.driver.borrow().as_ref().is_some_and(|driver| driver.will_wake(cx.waker()));
-        self.driven.set(by_own_waker);
+        self.driven.set(self.driver.will_wake(cx.waker()));
     }
 
     pub(super) fn driver(&self) -> Option<Waker> {
-        self.driver.borrow().clone()
+        self.driver.get()
     }
 
     /// Has the driving task look after the session.
@@ -199,29 +194,25 @@ impl Session {
     }
 
     pub(super) fn remember_receiver(&self, cx: &Context<'_>) {
-        let mut receiver = self.receiver.borrow_mut();
-        if !receiver.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *receiver = Some(cx.waker().clone());
-        }
+        self.receiver.keep(cx.waker());
     }
 
     pub(super) fn wake_receiver(&self) {
-        let receiver = self.receiver.take();
-        if let Some(receiver) = receiver {
+        if let Some(receiver) = self.receiver.take() {
             receiver.wake();
         }
     }
 
     pub(super) fn remember_other(&self, cx: &Context<'_>) {
-        let mut others = self.others.borrow_mut();
+        let mut others = self.others.take().unwrap_or_default();
         if !others.iter().any(|known| known.will_wake(cx.waker())) {
             others.push(cx.waker().clone());
         }
+        self.others.set(Some(others));
     }
 
     pub(super) fn wake_others(&self) {
-        if !self.others.borrow().is_empty() {
-            let others = self.others.take();
+        if let Some(others) = self.others.take() {
             others.into_iter().for_each(Waker::wake);
         }
     }
@@ -239,7 +230,7 @@ impl Session {
         inner.pause = None;
         self.deadline.clear();
         self.stats.active.set(self.stats.active.get() - 1);
-        self.stats.durations.add(self.timers.now() - self.opened);
+        self.stats.durations.add(self.timers().now() - self.opened);
         self.wake_receiver();
         self.wake_others();
         self.wake_driver();
@@ -252,6 +243,10 @@ impl Session {
     pub(crate) fn cut(&self) {
         self.end(&mut self.inner.borrow_mut(), None);
     }
+}
+
+fn place_of(agreed: &str, protocols: &[String]) -> Option<u32> {
+    protocols.iter().position(|known| known == agreed).and_then(|place| u32::try_from(place).ok())
 }
 
 impl Drop for Session {

@@ -132,13 +132,19 @@ impl Inflaters {
 pub struct Reader {
     rules: ReaderRules,
     sequence: Sequence,
-    /// The data frame whose payload comes now.
-    frame: Option<Frame>,
-    /// The message that it belongs to.
-    message: Message,
+    /// The message that has begun, if one has.
+    begun: Option<Box<Begun>>,
     /// For the message that comes now, or for all of them if their window is taken over.
     inflater: Option<Box<Inflater>>,
     end: Option<End>,
+}
+
+/// A message that has begun.
+#[derive(Debug)]
+struct Begun {
+    message: Message,
+    /// The data frame whose payload comes now.
+    frame: Option<Frame>,
 }
 
 /// The data frame whose payload is being read.
@@ -186,14 +192,7 @@ impl Reader {
     /// A reader at the beginning of the stream, behind the handshake.
     #[must_use]
     pub fn new(rules: ReaderRules) -> Self {
-        Self {
-            rules,
-            sequence: Sequence::Between,
-            frame: None,
-            message: Message::default(),
-            inflater: None,
-            end: None,
-        }
+        Self { rules, sequence: Sequence::Between, begun: None, inflater: None, end: None }
     }
 
     /// What the next bytes of `input` are. Consumed are those that an event is made of, and those of fragments.
@@ -213,7 +212,7 @@ impl Reader {
         let event = self.advance(input, spare);
         if let Err(fault) = event {
             self.end = Some(End::Failed(fault));
-            self.message = Message::default();
+            self.begun = None;
             self.inflater = None;
         }
         event
@@ -222,14 +221,13 @@ impl Reader {
     /// Whether a message has begun and is not complete, as far as complete heads of frames tell.
     #[must_use]
     pub fn is_within_message(&self) -> bool {
-        self.frame.is_some() || self.sequence == Sequence::Within
+        self.begun.is_some()
     }
 
     fn advance(&mut self, input: &mut BytesMut, spare: &mut Inflaters) -> Result<Event, Fault> {
         loop {
-            if self.frame.is_none()
-                && let Some(event) = self.begin_frame(input)?
-            {
+            let is_in_frame = self.begun.as_ref().is_some_and(|begun| begun.frame.is_some());
+            if !is_in_frame && let Some(event) = self.begin_frame(input)? {
                 return Ok(event);
             }
             if let Some(event) = self.read_payload(input, spare)? {
@@ -268,20 +266,14 @@ impl Reader {
             input.advance(head_bytes);
             return whole_message(is_text, head.mask, input.split_to(length)).map(Some);
         }
-        if !is_continuation {
-            self.message = Message { is_text, is_compressed: head.is_compressed, ..Message::default() };
-        }
-        self.message.fragments += 1;
-        self.message.wire_bytes = self.message.wire_bytes.saturating_add(length);
-        if self.message.wire_bytes > self.rules.limits.message_bytes_max {
-            return Err(Fault::MessageTooLarge);
-        }
-        if self.message.fragments > self.rules.limits.fragment_count_max {
-            return Err(Fault::FragmentsTooMany);
-        }
+        let begun = self.begun.get_or_insert_with(|| {
+            let message = Message { is_text, is_compressed: head.is_compressed, ..Message::default() };
+            Box::new(Begun { message, frame: None })
+        });
+        begun.message.count_fragment(length, &self.rules.limits)?;
         input.advance(head_bytes);
         self.sequence = next;
-        self.frame = Some(Frame {
+        begun.frame = Some(Frame {
             is_final: head.is_final,
             in_place,
             mask: head.mask,
@@ -316,7 +308,7 @@ impl Reader {
             _ => {
                 let frame = CloseFrame::parse(&payload)?;
                 self.end = Some(End::Closed);
-                self.message = Message::default();
+                self.begun = None;
                 self.inflater = None;
                 Ok(Event::Close(frame))
             }
@@ -325,25 +317,27 @@ impl Reader {
 
     /// Reads what is here of the present frame's payload. `None` if the frame has ended and its message has not.
     fn read_payload(&mut self, input: &mut BytesMut, spare: &mut Inflaters) -> Result<Option<Event>, Fault> {
-        let frame = self.frame.as_mut().expect("begun by the caller");
+        let begun = self.begun.as_deref_mut().expect("begun by the caller");
+        let frame = begun.frame.as_mut().expect("begun by the caller");
         let (before, here) = (frame.ready, input.len().min(frame.left));
         if let Some(key) = frame.mask {
             mask::apply(key, frame.unmasked, &mut input[before..here]);
         }
         frame.unmasked += (here - before) as u64;
         frame.ready = here;
-        if self.message.is_compressed {
+        if begun.message.is_compressed {
             return self.unpack(input, spare);
         }
-        if self.message.is_text && !self.message.utf8.push(&input[before..here]) {
+        if begun.message.is_text && !begun.message.utf8.push(&input[before..here]) {
             return Err(Fault::TextInvalid);
         }
         if frame.in_place {
             if here < frame.left {
                 return Ok(Some(Event::NeedMore { missing: frame.left - here }));
             }
-            self.frame = None;
-            return self.message.end(input.split_to(here).freeze()).map(Some);
+            let event = begun.message.end(input.split_to(here).freeze());
+            self.begun = None;
+            return event.map(Some);
         }
         frame.left -= here;
         frame.ready = 0;
@@ -351,14 +345,15 @@ impl Reader {
             let data = input.split_to(here).freeze();
             return self.after_part(data);
         }
-        append(&mut self.message.content, &input[..here], self.rules.limits.message_bytes_max);
+        append(&mut begun.message.content, &input[..here], self.rules.limits.message_bytes_max);
         input.advance(here);
         self.after_part(Bytes::new())
     }
 
     /// Unpacks what is here of the present frame's payload, a bounded step at a time.
     fn unpack(&mut self, input: &mut BytesMut, spare: &mut Inflaters) -> Result<Option<Event>, Fault> {
-        let (frame, message) = (self.frame.as_mut().expect("in a frame"), &mut self.message);
+        let Begun { message, frame } = self.begun.as_deref_mut().expect("in a message");
+        let frame = frame.as_mut().expect("in a frame");
         let inflater = self.inflater.get_or_insert_with(|| spare.take());
         let bytes_max = self.rules.limits.message_bytes_max;
         let before = message.content.len();
@@ -404,23 +399,24 @@ impl Reader {
 
     /// What follows from a part of a payload that was consumed; `data` is what it holds if the message is given out in pieces.
     fn after_part(&mut self, data: Bytes) -> Result<Option<Event>, Fault> {
-        let frame = self.frame.as_ref().expect("in a frame");
+        let begun = self.begun.as_deref_mut().expect("in a message");
+        let frame = begun.frame.expect("in a frame");
         let (is_whole, is_final) = (frame.left == 0, frame.is_final);
+        if is_whole && is_final {
+            let event = if self.rules.pieces {
+                begun.message.last_piece(data)
+            } else {
+                let content = std::mem::take(&mut begun.message.content);
+                begun.message.end(content.into())
+            };
+            self.begun = None;
+            return event.map(Some);
+        }
         if is_whole {
-            self.frame = None;
-            if is_final && self.rules.pieces {
-                if !self.message.utf8.may_end() {
-                    return Err(Fault::TextInvalid);
-                }
-                return Ok(Some(self.message.piece(data, true)));
-            }
-            if is_final {
-                let content = std::mem::take(&mut self.message.content);
-                return self.message.end(content.into()).map(Some);
-            }
+            begun.frame = None;
         }
         if !data.is_empty() {
-            return Ok(Some(self.message.piece(data, false)));
+            return Ok(Some(begun.message.piece(data, false)));
         }
         Ok(if is_whole { None } else { Some(Event::NeedMore { missing: 0 }) })
     }
@@ -442,6 +438,19 @@ fn whole_message(is_text: bool, key: Option<[u8; 4]>, mut payload: BytesMut) -> 
 }
 
 impl Message {
+    /// One more frame of it is announced.
+    fn count_fragment(&mut self, length: usize, limits: &Limits) -> Result<(), Fault> {
+        self.fragments += 1;
+        self.wire_bytes = self.wire_bytes.saturating_add(length);
+        if self.wire_bytes > limits.message_bytes_max {
+            return Err(Fault::MessageTooLarge);
+        }
+        if self.fragments > limits.fragment_count_max {
+            return Err(Fault::FragmentsTooMany);
+        }
+        Ok(())
+    }
+
     /// The message, now that it is complete.
     #[inline]
     fn end(&self, content: Bytes) -> Result<Event, Fault> {
@@ -452,6 +461,10 @@ impl Message {
         } else {
             Err(Fault::TextInvalid)
         }
+    }
+
+    fn last_piece(&mut self, data: Bytes) -> Result<Event, Fault> {
+        if self.utf8.may_end() { Ok(self.piece(data, true)) } else { Err(Fault::TextInvalid) }
     }
 
     fn piece(&mut self, data: Bytes, is_last: bool) -> Event {
