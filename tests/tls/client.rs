@@ -17,10 +17,10 @@ use ringhttp::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConnection, StreamOwned};
+use rustls::{ServerConnection, StreamOwned, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 
-use super::common::{Authority, Identity, Site, connect, serve, until, use_ring};
+use super::common::{Authority, BOTH, Identity, Site, connect, serve, until, use_ring};
 use super::ocsp;
 
 fn routes() -> Router<()> {
@@ -537,11 +537,15 @@ fn tunneling(target: SocketAddr) -> SocketAddr {
 }
 
 /// Takes TLS off a connection, whose plain bytes it sends on to `target`, and puts it on what comes back.
-fn without_tls(identity: &Identity, target: SocketAddr) -> SocketAddr {
+fn without_tls(
+    identity: &Identity,
+    versions: &[&'static SupportedProtocolVersion],
+    target: SocketAddr,
+) -> SocketAddr {
     let chain = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).map(|one| one.expect("PEM"));
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("PEM");
     let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(chain.collect(), key)
@@ -572,12 +576,62 @@ fn moved(from: &mut impl Read, to: &mut impl Write) -> bool {
     }
 }
 
+/// Passes a connection on to `target`, and what comes back in writes of one byte.
+fn byte_by_byte(target: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let (near, _) = listener.accept().expect("a client");
+        near.set_nodelay(true).expect("a socket");
+        let far = connect(target);
+        let (mut from, mut to) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(std::net::Shutdown::Write);
+        });
+        for byte in far.bytes().map_while(Result::ok) {
+            if (&near).write_all(&[byte]).is_err() {
+                break;
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn records_of_a_server_may_come_byte_by_byte() {
+    let authority = Authority::new("test");
+    let identity = authority.server(&["localhost"]);
+    let body = "x".repeat(20_000);
+    let sent = body.clone();
+    let plain = RawServer::start(move |mut peer| {
+        while peer.read_head().is_some() {
+            peer.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{sent}", sent.len()));
+        }
+    });
+    each_driver(async |core| {
+        use_ring();
+        for version in BOTH {
+            let server = byte_by_byte(without_tls(&identity, &[version], plain.address()));
+            let mut config = ClientConfig::default();
+            config.tls = Some(ClientTls::load(trusting(&authority)).expect("it can be loaded"));
+            let client = Client::new(&core, config).expect("a good configuration");
+            let target = format!("https://localhost:{}/", server.port());
+            for _ in 0..2 {
+                assert_eq!(text(&client, &target).await.expect("an answer"), body);
+            }
+            assert_eq!(client.stats().made, 1);
+        }
+        core.shutdown();
+    });
+}
+
 #[test]
 fn tls_goes_through_the_tunnel_of_a_proxy_that_is_spoken_to_over_tls() {
     let (servers, proxies) = (Authority::new("servers"), Authority::new("proxies"));
     let identity = proxies.server(&["localhost"]);
     with_site(&servers.server(&["localhost"]).config(), async |site| {
-        let proxy = without_tls(&identity, tunneling(site.address));
+        let proxy = without_tls(&identity, &BOTH, tunneling(site.address));
         let client = client(&site, trusting(&servers));
         let proxy = Proxy::new(format!("https://localhost:{}", proxy.port())).expect("a proxy");
         let its_own = ClientTls::load(trusting(&proxies)).expect("it can be loaded");
