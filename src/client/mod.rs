@@ -18,6 +18,7 @@
 //! exchange on it (`conn/client.rs`), redirects.
 
 mod address_filter;
+mod batch;
 mod certificate_fault;
 mod circuit;
 mod config;
@@ -53,6 +54,7 @@ mod websocket;
 pub use url::Url;
 
 pub use self::address_filter::AddressFilter;
+pub use self::batch::Batch;
 pub use self::certificate_fault::CertificateFault;
 pub use self::circuit::{CircuitBreakerConfig, CircuitState};
 pub use self::config::ClientConfig;

@@ -2,6 +2,7 @@
 //! bytes matter.
 
 mod basics;
+mod batches;
 mod bodies;
 mod circuits;
 mod connections;
