@@ -18,13 +18,14 @@ use super::address_filter::AddressFilter;
 use super::circuit::CircuitBreakerConfig;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
+use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
 use super::retry::{RetryBudget, RetryConfig};
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
-use crate::proto::content_coding::DecodeLimits;
+use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
 use crate::proto::http1::Limits;
 
 /// What a [`Client`](super::Client) is set to. It is cloned to every core, each of which makes a client of its own.
@@ -124,6 +125,10 @@ pub struct ClientConfig {
     /// Which requests go through which proxy. Default: none; [`Proxies::from_env`] takes what the environment says. The proxy looks
     /// names up then: `addresses` is asked for addresses that stand in URLs only, and not for the proxy's own.
     pub proxies: Proxies,
+    /// Users and passwords by host, for requests that do not say who asks (RFC 7617). Not for where redirects lead, nor for
+    /// a request that leaves out `Authorization`. Default: none;
+    /// [`Netrc::from_env`] reads the usual file.
+    pub netrc: Netrc,
 
     /// How TLS is spoken for `https` URLs. Default `None`: as [`ClientTlsConfig`](super::ClientTlsConfig) is by default, with the
     /// system's authorities, which the first request of the process reads on a blocking thread.
@@ -142,6 +147,17 @@ pub struct ClientConfig {
     /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`).
     #[cfg(feature = "compression")]
     pub decompress: bool,
+    /// How bodies of requests are compressed while they leave, if the server is known to take that: there is no way to ask it first.
+    /// Default `None`: they are not (feature `compression`). A request that has a `Content-Encoding` of its own is left as it is.
+    #[cfg(feature = "compression")]
+    pub compress: Option<ContentCoding>,
+    /// How hard to try. Default: [`Level::Balanced`].
+    #[cfg(feature = "compression")]
+    pub compress_level: Level,
+    /// Bytes of the smallest body that is compressed because of `compress`; smaller ones hardly gain. Those of unknown length
+    /// count as large. Default 1024.
+    #[cfg(feature = "compression")]
+    pub compress_bytes_min: u64,
     /// How much a decompressed body may be of how little: beyond it [`ErrorKind::Decode`].
     #[cfg(feature = "compression")]
     pub decode_limits: DecodeLimits,
@@ -199,6 +215,7 @@ impl Default for ClientConfig {
             socket: ConnectOptions::default(),
             unix_socket: None,
             proxies: Proxies::none(),
+            netrc: Netrc::default(),
             #[cfg(feature = "rustls")]
             tls: None,
             redirects_max: 10,
@@ -207,6 +224,12 @@ impl Default for ClientConfig {
             cookies: false,
             #[cfg(feature = "compression")]
             decompress: true,
+            #[cfg(feature = "compression")]
+            compress: None,
+            #[cfg(feature = "compression")]
+            compress_level: Level::default(),
+            #[cfg(feature = "compression")]
+            compress_bytes_min: 1024,
             #[cfg(feature = "compression")]
             decode_limits: DecodeLimits::default(),
             body_bytes_max: 16 * 1024 * 1024,
@@ -343,6 +366,12 @@ pub(super) struct Settings {
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
     pub(super) decompress: bool,
+    #[cfg(feature = "compression")]
+    pub(super) compress: Option<ContentCoding>,
+    #[cfg(feature = "compression")]
+    pub(super) compress_level: Level,
+    #[cfg(feature = "compression")]
+    pub(super) compress_bytes_min: u64,
     pub(super) retry_lost: bool,
     pub(super) retry: Option<Rc<RetryConfig>>,
     pub(super) circuit_breaker: bool,
@@ -380,6 +409,12 @@ impl Settings {
             cookies: config.cookies,
             #[cfg(feature = "compression")]
             decompress: config.decompress,
+            #[cfg(feature = "compression")]
+            compress: config.compress,
+            #[cfg(feature = "compression")]
+            compress_level: config.compress_level,
+            #[cfg(feature = "compression")]
+            compress_bytes_min: config.compress_bytes_min,
             retry_lost: config.retry_lost,
             retry: config.retry.clone().map(Rc::new),
             circuit_breaker: config.circuit_breaker.is_some(),

@@ -21,14 +21,20 @@ mod address_filter;
 mod batch;
 mod certificate_fault;
 mod circuit;
+#[cfg(feature = "compression")]
+mod compress;
 mod config;
 mod connector;
 mod cookie_jar;
 #[cfg(feature = "compression")]
 mod decode;
+#[cfg(feature = "digest-auth")]
+mod digest_auth;
 mod error;
+mod form_data;
 mod location;
 pub mod middleware;
+mod netrc;
 mod pool;
 mod proxy;
 mod reconnect;
@@ -40,6 +46,7 @@ mod retry;
 mod send;
 mod session;
 mod sockets;
+mod socks;
 mod spare;
 mod stats;
 #[cfg(feature = "rustls")]
@@ -59,8 +66,12 @@ pub use self::certificate_fault::CertificateFault;
 pub use self::circuit::{CircuitBreakerConfig, CircuitState};
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
+#[cfg(feature = "digest-auth")]
+pub use self::digest_auth::DigestAuth;
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::form_data::{FormData, FormPart};
 pub use self::middleware::{Next, Request};
+pub use self::netrc::Netrc;
 pub use self::proxy::{Proxies, Proxy};
 pub use self::reconnect::{ReconnectConfig, ReconnectEvent, ReconnectingWebSocket};
 pub use self::redirect::Redirected;

@@ -12,9 +12,15 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use ringhttp_runtime::pool::Priority;
 
+#[cfg(feature = "compression")]
+use super::compress::Compress;
 use super::config::Settings;
+#[cfg(feature = "digest-auth")]
+use super::digest_auth::{DigestAuth, SigningIn};
 use super::error::{Error, ErrorKind, Result};
+use super::form_data::FormData;
 use super::location::{Location, UserInfo};
+use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::response::Response;
@@ -23,6 +29,8 @@ use super::send;
 use super::session::{Client, Shared};
 use crate::conn::Body;
 use crate::conn::websocket::Opening;
+#[cfg(feature = "compression")]
+use crate::proto::content_coding::ContentCoding;
 
 /// A request to be filled in and sent: see [`Client::request`].
 ///
@@ -61,6 +69,12 @@ pub(super) struct Outline {
     pub(super) make_body: Option<Rc<dyn Fn() -> Body>>,
     /// The body was sent and cannot be sent again.
     pub(super) is_body_spent: bool,
+    /// The body passes an encoder when it is sent.
+    #[cfg(feature = "compression")]
+    pub(super) compress: Option<Compress>,
+    /// By whom it signs in when its server asks for that.
+    #[cfg(feature = "digest-auth")]
+    pub(super) digest: Option<Box<SigningIn>>,
     /// In place of the client's.
     pub(super) own_settings: Option<Box<Settings>>,
 }
@@ -79,6 +93,10 @@ impl RequestBuilder {
                 body: Body::empty(),
                 make_body: None,
                 is_body_spent: false,
+                #[cfg(feature = "compression")]
+                compress: None,
+                #[cfg(feature = "digest-auth")]
+                digest: None,
                 own_settings: None,
             }
         });
@@ -179,6 +197,17 @@ impl RequestBuilder {
         })
     }
 
+    /// Sets the body to a form with files (`multipart/form-data`, RFC 7578), and `Content-Type`, which has to name its boundary, in place of
+    /// any that is set.
+    pub fn multipart(self, form: FormData) -> Self {
+        self.change(|outline| {
+            let (content_type, body) = form.into_body()?;
+            outline.body = body;
+            outline.headers.insert(header::CONTENT_TYPE, content_type);
+            Ok(())
+        })
+    }
+
     /// Signs in by user and password (RFC 7617). User and password of the URL do the same.
     pub fn basic_auth(self, user: &str, password: &str) -> Self {
         self.change(|outline| {
@@ -186,6 +215,21 @@ impl RequestBuilder {
                 return Err(Error::new(ErrorKind::Request).with_text("a user name must not have a colon"));
             }
             outline.headers.insert(header::AUTHORIZATION, basic(user, password));
+            Ok(())
+        })
+    }
+
+    /// Signs in by digest authentication (RFC 7616) where the request's server asks for it; where redirects to another origin lead, nobody is
+    /// signed in. In place of user and password of the URL and of `basic_auth`.
+    ///
+    /// The first request is answered with a challenge, and sent again: a body that can be sent only once, as a stream, gets the 401 then.
+    /// The same `auth` remembers the challenge, and its next requests are signed from the beginning.
+    #[cfg(feature = "digest-auth")]
+    pub fn digest_auth(self, auth: &DigestAuth) -> Self {
+        self.change(|outline| {
+            auth.check()?;
+            outline.headers.remove(header::AUTHORIZATION);
+            outline.digest = Some(Box::new(SigningIn::new(auth)));
             Ok(())
         })
     }
@@ -290,6 +334,15 @@ impl RequestBuilder {
         self.set(|settings| settings.decompress = decompress)
     }
 
+    /// Sets how its body is compressed, however short it is, in place of `ClientConfig::compress`; `None` sends it as it is.
+    #[cfg(feature = "compression")]
+    pub fn compress(self, coding: Option<ContentCoding>) -> Self {
+        self.set(|settings| {
+            settings.compress = coding;
+            settings.compress_bytes_min = 0;
+        })
+    }
+
     /// Sets whether it is sent once more if its connection is gone, in place of `ClientConfig::retry_lost`.
     pub fn retry_lost(self, retry_lost: bool) -> Self {
         self.set(|settings| settings.retry_lost = retry_lost)
@@ -367,6 +420,10 @@ impl Outline {
             body,
             make_body: self.make_body.clone(),
             is_body_spent: false,
+            #[cfg(feature = "compression")]
+            compress: self.compress,
+            #[cfg(feature = "digest-auth")]
+            digest: self.digest.clone(),
             own_settings: self.own_settings.clone(),
         })
     }
@@ -383,15 +440,30 @@ impl Outline {
         self.headers.entry(header::CONTENT_TYPE).or_insert(content_type);
     }
 
+    /// Says who asks, if the request does not, nor the fields of every request, but a file does.
+    pub(super) fn name_user(&mut self, netrc: &Netrc, defaults: &HeaderMap) {
+        let Some((user, password)) = netrc.find(self.location.host()) else { return };
+        #[cfg(feature = "digest-auth")]
+        if self.digest.is_some() {
+            return;
+        }
+        if !defaults.contains_key(header::AUTHORIZATION) {
+            self.headers.entry(header::AUTHORIZATION).or_insert_with(|| basic(user, password));
+        }
+    }
+
     /// The body, to be sent; it is kept if it can be sent again.
     pub(super) fn take_body(&mut self) -> Body {
-        if let Some(make) = &self.make_body {
-            return make();
-        }
-        self.body.try_clone().unwrap_or_else(|| {
+        let body = self.make_body.as_ref().map(|make| make()).or_else(|| self.body.try_clone());
+        let body = body.unwrap_or_else(|| {
             self.is_body_spent = true;
             std::mem::take(&mut self.body)
-        })
+        });
+        #[cfg(feature = "compression")]
+        if let Some(compress) = self.compress {
+            return compress.apply(body);
+        }
+        body
     }
 
     /// Takes a body back that was not sent after all.

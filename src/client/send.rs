@@ -9,12 +9,14 @@ use std::time::{Duration, Instant as ExactInstant, SystemTime};
 
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::{EXPECT, HeaderName};
+use http::header::{AUTHORIZATION, EXPECT, HeaderName};
 use http::{Method, StatusCode};
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
 use ringhttp_runtime::{deadline, random};
 
+#[cfg(feature = "compression")]
+use super::compress::Compress;
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
 use super::middleware;
@@ -79,12 +81,15 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Rc<Shared>, outline: Outline, tracer: &'a Tracer) -> Self {
+    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer) -> Self {
         let settings = outline.settings(shared);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
         let without = settings.without.clone();
         let expects_continue = settings.expect_continue || outline.expects_continue();
+        if !without.contains(&AUTHORIZATION) {
+            outline.name_user(&shared.config.netrc, shared.defaults.fields());
+        }
         let (started, history) = (now(), Vec::new());
         let run = Self {
             shared,
@@ -99,7 +104,7 @@ impl<'a> Run<'a> {
             history,
         };
         #[cfg(feature = "compression")]
-        let run = run.settle_encoding();
+        let run = run.settle_encoding().settle_compression();
         run
     }
 
@@ -121,6 +126,15 @@ impl<'a> Run<'a> {
                 _ => {}
             }
         }
+        self
+    }
+
+    #[cfg(feature = "compression")]
+    fn settle_compression(mut self) -> Self {
+        let Outline { headers, body, make_body, own_settings, .. } = &mut self.outline;
+        let settings = own_settings.as_deref().unwrap_or(&self.shared.settings);
+        let length = if make_body.is_some() { None } else { body.length() };
+        self.outline.compress = Compress::settle(settings, length, headers);
         self
     }
 
@@ -147,6 +161,11 @@ impl<'a> Run<'a> {
             let answer = result?;
             if self.is_expectation_refused(&answer) {
                 self.ask_no_more(answer).await;
+                continue;
+            }
+            #[cfg(feature = "digest-auth")]
+            if self.has_signed_in(&answer) {
+                self.throw_away(answer).await;
                 continue;
             }
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
@@ -279,6 +298,8 @@ impl<'a> Run<'a> {
     /// Queues the request on its connection.
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
+        #[cfg(feature = "digest-auth")]
+        self.outline.sign()?;
         let body = self.outline.take_body();
         let expects_continue = self.expects_continue && body.length() != Some(0);
         let settings = self.settings();
@@ -392,6 +413,15 @@ impl<'a> Run<'a> {
         self.throw_away(refusal).await;
     }
 
+    /// Whether the answer is a challenge that the request, sent once more, can meet.
+    #[cfg(feature = "digest-auth")]
+    fn has_signed_in(&mut self, answer: &Answer) -> bool {
+        let head = &answer.parts.head;
+        let is_spent = self.outline.is_body_spent;
+        let Outline { digest: Some(digest), location, .. } = &mut self.outline else { return false };
+        head.status == StatusCode::UNAUTHORIZED && !is_spent && digest.meets(location, &head.headers)
+    }
+
     /// Reads an answer that nobody is given, so that its connection can be used again.
     async fn throw_away(&self, answer: Answer) {
         self.take_cookies(&answer);
@@ -444,6 +474,10 @@ impl<'a> Run<'a> {
         let is_same_origin = next.location.origin() == self.outline.location.origin();
         redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
         if !is_same_origin {
+            #[cfg(feature = "digest-auth")]
+            {
+                self.outline.digest = None;
+            }
             // Those that the client has of its own stay behind, too.
             self.without.extend(redirect::CREDENTIALS);
         }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod close_reason;
+mod converse;
 mod failure;
 mod held;
 #[cfg(test)]
@@ -47,7 +48,7 @@ pub use self::close_reason::{CloseCounts, CloseReason};
 pub(crate) use self::failure::Failure;
 use self::held::HeldBody;
 use self::upload::Upload;
-pub(in crate::conn) use self::upload::UploadQueue;
+pub(in crate::conn) use self::upload::{FILE_PIECE_BYTES, UploadQueue};
 pub(crate) use self::wait::{ExchangeLimits, Waited};
 use self::wait::{Wait, WaitsFor};
 
@@ -536,13 +537,14 @@ impl ClientConnection {
                     return Ok(());
                 }
             };
-            let Some(upload) = &self.upload else { return Ok(()) };
+            let Some(upload) = &mut self.upload else { return Ok(()) };
             let may_go_on = if is_flushed { upload.note_flushed(cx) || has_more } else { has_more };
             if !may_go_on || !self.wire.output().is_empty() {
                 return Ok(());
             }
-            // A server that takes all at once would have the core to itself.
-            if self.wire.written() - turn_began_at >= TURN_BYTES_MAX
+            // A server that takes all at once would have the core to itself, and so would a body that is compressed to nothing.
+            let gives_way = upload.gives_way();
+            if (gives_way || self.wire.written() - turn_began_at >= TURN_BYTES_MAX)
                 && let Some(core) = Core::current()
             {
                 let mut pause = core.yield_now();

@@ -15,6 +15,8 @@ pub mod content_coding;
 mod content_type;
 pub mod cookie;
 pub(crate) mod cors;
+#[cfg(feature = "digest-auth")]
+pub(crate) mod digest_auth;
 mod disposition;
 mod error;
 pub(crate) mod escape;
@@ -29,6 +31,7 @@ pub mod negotiation;
 mod parameters;
 pub mod proxy_header;
 pub mod range;
+pub(crate) mod socks5;
 pub mod sse;
 pub mod websocket;
 #[cfg(feature = "rustls")]
