@@ -30,6 +30,7 @@ mod cookie_jar;
 mod decode;
 #[cfg(feature = "digest-auth")]
 mod digest_auth;
+mod download;
 mod error;
 mod form_data;
 mod location;
@@ -68,6 +69,7 @@ pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 #[cfg(feature = "digest-auth")]
 pub use self::digest_auth::DigestAuth;
+pub use self::download::{Download, Downloaded, Progress};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::form_data::{FormData, FormPart};
 pub use self::middleware::{Next, Request};
