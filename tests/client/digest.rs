@@ -62,6 +62,15 @@ impl Guard {
 
     fn answer(&self, message: &str) -> String {
         match self.fault(message) {
+            // One use: the answer names the nonce of the next.
+            None if self.uses == 1 => {
+                let nonce = self.nonce.fetch_add(1, Ordering::SeqCst) + 1;
+                self.counts.lock().expect("no panic").clear();
+                ok(message).replace(
+                    "content-type",
+                    &format!("authentication-info: nextnonce=\"n{nonce}\"\r\ncontent-type"),
+                )
+            }
             None => ok(message),
             Some(fault) => {
                 self.refused.lock().expect("no panic").push(fault);
@@ -169,6 +178,20 @@ fn a_nonce_that_is_too_old_is_replaced() {
         let answer = client.get(server.url("/")).digest_auth(&auth).send().await.expect("an answer");
         assert_eq!(answer.status(), 401);
         assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing", "stale", "stale"]);
+    });
+}
+
+#[test]
+fn a_nonce_for_one_request_is_followed_by_the_next() {
+    let (server, refused) = Guard::start(SCHEMES[0], 1);
+    with_config(&ClientConfig::default(), async |_, client| {
+        refused.lock().expect("no panic").clear();
+        let auth = DigestAuth::new("ada", "open sesame");
+        for _ in 0..5 {
+            let answer = client.get(server.url("/")).digest_auth(&auth).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200);
+        }
+        assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing"]);
     });
 }
 
