@@ -17,10 +17,14 @@
 
 #[path = "compare/certificate.rs"]
 mod certificate;
+#[path = "compare/charts.rs"]
+mod charts;
 #[path = "compare/check.rs"]
 mod check;
 #[path = "compare/check_tls.rs"]
 mod check_tls;
+#[path = "compare/foreign.rs"]
+mod foreign;
 #[path = "compare/idle.rs"]
 mod idle;
 #[path = "compare/json.rs"]
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
             self_check();
             Ok(())
         }
-        Ok(Parsed::Compare(options)) => compare(&options),
+        Ok(Parsed::Compare(options)) => compare(options),
         Err(problem) => Err(problem),
     };
     match outcome {
@@ -88,12 +92,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(options: &Options) -> Result<(), Problem> {
+fn compare(mut options: Options) -> Result<(), Problem> {
     let wrk = Wrk::find(options.load_cpu)?;
     process::raise_open_files()?;
-    let binaries = server::build(options)?;
-    if options.nginx_is_missing {
-        println!("nginx is not installed, and is left out");
+    let binaries = server::build(&mut options)?;
+    let options = &options;
+    for missing in &options.missing {
+        println!("{missing}, and is left out");
     }
     for &kind in &options.servers {
         check_surface(&binaries, kind).map_err(|problem| format!("{}: {problem}", kind.name()))?;
@@ -133,8 +138,12 @@ fn save(options: &Options, results: &Results, idle: &[idle::Idle]) -> Result<(),
     if let Some(path) = &options.json {
         write(path, json::encode(options, results, idle))?;
     }
+    let charts = charts::draw(results);
+    if let Some(directory) = &options.charts {
+        charts::save(directory, &charts)?;
+    }
     if let Some(path) = &options.markdown {
-        write(path, markdown::report(options, results, idle))?;
+        write(path, markdown::report(options, results, idle, &charts))?;
     }
     Ok(())
 }
@@ -183,7 +192,9 @@ fn run_once(
     let before = process::cpu_time(server.pid())?;
     let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
     let load = match scenario.shape {
-        Shape::Get | Shape::Pipelined(_) | Shape::Post(_) => wrk.run(scenario, port, seconds)?,
+        Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
+            wrk.run(scenario, port, seconds)?
+        }
         Shape::Echo(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
     };
@@ -200,6 +211,7 @@ fn self_check() {
     check::self_check();
     table::self_check();
     idle::self_check();
+    charts::self_check();
     json::self_check();
     machine::self_check();
     targets::self_check();

@@ -4,6 +4,7 @@
 //! something has to promise that what they point to stays where it is until the operation completes.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
@@ -26,6 +27,12 @@ pub const POOLED_COUNT_MAX: usize = 256;
 /// way, and thousands may be.
 pub const SMALL_BYTES: usize = 1024;
 
+/// Large buffers that one core keeps an eye on, whoever has views of them: enough for the messages it works on at a time.
+const LARGE_COUNT_MAX: usize = 16;
+
+/// Bytes of them, all together: a core holds no more for buffers that nobody uses.
+pub const LARGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Slices one vectored write takes at the most; Linux takes 1,024 (`UIO_MAXIOV`), and past 64 nothing more is won.
 pub const IOVEC_COUNT_MAX: usize = 64;
 
@@ -44,8 +51,15 @@ struct PoolInner {
     free_small: RefCell<Vec<BytesMut>>,
     #[expect(clippy::vec_box, reason = "a write moves the box around, not what is in it")]
     free_chunks: RefCell<Vec<Box<Chunks>>>,
+    large: RefCell<VecDeque<Large>>,
     taken: Cell<u64>,
     reused: Cell<u64>,
+}
+
+/// What is left of a large buffer whose content is out as views: it is whole again when they are gone.
+struct Large {
+    rest: BytesMut,
+    bytes: usize,
 }
 
 impl BufferPool {
@@ -76,10 +90,31 @@ impl BufferPool {
         BytesMut::with_capacity(bytes)
     }
 
-    /// Takes an empty buffer with at least `bytes` of room: a pooled one where that is enough, a new one otherwise.
+    /// Takes an empty buffer with at least `bytes` of room: a pooled one where that is enough, otherwise one of a fitting
+    /// size that was given by [`give_large`](Self::give_large), or a new one.
     #[must_use]
     pub fn take_at_least(&self, bytes: usize) -> BytesMut {
-        if bytes <= POOLED_BYTES { self.take() } else { BytesMut::with_capacity(bytes) }
+        if bytes <= POOLED_BYTES {
+            return self.take();
+        }
+        let mut large = self.inner.large.borrow_mut();
+        let fits =
+            |one: &mut Large| one.bytes >= bytes && one.bytes / 2 <= bytes && one.rest.try_reclaim(bytes);
+        let found = large.iter_mut().position(fits).and_then(|at| large.remove(at));
+        found.map_or_else(|| BytesMut::with_capacity(bytes), |found| found.rest)
+    }
+
+    /// Gives what is left of a large buffer of `bytes`: it is used again when the views of it are gone. Memory that is given
+    /// out anew for each large message is memory that the kernel has to clear anew.
+    pub fn give_large(&self, mut rest: BytesMut, bytes: usize) {
+        rest.clear();
+        let mut large = self.inner.large.borrow_mut();
+        large.push_back(Large { rest, bytes });
+        while large.len() > LARGE_COUNT_MAX
+            || large.iter().map(|one| one.bytes).sum::<usize>() > LARGE_BYTES_MAX
+        {
+            large.pop_front();
+        }
     }
 
     /// Gives a buffer back. It is kept only if nobody else holds a view of it and it has the pool's size; what it held
@@ -220,6 +255,8 @@ pub struct Chunks {
     /// INVARIANT: while the kernel owns `self` (between `describe` and the completion), `iovecs[i]` points into
     /// `chunks[first + i]`, and neither vector is touched.
     iovecs: Vec<libc::iovec>,
+    /// The socket is asked at once, and not by the ring.
+    leaves_at_once: bool,
 }
 
 impl Chunks {
@@ -228,6 +265,22 @@ impl Chunks {
         if !chunk.is_empty() {
             self.chunks.push(chunk);
         }
+    }
+
+    /// Has the write begin with its first poll, in a system call of its own, where it would go out with everything else of
+    /// the ring's next turn: for what was just made, is not little, and is in the processor's cache still.
+    pub fn leave_at_once(&mut self) {
+        self.leaves_at_once = true;
+    }
+
+    /// Whether it was asked for, once.
+    pub(crate) fn take_leaves_at_once(&mut self) -> bool {
+        std::mem::take(&mut self.leaves_at_once)
+    }
+
+    /// The views that are not written yet.
+    pub(crate) fn views(&self) -> &[Bytes] {
+        &self.chunks[self.first..]
     }
 
     /// How many views there are that are not written yet.
@@ -248,6 +301,7 @@ impl Chunks {
         self.chunks.clear();
         self.iovecs.clear();
         self.first = 0;
+        self.leaves_at_once = false;
     }
 
     /// Bytes not written yet.
@@ -448,6 +502,38 @@ mod tests {
         large.extend_from_slice(&[7; POOLED_BYTES + 1]);
         pool.give_small(large);
         assert_eq!(pool.free_count(), 0, "a large one is not kept");
+    }
+
+    #[test]
+    fn a_large_buffer_is_used_again_when_its_views_are_gone() {
+        let pool = BufferPool::new();
+        let place = |buffer: &BytesMut| buffer.as_ptr();
+        let mut buffer = pool.take_at_least(100_000);
+        let first = place(&buffer);
+        buffer.extend_from_slice(&vec![7; 100_000]);
+        let view = buffer.split().freeze();
+        pool.give_large(buffer, 100_000);
+        let other = pool.take_at_least(100_000);
+        assert_ne!(place(&other), first, "there is a view of the first one still");
+        drop(view);
+        assert_ne!(place(&pool.take_at_least(40_000)), first, "too large for so little");
+        assert_ne!(place(&pool.take_at_least(100_001)), first, "too small");
+        let again = pool.take_at_least(90_000);
+        assert_eq!((place(&again), again.len(), again.capacity()), (first, 0, 100_000));
+        assert_ne!(place(&pool.take_at_least(90_000)), first, "it is taken");
+    }
+
+    #[test]
+    fn large_buffers_are_kept_within_limits() {
+        let pool = BufferPool::new();
+        for _ in 0..2 * LARGE_COUNT_MAX {
+            pool.give_large(BytesMut::with_capacity(20_000), 20_000);
+        }
+        assert_eq!(pool.inner.large.borrow().len(), LARGE_COUNT_MAX);
+        pool.give_large(BytesMut::with_capacity(LARGE_BYTES_MAX), LARGE_BYTES_MAX);
+        assert_eq!(pool.inner.large.borrow().len(), 1);
+        pool.give_large(BytesMut::with_capacity(LARGE_BYTES_MAX + 1), LARGE_BYTES_MAX + 1);
+        assert!(pool.inner.large.borrow().is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! socket are freed when the kernel has let go of them.
 #![forbid(unsafe_code)]
 
+mod at_once;
 mod send_file;
 
 use std::cell::Cell;
@@ -24,6 +25,7 @@ use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 
+use self::at_once::{leaves_at_once, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
 use crate::buffer::{Chunks, WriteBatch};
@@ -353,11 +355,16 @@ async fn write_on_demand<S: Writable>(
     state.half.set(Some(half(socket)));
 }
 
-async fn write_many(
-    socket: &mut impl AsyncWriteRent,
+async fn write_many<S: Writable>(
+    socket: &mut OwnedWriteHalf<S>,
     mut chunks: Box<Chunks>,
     written: &Cell<u64>,
 ) -> (io::Result<()>, WriteBatch) {
+    if leaves_at_once(&mut chunks)
+        && let Err(error) = send_at_once(socket, &mut chunks, written)
+    {
+        return (Err(error), WriteBatch::Many(chunks));
+    }
     while chunks.remaining() > 0 {
         chunks.describe();
         let result;

@@ -80,7 +80,7 @@ pub use self::retry::{RetryBudget, RetryConfig};
 pub use self::session::Client;
 pub use self::stats::ClientStats;
 #[cfg(feature = "rustls")]
-pub use self::tls::{ClientCertificate, ClientTls, ClientTlsConfig};
+pub use self::tls::{ClientCertificate, ClientTls, ClientTlsConfig, OcspStaple};
 pub use self::trace::{RequestId, Timings, Trace};
 pub use self::websocket::WebSocketRequest;
 pub use crate::conn::client::{CloseCounts, CloseReason};

@@ -57,6 +57,8 @@ pub(crate) struct ReadBuffer {
     landing_bytes: usize,
     bulk_bytes: usize,
     small_reads: u8,
+    /// How large the present buffer is, if it is one of the large ones that the pool wants back; 0 otherwise.
+    large_bytes: usize,
     /// The longest message that was completed by [`Purpose::Rest`]: memory for as much is given in advance.
     proven_bytes: usize,
     lent_for: Purpose,
@@ -74,6 +76,7 @@ impl ReadBuffer {
             landing_bytes: landing.bytes_min,
             bulk_bytes: POOLED_BYTES,
             small_reads: 0,
+            large_bytes: 0,
             proven_bytes: 0,
             lent_for: Purpose::NextHead,
             lent_room: 0,
@@ -148,18 +151,29 @@ impl ReadBuffer {
 
     /// Gives the memory back to the core; unread bytes are forgotten.
     pub(crate) fn release(&mut self) {
-        self.pool.give(std::mem::take(&mut self.bytes));
+        let buffer = std::mem::take(&mut self.bytes);
+        self.give(buffer);
+    }
+
+    /// Gives the buffer back that was in use.
+    fn give(&mut self, buffer: BytesMut) {
+        match std::mem::take(&mut self.large_bytes) {
+            0 => self.pool.give(buffer),
+            bytes => self.pool.give_large(buffer, bytes),
+        }
     }
 
     fn landing_buffer(&mut self) -> BytesMut {
         self.bulk_bytes = POOLED_BYTES;
         let mut buffer = std::mem::take(&mut self.bytes);
         let wanted = self.landing_bytes;
-        if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
+        if self.large_bytes > 0 {
+            self.give(buffer);
+        } else if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
             if buffer.capacity() <= self.landing.bytes_max {
                 return buffer;
             }
-            self.pool.give(buffer);
+            self.give(buffer);
         }
         BytesMut::with_capacity(wanted)
     }
@@ -196,14 +210,16 @@ impl ReadBuffer {
     }
 
     /// Another buffer with the same bytes and so much room behind them.
-    fn larger(&self, buffer: BytesMut, room: usize) -> BytesMut {
+    fn larger(&mut self, buffer: BytesMut, room: usize) -> BytesMut {
         let mut larger = self.pool.take_at_least(buffer.len() + room);
         larger.extend_from_slice(&buffer);
-        self.pool.give(buffer);
+        self.give(buffer);
+        // Those below are kept with the others of the pool.
+        self.large_bytes = if larger.capacity() > 2 * POOLED_BYTES { larger.capacity() } else { 0 };
         larger
     }
 
-    /// A buffer that the rest of a message fits into, and nothing behind it: then the message is all that its memory is
+    /// A buffer that the rest of a message fits into, and little behind it: then the message is all that its memory is
     /// for. Who only announces a long message gets no memory for it, beyond a multiple of what has come or has come
     /// before; so a long one is copied a few times at first, and then no more.
     fn rest_buffer(&mut self, missing: usize) -> BytesMut {
@@ -217,10 +233,8 @@ impl ReadBuffer {
             return std::mem::take(&mut self.bytes);
         }
         let earned = (here * 3).max(BULK_BYTES_MAX).max(self.proven_bytes.saturating_sub(here));
-        let mut larger = BytesMut::with_capacity(here + missing.min(earned));
-        larger.extend_from_slice(&self.bytes);
-        self.pool.give(std::mem::replace(&mut self.bytes, BytesMut::new()));
-        larger
+        let buffer = std::mem::take(&mut self.bytes);
+        self.larger(buffer, missing.min(earned))
     }
 
     fn adapt_landing(&mut self, read: usize, filled: bool) {

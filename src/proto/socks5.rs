@@ -6,9 +6,9 @@
 //! ```
 #![forbid(unsafe_code)]
 
+use core::net::{IpAddr, SocketAddr};
 use std::error::Error;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 
 const VERSION: u8 = 5;
 /// RFC 1929 §2.
