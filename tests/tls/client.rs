@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -478,19 +478,13 @@ fn credentials_and_secure_cookies_stay_with_https() {
     });
 }
 
-/// A proxy on threads that makes a tunnel of one connection.
-fn tunneling(target: SocketAddr) -> SocketAddr {
+/// A proxy on threads that makes a tunnel of one connection, behind what `open` says on it.
+fn tunneling(target: SocketAddr, open: fn(&mut TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
         let (mut near, _) = listener.accept().expect("a client");
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") {
-            near.read_exact(&mut byte).expect("a head");
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"CONNECT localhost:"));
-        near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("the client reads");
+        open(&mut near);
         let mut far = connect(target);
         let (mut from, mut to) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
         let there = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
@@ -501,16 +495,41 @@ fn tunneling(target: SocketAddr) -> SocketAddr {
     address
 }
 
+fn by_http(client: &mut TcpStream) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"CONNECT localhost:"));
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("the client reads");
+}
+
+fn by_socks(client: &mut TcpStream) {
+    client.read_exact(&mut [0; 3]).expect("a greeting");
+    client.write_all(b"\x05\x00").expect("the client reads");
+    let mut request = [0; 4 + 1 + 9 + 2];
+    client.read_exact(&mut request).expect("a request");
+    assert!(request.starts_with(b"\x05\x01\x00\x03\x09localhost"));
+    client.write_all(b"\x05\x00\x00\x01\0\0\0\0\0\0").expect("the client reads");
+}
+
 #[test]
 fn tls_goes_through_the_tunnel_of_a_proxy() {
     let authority = Authority::new("test");
     with_site(&authority.server(&["localhost"]).config(), async |site| {
-        let proxy = tunneling(site.address);
         let client = client(&site, trusting(&authority));
-        let proxies = Proxies::all(Proxy::new(format!("http://{proxy}")).expect("a proxy"));
-        let answer = client.get(url(&site, "/")).proxies(&proxies).send().await.expect("an answer");
-        assert_eq!(answer.text().await.expect("text"), "TLSv1.3 false Some(\"localhost\") None");
-        assert_eq!(client.stats().made, 1);
+        let proxies = [
+            format!("http://{}", tunneling(site.address, by_http)),
+            format!("socks5h://{}", tunneling(site.address, by_socks)),
+        ];
+        for (made, proxy) in proxies.into_iter().enumerate() {
+            let proxies = Proxies::all(Proxy::new(proxy).expect("a proxy"));
+            let answer = client.get(url(&site, "/")).proxies(&proxies).send().await.expect("an answer");
+            let told = answer.text().await.expect("text");
+            assert!(told.starts_with("TLSv1.3 ") && told.ends_with(" Some(\"localhost\") None"), "{told}");
+            assert_eq!(client.stats().made, made as u64 + 1);
+        }
         client.close().await;
     });
 }
