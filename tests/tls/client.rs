@@ -12,8 +12,8 @@ use ringhttp::client::{CertificateFault, ClientCertificate, Error, ErrorKind, Oc
 use ringhttp::testing::{RawPeer, RawServer, each_driver};
 use ringhttp::websocket::Closed;
 use ringhttp::{
-    Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, HeaderValue, Request,
-    Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion, WebSocketConfig,
+    Body, Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, CloseReason,
+    HeaderValue, Request, Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion, WebSocketConfig,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -228,6 +228,41 @@ fn a_staple_is_the_word_of_the_certificates_signer() {
             }
         });
     }
+}
+
+#[test]
+fn a_connection_of_the_pool_says_that_it_ends() {
+    let authority = Authority::new("test");
+    let identity = authority.server(&["localhost"]);
+    with_site(&identity.config(), async |site| {
+        let stats = &site.stats;
+        let all_ended = async || until("the connection ends", || stats.active.get() == 0).await;
+        let dropped = client(&site, trusting(&authority));
+        text(&dropped, &url(&site, "/")).await.expect("an answer");
+        drop(dropped);
+        all_ended().await;
+        let closed = client(&site, trusting(&authority));
+        text(&closed, &url(&site, "/")).await.expect("an answer");
+        closed.close().await;
+        all_ended().await;
+        assert_eq!((stats.requests.get(), stats.tls_unclean_ends.get()), (2, 0));
+        assert_eq!(stats.closed.get(CloseReason::PeerClosed), 2);
+
+        // What is cut off must not look whole.
+        let cut = client(&site, trusting(&authority));
+        let body = Body::stream(async |mut out| {
+            out.write("beginning").await?;
+            std::future::pending().await
+        });
+        let mut answer =
+            cut.post(url(&site, "/echo")).body(body).send().await.expect("it is echoed as it comes");
+        assert_eq!(answer.chunk().await.expect("a piece").as_deref(), Some(&b"beginning"[..]));
+        drop(answer);
+        all_ended().await;
+        // As the server would call a message that is not whole, at an end that was said.
+        assert_eq!(stats.closed.get(CloseReason::PeerClosedEarly), 0);
+        assert_eq!(stats.closed.get(CloseReason::PeerClosed), 2);
+    });
 }
 
 #[test]
