@@ -187,6 +187,68 @@ fn a_flood_of_messages_does_not_have_the_core_to_itself() {
     });
 }
 
+/// A text of so many fragments of one byte each, each in a frame with a mask of nothing.
+fn fragments(count: usize) -> Vec<u8> {
+    let frame = |first: u8| [first, 0x81, 0, 0, 0, 0, b'x'];
+    let mut bytes = frame(0x01).to_vec();
+    bytes.extend(std::iter::repeat_n(frame(0x00), count - 2).flatten());
+    bytes.extend(frame(0x80));
+    bytes
+}
+
+const FRAGMENT_COUNT: usize = 1_000_000;
+
+#[test]
+fn rfc6455_10_4_a_million_fragments_of_one_byte_are_refused_at_the_limit() {
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            let socket = peer.socket.try_clone().expect("an open socket");
+            // The server stops reading in the middle of it, and hangs up.
+            let sending = std::thread::spawn(move || {
+                let _ = std::io::Write::write_all(&mut &socket, &fragments(FRAGMENT_COUNT));
+            });
+            assert_eq!(peer.closed(), 1009);
+            drop(peer);
+            sending.join().expect("no panic");
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_million_fragments_of_one_byte_are_joined_where_that_is_allowed_and_others_are_served_meanwhile() {
+    async fn echo(_: &(), req: Request) -> Result<Closed> {
+        let mut config = WebSocketConfig::default();
+        config.fragment_count_max = FRAGMENT_COUNT;
+        let mut socket = req.websocket(config).await?;
+        while let Some(message) = socket.receive().await? {
+            socket.send(message).await?;
+        }
+        Ok(socket.close().await?)
+    }
+
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let (mut peer, mut other) = (Peer::open(address, b""), Peer::open(address, b""));
+            let socket = peer.socket.try_clone().expect("an open socket");
+            let sending = std::thread::spawn(move || {
+                std::io::Write::write_all(&mut &socket, &fragments(FRAGMENT_COUNT))
+                    .expect("the server reads");
+            });
+            let mut rounds = 0;
+            while !sending.is_finished() || rounds == 0 {
+                other.send_text("meanwhile");
+                assert_eq!(other.text(), "meanwhile");
+                rounds += 1;
+            }
+            sending.join().expect("no panic");
+            assert!(peer.text() == "x".repeat(FRAGMENT_COUNT));
+        })
+        .await;
+    });
+}
+
 #[test]
 fn a_stop_closes_sockets_with_1001_and_waits_for_them() {
     each_driver(async |core| {
