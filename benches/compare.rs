@@ -1,4 +1,5 @@
-//! Compares ringhttp's examples `plaintext` and `ws_echo` with their peers: CPU time per request, throughput and latency.
+//! Compares ringhttp's examples `plaintext`, also over TLS, and `ws_echo` with their peers: CPU time per request, throughput
+//! and latency.
 //!
 //! ```text
 //! cargo bench --bench compare -- --all --idle --markdown BENCHMARKS.md       (--help lists the options)
@@ -14,8 +15,12 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports by printing")]
 
+#[path = "compare/certificate.rs"]
+mod certificate;
 #[path = "compare/check.rs"]
 mod check;
+#[path = "compare/check_tls.rs"]
+mod check_tls;
 #[path = "compare/idle.rs"]
 mod idle;
 #[path = "compare/json.rs"]
@@ -24,6 +29,8 @@ mod json;
 mod machine;
 #[path = "compare/markdown.rs"]
 mod markdown;
+#[path = "compare/nginx.rs"]
+mod nginx;
 #[path = "compare/options.rs"]
 mod options;
 #[path = "compare/process.rs"]
@@ -36,6 +43,8 @@ mod server;
 mod table;
 #[path = "compare/targets.rs"]
 mod targets;
+#[path = "compare/tls_load.rs"]
+mod tls_load;
 #[path = "compare/wrk.rs"]
 mod wrk;
 #[path = "compare/ws_load.rs"]
@@ -45,7 +54,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use options::{Options, Parsed};
-use scenario::{Protocol, Scenario};
+use scenario::{Protocol, Scenario, Shape};
 use server::Kind;
 use table::{Measured, Run};
 use wrk::Wrk;
@@ -83,8 +92,11 @@ fn compare(options: &Options) -> Result<(), Problem> {
     let wrk = Wrk::find(options.load_cpu)?;
     process::raise_open_files()?;
     let binaries = server::build(options)?;
-    for &kind in options.servers.iter().filter(|kind| kind.protocol() == Protocol::Http) {
-        check::surface(&binaries.start(kind)?).map_err(|problem| format!("{}: {problem}", kind.name()))?;
+    if options.nginx_is_missing {
+        println!("nginx is not installed, and is left out");
+    }
+    for &kind in &options.servers {
+        check_surface(&binaries, kind).map_err(|problem| format!("{}: {problem}", kind.name()))?;
     }
 
     let mut results = Vec::new();
@@ -103,6 +115,15 @@ fn compare(options: &Options) -> Result<(), Problem> {
         println!("\n{}", idle::render(&idle));
     }
     save(options, &results, &idle)
+}
+
+/// WebSockets are checked by their load.
+fn check_surface(binaries: &server::Binaries, kind: Kind) -> Result<(), Problem> {
+    match kind.protocol() {
+        Protocol::Http => check::surface(&binaries.start(kind)?),
+        Protocol::Https => check_tls::surface(&binaries.start(kind)?, &binaries.certificate()?.chain()),
+        Protocol::WebSocket => Ok(()),
+    }
 }
 
 fn save(options: &Options, results: &Results, idle: &[idle::Idle]) -> Result<(), Problem> {
@@ -160,11 +181,11 @@ fn run_once(
 ) -> Result<Run, Problem> {
     let server = binaries.start(kind)?;
     let before = process::cpu_time(server.pid())?;
-    let load = match scenario.protocol() {
-        Protocol::Http => wrk.run(scenario, server.port(), options.seconds)?,
-        Protocol::WebSocket => {
-            ws_load::run(binaries, scenario, server.port(), options.seconds, options.load_cpu)?
-        }
+    let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
+    let load = match scenario.shape {
+        Shape::Get | Shape::Pipelined(_) | Shape::Post(_) => wrk.run(scenario, port, seconds)?,
+        Shape::Echo(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
     };
     let cpu = process::cpu_time(server.pid())?.since(before);
     Ok(Run::new(cpu, &load))

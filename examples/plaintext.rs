@@ -1,16 +1,20 @@
 //! The benchmark server: one route for each kind of work that is measured.
 //!
-//! `cargo run --release --example plaintext -- --cores 0`, then `wrk http://127.0.0.1:8080/plaintext`.
+//! `cargo run --release --example plaintext -- --cores 0`, then `wrk http://127.0.0.1:8080/plaintext`. With `--cert chain.pem --key
+//! key.pem` it is the same over TLS.
 
+#[expect(dead_code, reason = "this example has options of its own")]
 mod common;
 
-use ringhttp::{Bytes, Json, Request, Response, Result, Router, Server, ServerConfig, StatusCode};
+use ringhttp::{
+    Bytes, Certificates, Json, Request, Response, Result, Router, Server, ServerConfig, StatusCode, TlsConfig,
+};
 
-/// The largest body that is sent back, and the largest that is made.
-const BODY_BYTES_MAX: usize = 64 << 20;
+/// The largest body that is sent back.
+const ECHO_BYTES_MAX: u64 = 64 << 20;
 
-/// Where the bodies of `/bytes/{n}` come from. Zeroes take no memory until they are read.
-static ZEROES: [u8; BODY_BYTES_MAX] = [0; BODY_BYTES_MAX];
+/// Where the bodies of `/bytes/{n}` come from. Not zeroes: those that nobody has written are all one page of the cache.
+static BYTES: [u8; 1 << 20] = [b'x'; 1 << 20];
 
 #[derive(serde::Serialize)]
 struct Message {
@@ -37,15 +41,20 @@ async fn echo(_: &(), req: Request) -> Response {
     Response::new(req.into_body())
 }
 
-/// A view of the zeroes: however long it is, nothing is copied before the kernel does.
+/// A view of what is there already: however long it is, nothing is copied before the kernel does.
 async fn bytes(_: &(), req: Request) -> Result<Bytes> {
     let length: usize = req.param("n")?;
-    let zeroes = ZEROES.get(..length).ok_or(StatusCode::NOT_FOUND)?;
-    Ok(Bytes::from_static(zeroes))
+    let bytes = BYTES.get(..length).ok_or(StatusCode::NOT_FOUND)?;
+    Ok(Bytes::from_static(bytes))
 }
 
 fn main() -> Result<()> {
-    let options = common::Options::from_args();
+    let (mut cert, mut key) = (String::new(), String::new());
+    let options = common::Options::from_args_and(&mut [("--cert", &mut cert), ("--key", &mut key)]);
+    let certificates = match cert.is_empty() {
+        true => None,
+        false => Some(Certificates::load(TlsConfig::from_files(cert, key))?),
+    };
     ringhttp::run(options.runtime.clone(), async |core| {
         let routes = Router::new()
             .get("/", root)
@@ -54,9 +63,13 @@ fn main() -> Result<()> {
             .get("/users/{id}", user)
             .post("/echo", echo)
             .get("/bytes/{n}", bytes)
-            .body_limit(BODY_BYTES_MAX as u64);
-        let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "wrk -t1 -c64 -d5 URL/plaintext");
+            .body_limit(ECHO_BYTES_MAX);
+        let config = ServerConfig::default();
+        let (server, scheme) = match &certificates {
+            Some(certificates) => (Server::bind_tls(&options.address, config, certificates)?, "https"),
+            None => (Server::bind(&options.address, config)?, "http"),
+        };
+        common::announce_as(&core, &server, scheme, "wrk -t1 -c64 -d5 URL/plaintext");
         server.serve(&core, routes, ()).await
     })
 }

@@ -29,9 +29,10 @@
 //! | `tls` | yes | HTTPS, with ring's cryptography: `Server::bind_tls`, `Certificates`, `Request::tls` |
 //! | `tls-aws-lc` | no | the same with aws-lc-rs', which is used if both are on |
 //! | `rustls` | no | the same with what the process has installed for rustls |
-//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages, compressed answers to the client |
+//! | `compression` | yes | `middleware::compress` and `decompress` with gzip and deflate, compressed WebSocket messages, compressed answers to the client and requests of it |
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
+//! | `digest-auth` | no | digest authentication of the client |
 //! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |
 //! | `psl` | no | the Public Suffix List, for the client's cookies |
 //! | `regex` | no | `{name:pattern}` in paths |
@@ -65,7 +66,7 @@ pub use crate::conn::{
     Upgraded,
 };
 #[cfg(feature = "rustls")]
-pub use crate::conn::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion};
+pub use crate::conn::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion, tls_provider};
 pub use crate::error::{Error, Misfit, Result};
 pub use crate::proto::cookie::{SameSite, SetCookie};
 pub use crate::proto::forwarded::ProxyFields;

@@ -199,7 +199,7 @@ impl Client {
     }
 }
 
-fn parse_head(head: &str) -> Option<(u16, Vec<(String, String)>)> {
+pub(crate) fn parse_head(head: &str) -> Option<(u16, Vec<(String, String)>)> {
     let mut lines = head.trim_end().split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     let field = |line: &str| {
@@ -220,7 +220,7 @@ const ECHO_BYTES: usize = 3 << 20;
 const LINES_BYTES_MAX: usize = 64 << 10;
 /// Above the largest body asked for.
 const BODY_BYTES_MAX: usize = 8 << 20;
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Heads and chunk lines, readable and not.
 pub(crate) fn self_check() {

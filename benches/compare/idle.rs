@@ -1,4 +1,4 @@
-//! Memory per idle keep-alive connection, or idle WebSocket.
+//! Memory per idle keep-alive connection, over TCP or TLS, or idle WebSocket.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
@@ -77,8 +77,10 @@ impl Clients {
     fn open(binaries: &Binaries, protocol: Protocol, port: u16, count: usize) -> Result<Self, Problem> {
         let mut command = binaries.helper("idle_clients");
         command.args(["--port", &port.to_string(), "--count", &count.to_string()]);
-        if protocol == Protocol::WebSocket {
-            command.arg("--websocket");
+        match protocol {
+            Protocol::Http => {}
+            Protocol::Https => _ = command.arg("--tls"),
+            Protocol::WebSocket => _ = command.arg("--websocket"),
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut clients = Self(child.map_err(|error| format!("idle_clients: {error}"))?);

@@ -53,9 +53,15 @@ fn method(options: &Options) -> String {
          - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\
          - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio.\n\
          - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there. The load,\n\
-           `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\n\
+           `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\
+         - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
+         - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
+           TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
+           load, `benches/peers/src/bin/tls_load.rs`, is one thread too.{nginx}\n\n\
          The cheaper one is chosen per scenario, among those that were measured; each table names it.",
-        options.server_cpu, options.load_cpu
+        options.server_cpu,
+        options.load_cpu,
+        nginx = if options.nginx_is_missing { " nginx was not installed." } else { "" }
     )
 }
 
@@ -150,7 +156,7 @@ fn idle_section(idle: &[Idle]) -> String {
         true => MISSING.to_owned(),
         false => format!(
             "The server's own memory (`RssAnon`) before and while connections wait, each after one request: keep-alive\n\
-             connections, and WebSockets for the `ws_` servers.\n\n{}",
+             connections, over TLS for the `tls_` servers, and WebSockets for the `ws_` servers.\n\n{}",
             table(&["server", "connections", "before, KiB", "after, KiB", "bytes each"], rows)
         ),
     };

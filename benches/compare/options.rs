@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Problem;
+use crate::nginx;
 use crate::scenario::{Protocol, SCENARIOS, Scenario};
 use crate::server::Kind;
 
@@ -21,7 +22,7 @@ pub(crate) enum Parsed {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) rounds: usize,
-    /// Length of one run of wrk or `ws_load`.
+    /// Length of one run of wrk, `ws_load` or `tls_load`.
     pub(crate) seconds: u32,
     pub(crate) servers: Vec<Kind>,
     pub(crate) scenarios: Vec<&'static Scenario>,
@@ -33,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) ours: Option<PathBuf>,
     pub(crate) server_cpu: usize,
     pub(crate) load_cpu: usize,
+    /// nginx is not installed, and was left out therefore.
+    pub(crate) nginx_is_missing: bool,
     /// What to type for the same run.
     pub(crate) command: String,
 }
@@ -60,6 +63,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         ours: None,
         server_cpu: 0,
         load_cpu: 1,
+        nginx_is_missing: false,
         command: command(arguments),
     };
     let (mut bench, mut test, mut scenarios_named) = (false, false, false);
@@ -106,6 +110,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         return Ok(Parsed::Help);
     }
     validate(&options)?;
+    options.nginx_is_missing = options.servers.contains(&Kind::TlsNginx) && nginx::find().is_none();
+    options.servers.retain(|kind| *kind != Kind::TlsNginx || !options.nginx_is_missing);
     Ok(Parsed::Compare(options))
 }
 
@@ -125,7 +131,7 @@ pub(crate) fn usage() -> String {
   --markdown FILE   write the report to FILE, as the whole of it
   --ours PATH       ringhttp's plaintext example (default: built by cargo, as ws_echo is in any case)
   --server-cpu N    CPU of the servers (default 0)
-  --load-cpu N      CPU of wrk and ws_load (default 1)
+  --load-cpu N      CPU of wrk, ws_load and tls_load (default 1)
   --test            check this program only",
         servers.join(","),
         scenarios.join(",")
@@ -184,7 +190,10 @@ pub(crate) fn self_check() {
     let Ok(Parsed::Compare(all)) = parsed("--all --bench") else { panic!("the defaults are usable") };
     assert_eq!(all.command, "cargo bench --bench compare -- --all");
     assert_eq!((all.rounds, all.seconds, all.server_cpu, all.load_cpu), (3, 3, 0, 1));
-    assert_eq!((all.servers.len(), all.scenarios.len()), (Kind::ALL.len(), SCENARIOS.len()));
+    assert_eq!(
+        (all.servers.len(), all.scenarios.len()),
+        (Kind::ALL.len() - usize::from(all.nginx_is_missing), SCENARIOS.len())
+    );
     assert_eq!(all.idle, None);
 
     let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --markdown x.md --bench";

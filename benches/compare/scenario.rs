@@ -4,6 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
+    /// HTTP over TLS.
+    Https,
     WebSocket,
 }
 
@@ -14,9 +16,11 @@ pub(crate) struct Scenario {
     pub(crate) connections: u32,
     pub(crate) path: &'static str,
     pub(crate) shape: Shape,
+    /// Over TLS.
+    is_secured: bool,
 }
 
-/// How requests are made: by wrk, or by `ws_load`.
+/// How requests are made: by wrk, by `ws_load` or by `tls_load`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     /// One GET after the other.
@@ -27,6 +31,8 @@ pub(crate) enum Shape {
     Post(u32),
     /// WebSocket: a binary message of this many bytes and its echo, one after the other.
     Echo(u32),
+    /// A connection over TLS for each request.
+    Handshakes { resumed: bool },
 }
 
 impl Scenario {
@@ -37,6 +43,7 @@ impl Scenario {
     pub(crate) fn protocol(&self) -> Protocol {
         match self.shape {
             Shape::Echo(_) => Protocol::WebSocket,
+            _ if self.is_secured => Protocol::Https,
             _ => Protocol::Http,
         }
     }
@@ -45,7 +52,12 @@ impl Scenario {
     pub(crate) fn title(&self) -> String {
         let (path, connections) = (self.path, self.connections);
         match self.shape {
+            Shape::Get if self.is_secured => format!("GET {path} over TLS, {connections} connections"),
             Shape::Get => format!("GET {path}, {connections} connections"),
+            Shape::Handshakes { resumed } => format!(
+                "{} handshake, GET {path} and end of a TLS connection, {connections} at a time",
+                if resumed { "resumed" } else { "full" }
+            ),
             Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
             Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
             Shape::Echo(bytes) => format!("WebSocket messages of {bytes} bytes, {connections} connections"),
@@ -55,7 +67,7 @@ impl Scenario {
     /// wrk's script for the shape; `None`: wrk needs none.
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {
-            Shape::Get | Shape::Echo(_) => None,
+            Shape::Get | Shape::Echo(_) | Shape::Handshakes { .. } => None,
             // wrk counts answers, so that the script's one string is still 16 requests in its report.
             Shape::Pipelined(depth) => Some(format!(
                 "local batch\n\
@@ -72,7 +84,7 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 13] = [
+pub(crate) static SCENARIOS: [Scenario; 18] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-512", 512, "/plaintext"),
@@ -86,14 +98,27 @@ pub(crate) static SCENARIOS: [Scenario; 13] = [
     Scenario::echo("ws-1k", 64, 1024),
     Scenario::echo("ws-64k", 16, 64 << 10),
     Scenario::echo("ws-1m", 4, 1 << 20),
+    Scenario::secured("tls-plaintext", "/plaintext"),
+    Scenario::secured("tls-bytes-64k", "/bytes/65536"),
+    Scenario::secured("tls-bytes-1m", "/bytes/1048576"),
+    Scenario::handshakes("tls-full", false),
+    Scenario::handshakes("tls-resumed", true),
 ];
 
 impl Scenario {
     const fn get(name: &'static str, connections: u32, path: &'static str) -> Self {
-        Self { name, connections, path, shape: Shape::Get }
+        Self { name, connections, path, shape: Shape::Get, is_secured: false }
     }
 
     const fn echo(name: &'static str, connections: u32, bytes: u32) -> Self {
-        Self { name, connections, path: "/ws", shape: Shape::Echo(bytes) }
+        Self { name, connections, path: "/ws", shape: Shape::Echo(bytes), is_secured: false }
+    }
+
+    const fn secured(name: &'static str, path: &'static str) -> Self {
+        Self { is_secured: true, ..Self::get(name, 64, path) }
+    }
+
+    const fn handshakes(name: &'static str, resumed: bool) -> Self {
+        Self { connections: 16, shape: Shape::Handshakes { resumed }, ..Self::secured(name, "/plaintext") }
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificate::Certificate;
+use crate::nginx;
 use crate::options::Options;
 use crate::scenario::Protocol;
 use crate::{Problem, process};
@@ -25,10 +27,14 @@ pub(crate) enum Kind {
     WsTungstenite,
     WsRinghttp,
     WsRinghttpEpoll,
+    TlsHyper,
+    TlsNginx,
+    TlsRinghttp,
+    TlsRinghttpEpoll,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::FloorEpoll,
         Self::FloorUring,
         Self::Hyper,
@@ -41,6 +47,10 @@ impl Kind {
         Self::WsTungstenite,
         Self::WsRinghttp,
         Self::WsRinghttpEpoll,
+        Self::TlsHyper,
+        Self::TlsNginx,
+        Self::TlsRinghttp,
+        Self::TlsRinghttpEpoll,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -57,6 +67,10 @@ impl Kind {
             Self::WsTungstenite => "ws_tungstenite",
             Self::WsRinghttp => "ws_ringhttp",
             Self::WsRinghttpEpoll => "ws_ringhttp-epoll",
+            Self::TlsHyper => "tls_hyper",
+            Self::TlsNginx => "tls_nginx",
+            Self::TlsRinghttp => "tls_ringhttp",
+            Self::TlsRinghttpEpoll => "tls_ringhttp-epoll",
         }
     }
 
@@ -72,9 +86,10 @@ impl Kind {
         matches!(self, Self::Hyper | Self::HyperFlush)
     }
 
-    /// The library whose figures ours are held against: hyper in both settings, for WebSockets fastwebsockets.
+    /// The library whose figures ours are held against: hyper in both settings, for WebSockets fastwebsockets,
+    /// for TLS hyper over tokio-rustls.
     pub(crate) fn is_rival(self) -> bool {
-        self.is_hyper() || self == Self::WsFastwebsockets
+        self.is_hyper() || matches!(self, Self::WsFastwebsockets | Self::TlsHyper)
     }
 
     pub(crate) fn protocol(self) -> Protocol {
@@ -82,20 +97,28 @@ impl Kind {
             Self::WsFastwebsockets | Self::WsTungstenite | Self::WsRinghttp | Self::WsRinghttpEpoll => {
                 Protocol::WebSocket
             }
+            Self::TlsHyper | Self::TlsNginx | Self::TlsRinghttp | Self::TlsRinghttpEpoll => Protocol::Https,
             _ => Protocol::Http,
         }
     }
 
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Ringhttp | Self::RinghttpEpoll | Self::WsRinghttp | Self::WsRinghttpEpoll)
+        self.driver().is_some()
+    }
+
+    /// The driver that ours shall run on.
+    fn driver(self) -> Option<&'static str> {
+        match self {
+            Self::Ringhttp | Self::WsRinghttp | Self::TlsRinghttp => Some("io_uring"),
+            Self::RinghttpEpoll | Self::WsRinghttpEpoll | Self::TlsRinghttpEpoll => Some("epoll"),
+            _ => None,
+        }
     }
 
     fn extra_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Hyper => &["--pipeline-flush", "off"],
             Self::HyperFlush => &["--pipeline-flush", "on"],
-            Self::Ringhttp | Self::WsRinghttp => &["--driver", "io_uring"],
-            Self::RinghttpEpoll | Self::WsRinghttpEpoll => &["--driver", "epoll"],
             _ => &[],
         }
     }
@@ -108,6 +131,8 @@ pub(crate) struct Binaries {
     peers: PathBuf,
     ours: PathBuf,
     ours_websocket: PathBuf,
+    /// Of the servers that speak TLS; `None`: there are none.
+    certificate: Option<Certificate>,
     cpu: usize,
 }
 
@@ -125,7 +150,9 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
 
     let is_ours_wanted =
         |protocol| options.servers.iter().any(|kind| kind.is_ours() && kind.protocol() == protocol);
-    let are_helpers_wanted = options.idle.is_some() || options.is_measured(Protocol::WebSocket);
+    let are_helpers_wanted = options.idle.is_some()
+        || options.is_measured(Protocol::WebSocket)
+        || options.is_measured(Protocol::Https);
     if are_helpers_wanted || options.servers.iter().any(|kind| !kind.is_ours()) {
         cargo(
             &["build", "--release", "--locked", "--manifest-path", "benches/peers/Cargo.toml"],
@@ -137,7 +164,7 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
         Some(path) if !path.is_file() => return Err(format!("--ours: {} is not a file", path.display())),
         Some(path) => path.clone(),
         None => {
-            if is_ours_wanted(Protocol::Http) {
+            if is_ours_wanted(Protocol::Http) || is_ours_wanted(Protocol::Https) {
                 cargo(&["build", "--release", "--example", "plaintext"], root, &ours_target)?;
             }
             ours_target.join("release/examples/plaintext")
@@ -147,7 +174,10 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
         cargo(&["build", "--release", "--example", "ws_echo"], root, &ours_target)?;
     }
     let ours_websocket = ours_target.join("release/examples/ws_echo");
-    Ok(Binaries { peers: peers_target.join("release"), ours, ours_websocket, cpu: options.server_cpu })
+    let speaks_tls = options.servers.iter().any(|kind| kind.protocol() == Protocol::Https);
+    let certificate = speaks_tls.then(Certificate::make).transpose()?;
+    let peers = peers_target.join("release");
+    Ok(Binaries { peers, ours, ours_websocket, certificate, cpu: options.server_cpu })
 }
 
 fn cargo(arguments: &[&str], root: &Path, target: &Path) -> Result<(), Problem> {
@@ -167,25 +197,42 @@ impl Binaries {
     /// # Errors
     /// It can not be started, ends, or is not ready within [`START_TIMEOUT`].
     pub(crate) fn start(&self, kind: Kind) -> Result<Server, Problem> {
-        let binary = match (kind.is_ours(), kind.protocol()) {
-            (true, Protocol::Http) => self.ours.clone(),
-            (true, Protocol::WebSocket) => self.ours_websocket.clone(),
-            (false, _) => self.peers.join(kind.binary()),
-        };
         let port = free_port()?;
-        let child = Command::new(&binary)
-            .args(["--port", &port.to_string(), "--cores", &self.cpu.to_string()])
-            .args(kind.extra_arguments())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        let child = self.command(kind, port)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let child = child.map_err(|error| format!("{}: {error}", kind.name()))?;
         let mut server = Server { child, port };
         server.wait_until_ready(self.cpu).map_err(|problem| format!("{}: {problem}", kind.name()))?;
         Ok(server)
     }
 
-    /// A program that is no server: `idle_clients` or `ws_load`.
+    fn command(&self, kind: Kind, port: u16) -> Result<Command, Problem> {
+        if kind == Kind::TlsNginx {
+            return nginx::command(self.certificate()?, port, self.cpu);
+        }
+        let binary = match (kind.is_ours(), kind.protocol()) {
+            (true, Protocol::Http | Protocol::Https) => self.ours.clone(),
+            (true, Protocol::WebSocket) => self.ours_websocket.clone(),
+            (false, _) => self.peers.join(kind.binary()),
+        };
+        let mut command = Command::new(binary);
+        command.args(["--port", &port.to_string(), "--cores", &self.cpu.to_string()]);
+        command.args(kind.extra_arguments());
+        if let Some(driver) = kind.driver() {
+            command.args(["--driver", driver]);
+        }
+        if kind.protocol() == Protocol::Https {
+            let certificate = self.certificate()?;
+            command.arg("--cert").arg(certificate.chain()).arg("--key").arg(certificate.key());
+        }
+        Ok(command)
+    }
+
+    /// What the servers that speak TLS prove themselves by.
+    pub(crate) fn certificate(&self) -> Result<&Certificate, Problem> {
+        self.certificate.as_ref().ok_or_else(|| "no server speaks TLS".to_owned())
+    }
+
+    /// A program that is no server: `idle_clients`, `ws_load` or `tls_load`.
     pub(crate) fn helper(&self, name: &str) -> Command {
         Command::new(self.peers.join(name))
     }

@@ -18,8 +18,9 @@ pub(crate) struct Verdict {
 /// Judges all targets by one run.
 pub(crate) fn judge(results: &Results, idle: &[Idle]) -> Vec<Verdict> {
     let ratios = RATIOS.iter().map(|target| target.judge(results));
-    let idle = OURS.into_iter().map(|kind| judge_idle(kind, idle));
-    ratios.chain(idle).collect()
+    let small = OURS.into_iter().map(|kind| judge_idle(kind, idle));
+    let secured = OURS_SECURED.into_iter().map(|kind| judge_idle_secured(kind, idle));
+    ratios.chain(small).chain(secured).collect()
 }
 
 /// A bound on a server's CPU time per request, relative to another server's.
@@ -41,13 +42,11 @@ impl Ratio {
     fn judge(&self, results: &Results) -> Verdict {
         let to = match self.to {
             Reference::Floor => "floor",
-            Reference::Rival => {
-                if self.kind.protocol() == Protocol::WebSocket {
-                    "fastwebsockets"
-                } else {
-                    "hyper"
-                }
-            }
+            Reference::Rival => match self.kind.protocol() {
+                Protocol::Http => "hyper",
+                Protocol::Https => "hyper over tokio-rustls",
+                Protocol::WebSocket => "fastwebsockets",
+            },
         };
         let what = format!("{}: {} / {to}", self.what, self.kind.name());
         let at_most = format!("{:.2}", self.at_most);
@@ -84,6 +83,18 @@ fn judge_idle(kind: Kind, idle: &[Idle]) -> Verdict {
     Verdict { what, at_most, measured, outcome: outcome(bytes, IDLE_BYTES_MAX) }
 }
 
+/// What TLS keeps of a connection is rustls' own on both sides; the rest of ours shall be less.
+fn judge_idle_secured(kind: Kind, idle: &[Idle]) -> Verdict {
+    let what = format!("idle TLS connection: memory of {}", kind.name());
+    let of = |kind| idle.iter().find(|idle| idle.kind == kind).map(Idle::bytes_per_connection);
+    let at_most = of(Kind::TlsHyper)
+        .map_or_else(|| "that of hyper".to_owned(), |hyper| format!("{hyper:.0} bytes (hyper's)"));
+    let (Some(own), Some(hyper)) = (of(kind), of(Kind::TlsHyper)) else {
+        return Verdict::missing(what, at_most);
+    };
+    Verdict { what, at_most, measured: format!("{own:.0} bytes"), outcome: outcome(own, hyper) }
+}
+
 impl Verdict {
     fn missing(what: String, at_most: String) -> Self {
         Self { what, at_most, measured: "missing".to_owned(), outcome: "not measured in this run" }
@@ -97,7 +108,9 @@ fn outcome(figure: f64, at_most: f64) -> &'static str {
 
 const OURS: [Kind; 4] = [Kind::Ringhttp, Kind::RinghttpEpoll, Kind::WsRinghttp, Kind::WsRinghttpEpoll];
 
-const RATIOS: [Ratio; 12] = [
+const OURS_SECURED: [Kind; 2] = [Kind::TlsRinghttp, Kind::TlsRinghttpEpoll];
+
+const RATIOS: [Ratio; 17] = [
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Rival, 0.92),
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Floor, 1.10),
     Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Rival, 0.65),
@@ -113,6 +126,11 @@ const RATIOS: [Ratio; 12] = [
     Ratio::of_websocket("echo of 1 KiB", "ws-1k", 1.0),
     Ratio::of_websocket("echo of 64 KiB", "ws-64k", 1.0),
     Ratio::of_websocket("echo of 1 MiB", "ws-1m", 0.95),
+    Ratio::of_tls("GET /plaintext over TLS", "tls-plaintext", 0.88),
+    Ratio::of_tls("GET /bytes/65536 over TLS", "tls-bytes-64k", 0.85),
+    Ratio::of_tls("GET /bytes/1048576 over TLS", "tls-bytes-1m", 0.85),
+    Ratio::of_tls("full handshake", "tls-full", 1.05),
+    Ratio::of_tls("resumed handshake", "tls-resumed", 1.05),
 ];
 
 impl Ratio {
@@ -122,6 +140,10 @@ impl Ratio {
 
     const fn of_websocket(what: &'static str, scenario: &'static str, at_most: f64) -> Self {
         Self { what, scenario, kind: Kind::WsRinghttp, to: Reference::Rival, at_most }
+    }
+
+    const fn of_tls(what: &'static str, scenario: &'static str, at_most: f64) -> Self {
+        Self { what, scenario, kind: Kind::TlsRinghttp, to: Reference::Rival, at_most }
     }
 }
 
@@ -143,14 +165,21 @@ pub(crate) fn self_check() {
     assert_eq!(judge(&results, &[])[0].measured, "missing", "hyper's other setting may be the cheaper one");
     let [(scenario, mut measured)] = results;
     measured.push(Measured { kind: Kind::Hyper, runs: measured[2].runs.clone() });
-    let idle = |kind, after| Idle { kind, connections: 100, before: 0, after };
-    let idle = [idle(Kind::Ringhttp, 204_800), idle(Kind::RinghttpEpoll, 204_900)];
+    let idle_of = |kind, after| Idle { kind, connections: 100, before: 0, after };
+    let idle = [idle_of(Kind::Ringhttp, 204_800), idle_of(Kind::RinghttpEpoll, 204_900)];
     let verdicts = judge(&[(scenario, measured)], &idle);
     let outcomes: Vec<_> = verdicts.iter().map(|verdict| verdict.outcome).collect();
     assert_eq!((outcomes[0], outcomes[7]), ("met", "not met"));
     assert_eq!(verdicts[0].measured, "0.825 (0.750 to 1.500)");
     assert!(outcomes[1..7].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert!(outcomes[8..12].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert_eq!((outcomes[12], outcomes[13]), ("met", "not met"));
+    assert!(outcomes[8..17].iter().all(|outcome| *outcome == "not measured in this run"));
+    assert_eq!((outcomes[17], outcomes[18]), ("met", "not met"));
+    let idle = [
+        idle_of(Kind::TlsHyper, 90_000),
+        idle_of(Kind::TlsRinghttp, 80_000),
+        idle_of(Kind::TlsRinghttpEpoll, 91_000),
+    ];
+    let outcomes: Vec<_> = judge(&[], &idle).iter().map(|verdict| verdict.outcome).collect();
+    assert_eq!(outcomes[21..], ["met", "not met"]);
     assert_eq!(outcome(f64::NAN, 1.0), "not met");
 }

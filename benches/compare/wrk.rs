@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Problem;
-use crate::scenario::{Scenario, Shape};
+use crate::scenario::{Protocol, Scenario, Shape};
 
 /// wrk, pinned to one CPU.
 #[derive(Debug)]
@@ -53,7 +53,8 @@ impl Wrk {
             std::fs::write(&path, script).map_err(|error| format!("{}: {error}", path.display()))?;
             command.arg("-s").arg(path);
         }
-        command.arg(format!("http://127.0.0.1:{port}{}", scenario.path));
+        let scheme = if scenario.protocol() == Protocol::Https { "https" } else { "http" };
+        command.arg(format!("{scheme}://127.0.0.1:{port}{}", scenario.path));
         let output = command.output().map_err(|error| format!("wrk: {error}"))?;
         let report = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -79,7 +80,7 @@ impl Load {
     fn usable(self, shape: Shape) -> Self {
         match shape {
             Shape::Pipelined(_) => Self { p50_us: f64::NAN, p99_us: f64::NAN, ..self },
-            Shape::Get | Shape::Post(_) | Shape::Echo(_) => self,
+            Shape::Get | Shape::Post(_) | Shape::Echo(_) | Shape::Handshakes { .. } => self,
         }
     }
 }

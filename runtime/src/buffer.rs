@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
@@ -256,6 +255,8 @@ pub struct Chunks {
     /// INVARIANT: while the kernel owns `self` (between `describe` and the completion), `iovecs[i]` points into
     /// `chunks[first + i]`, and neither vector is touched.
     iovecs: Vec<libc::iovec>,
+    /// The socket is asked at once, and not by the ring.
+    leaves_at_once: bool,
 }
 
 impl Chunks {
@@ -264,6 +265,22 @@ impl Chunks {
         if !chunk.is_empty() {
             self.chunks.push(chunk);
         }
+    }
+
+    /// Has the write begin with its first poll, in a system call of its own, where it would go out with everything else of
+    /// the ring's next turn: for what was just made, is not little, and is in the processor's cache still.
+    pub fn leave_at_once(&mut self) {
+        self.leaves_at_once = true;
+    }
+
+    /// Whether it was asked for, once.
+    pub(crate) fn take_leaves_at_once(&mut self) -> bool {
+        std::mem::take(&mut self.leaves_at_once)
+    }
+
+    /// The views that are not written yet.
+    pub(crate) fn views(&self) -> &[Bytes] {
+        &self.chunks[self.first..]
     }
 
     /// How many views there are that are not written yet.
@@ -284,17 +301,13 @@ impl Chunks {
         self.chunks.clear();
         self.iovecs.clear();
         self.first = 0;
+        self.leaves_at_once = false;
     }
 
     /// Bytes not written yet.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.chunks[self.first..].iter().map(Bytes::len).sum()
-    }
-
-    /// What is not written yet, for a write that does not wait: at most `IOVEC_COUNT_MAX` slices.
-    pub(crate) fn slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
-        self.chunks[self.first..].iter().take(IOVEC_COUNT_MAX).map(|chunk| IoSlice::new(chunk))
     }
 
     /// Fills in the raw slices for the next write: at most `IOVEC_COUNT_MAX` of them.
@@ -497,7 +510,7 @@ mod tests {
         let place = |buffer: &BytesMut| buffer.as_ptr();
         let mut buffer = pool.take_at_least(100_000);
         let first = place(&buffer);
-        buffer.extend_from_slice(&[7; 100_000]);
+        buffer.extend_from_slice(&vec![7; 100_000]);
         let view = buffer.split().freeze();
         pool.give_large(buffer, 100_000);
         let other = pool.take_at_least(100_000);

@@ -105,7 +105,7 @@ pub enum RingFlags {
 }
 
 impl RingFlags {
-    fn builder(self) -> io_uring::Builder {
+    pub(crate) fn builder(self) -> io_uring::Builder {
         let mut builder = IoUring::builder();
         match self {
             Self::DeferTaskrun => builder.setup_single_issuer().setup_defer_taskrun(),
@@ -215,7 +215,7 @@ fn probe_ring(flags: RingFlags, entries: u32) -> io::Result<()> {
     let ring: IoUring = flags.builder().build(entries)?;
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe)?;
-    if OPCODES.iter().all(|code| probe.is_supported(*code)) {
+    if OPCODES.iter().all(|(_, code)| probe.is_supported(*code)) {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel lacks operations of io_uring that are needed"))
@@ -227,16 +227,16 @@ const DRIVER_VARIABLE: &str = "RINGHTTP_DRIVER";
 const EPOLL_EVENTS: u32 = 1024;
 
 // The operations that the driver and the layers above it submit.
-const OPCODES: [u8; 11] = [
-    opcode::Accept::CODE,
-    opcode::AsyncCancel::CODE,
-    opcode::Close::CODE,
-    opcode::Connect::CODE,
-    opcode::PollAdd::CODE,
-    opcode::Read::CODE,
-    opcode::Recv::CODE,
-    opcode::Send::CODE,
-    opcode::SendMsg::CODE,
-    opcode::Write::CODE,
-    opcode::Writev::CODE,
+pub(crate) const OPCODES: [(&str, u8); 11] = [
+    ("accept", opcode::Accept::CODE),
+    ("async_cancel", opcode::AsyncCancel::CODE),
+    ("close", opcode::Close::CODE),
+    ("connect", opcode::Connect::CODE),
+    ("poll_add", opcode::PollAdd::CODE),
+    ("read", opcode::Read::CODE),
+    ("recv", opcode::Recv::CODE),
+    ("send", opcode::Send::CODE),
+    ("sendmsg", opcode::SendMsg::CODE),
+    ("write", opcode::Write::CODE),
+    ("writev", opcode::Writev::CODE),
 ];

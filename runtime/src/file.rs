@@ -267,6 +267,19 @@ pub struct FileSlice {
     pub length: u64,
 }
 
+impl FileSlice {
+    /// Reads all of it on the calling thread, which may wait for the disk.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the file has become shorter, or what the kernel says.
+    pub fn read_blocking(&self) -> io::Result<Bytes> {
+        let length = usize::try_from(self.length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let mut bytes = vec![0; length];
+        self.file.file.read_exact_at(&mut bytes, self.offset)?;
+        Ok(bytes.into())
+    }
+}
+
 impl Found {
     /// The file.
     ///

@@ -9,12 +9,13 @@
 //! socket are freed when the kernel has let go of them.
 #![forbid(unsafe_code)]
 
+mod at_once;
 mod send_file;
 
 use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -23,14 +24,11 @@ use bytes::{Buf, BytesMut};
 use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
-use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
+use self::at_once::{leaves_at_once, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
-use crate::buffer::{Chunks, WriteBatch, borrow_fd, socket_of};
-use crate::core::Core;
-use crate::driver::DriverKind;
+use crate::buffer::{Chunks, WriteBatch};
 use crate::listener::Socket;
 
 /// A connected TCP or Unix socket of this core.
@@ -362,15 +360,10 @@ async fn write_many<S: Writable>(
     mut chunks: Box<Chunks>,
     written: &Cell<u64>,
 ) -> (io::Result<()>, WriteBatch) {
-    if chunks.remaining() >= AT_ONCE_BYTES_MIN && is_on_ring() {
-        match send_at_once(socket, &chunks) {
-            Ok(count) => {
-                written.set(written.get() + count as u64);
-                chunks.advance(count);
-            }
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => return (Err(error.into()), WriteBatch::Many(chunks)),
-        }
+    if leaves_at_once(&mut chunks)
+        && let Err(error) = send_at_once(socket, &mut chunks, written)
+    {
+        return (Err(error), WriteBatch::Many(chunks));
     }
     while chunks.remaining() > 0 {
         chunks.describe();
@@ -382,21 +375,6 @@ async fn write_many<S: Writable>(
         }
     }
     (Ok(()), WriteBatch::Many(chunks))
-}
-
-/// From so many bytes on, a write does not wait for the ring to be entered. By then the core has worked on other
-/// connections, and what is to be sent has left the processor's cache: reading it again costs more than a system call.
-const AT_ONCE_BYTES_MIN: usize = 16 * 1024;
-
-fn is_on_ring() -> bool {
-    Core::current().is_some_and(|core| core.driver() == DriverKind::IoUring)
-}
-
-/// Sends what the socket takes without waiting.
-fn send_at_once<S: Writable>(half: &OwnedWriteHalf<S>, chunks: &Chunks) -> Result<usize, Errno> {
-    let slices: Vec<IoSlice<'_>> = chunks.slices().collect();
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    sendmsg(borrow_fd(socket_of(half)), &slices, &mut SendAncillaryBuffer::default(), flags)
 }
 
 fn progress(result: io::Result<usize>, written: &Cell<u64>) -> io::Result<usize> {

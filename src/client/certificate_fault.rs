@@ -11,8 +11,11 @@ pub enum CertificateFault {
     Expired,
     /// It, or one on its way to a root, is not valid yet.
     NotValidYet,
-    /// Its signer has revoked it.
+    /// Its signer has revoked it: a revocation list has it, or the OCSP response that the server staples says so.
     Revoked,
+    /// There is no current OCSP response with it that says that it is good, and there has to be
+    /// ([`OcspStaple::Required`](super::OcspStaple::Required)).
+    NoStaple,
     /// It does not lead to an authority that is trusted; or the server has not sent what leads there.
     UnknownIssuer,
     /// Its fingerprint is none of those that are expected.
@@ -29,6 +32,7 @@ impl CertificateFault {
             Self::Expired => "it has expired",
             Self::NotValidYet => "it is not valid yet",
             Self::Revoked => "it was revoked",
+            Self::NoStaple => "nothing current is stapled that says that it is not revoked",
             Self::UnknownIssuer => "its issuer is unknown",
             Self::WrongFingerprint => "its fingerprint is another",
             Self::WrongName => "it is for other names",

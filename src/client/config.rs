@@ -15,14 +15,17 @@ use ringhttp_runtime::pool::{PoolConfig, Priority, ReuseOrder, SharedLimit};
 use url::Url;
 
 use super::address_filter::AddressFilter;
+use super::circuit::CircuitBreakerConfig;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
+use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::resolver::Resolve;
+use super::retry::{RetryBudget, RetryConfig};
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
-use crate::proto::content_coding::DecodeLimits;
+use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
 use crate::proto::http1::Limits;
 
 /// What a [`Client`](super::Client) is set to. It is cloned to every core, each of which makes a client of its own.
@@ -92,6 +95,12 @@ pub struct ClientConfig {
     /// comes. Only a request that nothing was sent of, or an idempotent one (RFC 9110 §9.2.2) whose body can be sent again.
     /// Default true.
     pub retry_lost: bool,
+    /// How requests that fail are tried again, beside `retry_lost`. Default: not at all.
+    pub retry: Option<RetryConfig>,
+    /// How much of that the client allows itself. Then: an answer or error is given as it is.
+    pub retry_budget: RetryBudget,
+    /// When a server that fails is left alone for a while. Default: never. Then: [`ErrorKind::CircuitOpen`].
+    pub circuit_breaker: Option<CircuitBreakerConfig>,
 
     /// Looks names up. Default: the system's resolver (`getaddrinfo`), on the blocking threads.
     pub resolver: Option<Arc<dyn Resolve>>,
@@ -116,6 +125,10 @@ pub struct ClientConfig {
     /// Which requests go through which proxy. Default: none; [`Proxies::from_env`] takes what the environment says. The proxy looks
     /// names up then: `addresses` is asked for addresses that stand in URLs only, and not for the proxy's own.
     pub proxies: Proxies,
+    /// Users and passwords by host, for requests that do not say who asks (RFC 7617). Not for where redirects lead, nor for
+    /// a request that leaves out `Authorization`. Default: none;
+    /// [`Netrc::from_env`] reads the usual file.
+    pub netrc: Netrc,
 
     /// How TLS is spoken for `https` URLs. Default `None`: as [`ClientTlsConfig`](super::ClientTlsConfig) is by default, with the
     /// system's authorities, which the first request of the process reads on a blocking thread.
@@ -124,19 +137,35 @@ pub struct ClientConfig {
 
     /// Redirects that are followed. Default 10. Then: [`ErrorKind::Redirect`]. 0 follows none, and gives the redirect itself.
     pub redirects_max: u32,
+    /// Whether a request asks the server first if it wants the body (`Expect: 100-continue`, RFC 9110 §10.1.1), so that one that
+    /// refuses says so before the body is sent. Default false: it costs a round trip. A request without a body never asks.
+    pub expect_continue: bool,
+    /// How long a request that asks waits for the server's word. Default 1 s. Then: the body is sent all the same.
+    pub continue_timeout: Duration,
     /// Whether cookies are kept and sent back. Default false: a service that asks in the name of many must not mix them up.
     pub cookies: bool,
     /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`).
     #[cfg(feature = "compression")]
     pub decompress: bool,
+    /// How bodies of requests are compressed while they leave, if the server is known to take that: there is no way to ask it first.
+    /// Default `None`: they are not (feature `compression`). A request that has a `Content-Encoding` of its own is left as it is.
+    #[cfg(feature = "compression")]
+    pub compress: Option<ContentCoding>,
+    /// How hard to try. Default: [`Level::Balanced`].
+    #[cfg(feature = "compression")]
+    pub compress_level: Level,
+    /// Bytes of the smallest body that is compressed because of `compress`; smaller ones hardly gain. Those of unknown length
+    /// count as large. Default 1024.
+    #[cfg(feature = "compression")]
+    pub compress_bytes_min: u64,
     /// How much a decompressed body may be of how little: beyond it [`ErrorKind::Decode`].
     #[cfg(feature = "compression")]
     pub decode_limits: DecodeLimits,
     /// Bytes of a body that [`Response::bytes`](super::Response::bytes) and those built on it gather. Default 16 MiB. Beyond:
     /// [`ErrorKind::BodyTooLarge`].
     pub body_bytes_max: usize,
-    /// Bytes of the body of a redirect that are read so that the connection can be used again. Default 64 KiB. Beyond: it is
-    /// closed.
+    /// Bytes of the body of an answer that nobody is given, as a redirect's, that are read so that the connection can be used
+    /// again. Default 64 KiB. Beyond: it is closed.
     pub drain_bytes_max: u64,
     /// Bytes of an answer's head. Default 64 KiB. Beyond: [`ErrorKind::Protocol`].
     pub head_bytes_max: usize,
@@ -173,6 +202,9 @@ impl Default for ClientConfig {
             idle_max: None,
             reuse_order: ReuseOrder::default(),
             retry_lost: true,
+            retry: None,
+            retry_budget: RetryBudget::default(),
+            circuit_breaker: None,
             resolver: None,
             dns_ttl: Duration::from_secs(10),
             dns_failure_ttl: Duration::from_secs(1),
@@ -183,12 +215,21 @@ impl Default for ClientConfig {
             socket: ConnectOptions::default(),
             unix_socket: None,
             proxies: Proxies::none(),
+            netrc: Netrc::default(),
             #[cfg(feature = "rustls")]
             tls: None,
             redirects_max: 10,
+            expect_continue: false,
+            continue_timeout: Duration::from_secs(1),
             cookies: false,
             #[cfg(feature = "compression")]
             decompress: true,
+            #[cfg(feature = "compression")]
+            compress: None,
+            #[cfg(feature = "compression")]
+            compress_level: Level::default(),
+            #[cfg(feature = "compression")]
+            compress_bytes_min: 1024,
             #[cfg(feature = "compression")]
             decode_limits: DecodeLimits::default(),
             body_bytes_max: 16 * 1024 * 1024,
@@ -279,6 +320,9 @@ impl ClientConfig {
         if let Some((name, _)) = timeouts.iter().find(|(_, timeout)| is_zero(timeout)) {
             return Err(wrong(format!("ClientConfig::{name} must not be zero: `None` is no limit")));
         }
+        self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
+        self.retry_budget.check()?;
+        self.circuit_breaker.as_ref().map_or(Ok(()), CircuitBreakerConfig::check)?;
         if let Some(base) = &self.base_url
             && (!matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base())
         {
@@ -316,11 +360,21 @@ pub(super) struct Settings {
     pub(super) read_timeout: Option<Duration>,
     pub(super) write_timeout: Option<Duration>,
     pub(super) redirects_max: u32,
+    pub(super) expect_continue: bool,
+    pub(super) continue_timeout: Duration,
     pub(super) body_bytes_max: usize,
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
     pub(super) decompress: bool,
+    #[cfg(feature = "compression")]
+    pub(super) compress: Option<ContentCoding>,
+    #[cfg(feature = "compression")]
+    pub(super) compress_level: Level,
+    #[cfg(feature = "compression")]
+    pub(super) compress_bytes_min: u64,
     pub(super) retry_lost: bool,
+    pub(super) retry: Option<Rc<RetryConfig>>,
+    pub(super) circuit_breaker: bool,
     pub(super) priority: Priority,
     /// For all requests.
     pub(super) route: Option<Rc<Route>>,
@@ -349,11 +403,21 @@ impl Settings {
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
             redirects_max: config.redirects_max,
+            expect_continue: config.expect_continue,
+            continue_timeout: config.continue_timeout,
             body_bytes_max: config.body_bytes_max,
             cookies: config.cookies,
             #[cfg(feature = "compression")]
             decompress: config.decompress,
+            #[cfg(feature = "compression")]
+            compress: config.compress,
+            #[cfg(feature = "compression")]
+            compress_level: config.compress_level,
+            #[cfg(feature = "compression")]
+            compress_bytes_min: config.compress_bytes_min,
             retry_lost: config.retry_lost,
+            retry: config.retry.clone().map(Rc::new),
+            circuit_breaker: config.circuit_breaker.is_some(),
             priority: Priority::Normal,
             route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
             proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),

@@ -20,12 +20,15 @@ use super::config::{ClientConfig, Settings};
 use super::error::{Error, ErrorKind};
 use super::location::Location;
 use super::pool::Route;
+use super::proxy::Via;
 use super::resolver::Resolver;
+use super::socks::{self, Fault};
 use super::tls::Securer;
 use super::trace::{Timings, Tracer, now};
 use super::tunnel;
 use crate::conn::client::ClientConnection;
 use crate::proto::http1::Limits;
+use crate::proto::socks5::Target;
 
 /// What the connections of one client are made with.
 pub(crate) struct Connector {
@@ -67,11 +70,14 @@ impl Connector {
             self.securer.is_built_in()?;
         }
         let timeout = (settings.connect_timeout, ErrorKind::ConnectTimeout);
+        let tunneler = route.and_then(|route| route.tunneler(location));
         let connecting = self.in_time(timeout, until, async {
+            if let Some(via) = tunneler.filter(|via| via.proxy.is_socks()) {
+                return Box::pin(self.through_socks(location, via, route, timings, tracer)).await;
+            }
             let socket = self.socket(location, route, timings, tracer).await?;
-            let connection =
-                ClientConnection::over_socket(socket, self.limits, self.core.buffers(), self.core.timers());
-            match route.and_then(|route| route.tunneler(location)) {
+            let connection = self.over(socket);
+            match tunneler {
                 Some(via) => tunnel::open(connection, via, location, self.limits).await,
                 None => Ok(connection),
             }
@@ -88,6 +94,39 @@ impl Connector {
         timings.tls = Some(started.elapsed());
         tracer.tell(|trace, request| trace.tls_end(request, location.host()));
         secured
+    }
+
+    fn over(&self, socket: Socket) -> ClientConnection {
+        ClientConnection::over_socket(socket, self.limits, self.core.buffers(), self.core.timers())
+    }
+
+    /// A connection through a SOCKS proxy, which is given the name, or the addresses that were found here, one after the other
+    /// until it reaches one: with each it is spoken to anew.
+    async fn through_socks(
+        &self,
+        location: &Location,
+        via: &Via,
+        route: Option<&Route>,
+        timings: &mut Timings,
+        tracer: &Tracer,
+    ) -> Result<ClientConnection, Error> {
+        if via.proxy.resolves_names() && location.ip().is_none() {
+            let target = Target::Name(location.host(), location.port());
+            let connection = self.over(self.socket(location, route, timings, tracer).await?);
+            return socks::open(connection, via, target).await.map_err(Fault::into_error);
+        }
+        let mut first = None;
+        for address in self.resolver.resolve(location, tracer).await? {
+            let connection = self.over(self.socket(location, route, timings, tracer).await?);
+            match socks::open(connection, via, Target::Address(address)).await {
+                Ok(connection) => return Ok(connection),
+                Err(Fault::Target(error)) => {
+                    first.get_or_insert(error);
+                }
+                Err(Fault::Proxy(error)) => return Err(error),
+            }
+        }
+        Err(first.expect("there is an address"))
     }
 
     async fn socket(

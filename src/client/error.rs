@@ -45,6 +45,8 @@ pub enum ErrorKind {
     BodyTooLarge,
     /// The certificate of the server is not accepted: see [`Error::certificate_fault`].
     Certificate,
+    /// The server failed so often that it is left alone for a while: see `ClientConfig::circuit_breaker`. Nothing was sent.
+    CircuitOpen,
     /// The client was closed.
     Closed,
     /// A value in `ClientConfig` cannot work; the text names the field.
@@ -59,6 +61,8 @@ pub enum ErrorKind {
     Disconnected,
     /// No answer came within `first_byte_timeout`.
     FirstByteTimeout,
+    /// A [middleware](super::middleware) failed, or refused the request.
+    Middleware,
     /// Too many requests wait for a connection.
     PoolFull,
     /// No connection was to be had within `pool_timeout`.
@@ -106,6 +110,7 @@ impl ErrorKind {
             Self::Body => "the answer broke off",
             Self::BodyTooLarge => "the body of the answer is too large",
             Self::Certificate => "the server's certificate is not accepted",
+            Self::CircuitOpen => "the server has failed too often, and is left alone for a while",
             Self::Closed => "the client is closed",
             Self::Config => "the client's configuration cannot work",
             Self::Connect => "no connection could be made",
@@ -113,6 +118,7 @@ impl ErrorKind {
             Self::Decode => "the body of the answer cannot be read as what it should be",
             Self::Disconnected => "the connection was lost before an answer came",
             Self::FirstByteTimeout => "no answer came in time",
+            Self::Middleware => "what stands before the request failed",
             Self::PoolFull => "too many requests wait for a connection",
             Self::PoolTimeout => "no connection was free in time",
             Self::Protocol => "the answer broke the protocol",
@@ -165,13 +171,33 @@ impl ErrorKind {
     const fn is_before_sending(self) -> bool {
         matches!(
             self,
-            Self::Connect
+            Self::CircuitOpen
+                | Self::Connect
                 | Self::ConnectTimeout
                 | Self::PoolFull
                 | Self::PoolTimeout
                 | Self::Resolve
                 | Self::TlsTimeout
         )
+    }
+
+    /// Whether the server or the way to it is at fault. A time that was over is, if the server had been turned to.
+    pub(super) const fn is_of_server(self) -> bool {
+        let is_of_client = matches!(
+            self,
+            Self::AddressRefused
+                | Self::CircuitOpen
+                | Self::Closed
+                | Self::Config
+                | Self::Middleware
+                | Self::PoolFull
+                | Self::PoolTimeout
+                | Self::Redirect
+                | Self::Request
+                | Self::Upload
+                | Self::Url
+        );
+        !is_of_client
     }
 
     /// Whether it may go better another time.
@@ -186,7 +212,7 @@ impl ErrorKind {
             Self::Closed | Self::Config | Self::Request | Self::Upload | Self::Url => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
-            Self::PoolFull => StatusCode::SERVICE_UNAVAILABLE,
+            Self::CircuitOpen | Self::PoolFull => StatusCode::SERVICE_UNAVAILABLE,
             _ if self.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             _ => StatusCode::BAD_GATEWAY,
         }
@@ -212,6 +238,12 @@ impl Error {
             source: None,
             is_retryable: kind.is_before_sending(),
         }))
+    }
+
+    /// The error of a [middleware](super::middleware) that fails, or refuses a request: [`ErrorKind::Middleware`].
+    #[must_use]
+    pub fn middleware(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::new(ErrorKind::Middleware).with_source(source)
     }
 
     /// What a failed exchange is an error of; `has_head`: its answer had begun.
@@ -273,8 +305,13 @@ impl Error {
 
     /// Says whether the request may be sent twice.
     pub(crate) fn of_request(mut self, is_idempotent: bool) -> Self {
-        self.0.is_retryable = self.0.kind.is_passing() && (is_idempotent || self.0.kind.is_before_sending());
+        self.0.is_retryable = self.may_pass(is_idempotent);
         self
+    }
+
+    /// Whether the request may be sent again, and may go better then.
+    pub(super) fn may_pass(&self, is_harmless: bool) -> bool {
+        self.0.kind.is_passing() && (is_harmless || self.0.kind.is_before_sending())
     }
 
     /// What failed.
@@ -384,7 +421,7 @@ impl From<Error> for crate::Error {
             }
         }
         let answer = Self::new(error.0.kind.status());
-        let is_overload = error.0.kind == ErrorKind::PoolFull;
+        let is_overload = matches!(error.0.kind, ErrorKind::CircuitOpen | ErrorKind::PoolFull);
         let answer = answer.with_source(error);
         if is_overload {
             answer.with_header(http::header::RETRY_AFTER, HeaderValue::from_static("1"))
@@ -439,6 +476,7 @@ mod tests {
             (ErrorKind::Disconnected, 502),
             (ErrorKind::Status, 502),
             (ErrorKind::PoolFull, 503),
+            (ErrorKind::CircuitOpen, 503),
             (ErrorKind::Request, 500),
         ];
         for (kind, status) in cases {

@@ -19,13 +19,21 @@
 
 mod address_filter;
 mod certificate_fault;
+mod circuit;
+#[cfg(feature = "compression")]
+mod compress;
 mod config;
 mod connector;
 mod cookie_jar;
 #[cfg(feature = "compression")]
 mod decode;
+#[cfg(feature = "digest-auth")]
+mod digest_auth;
 mod error;
+mod form_data;
 mod location;
+pub mod middleware;
+mod netrc;
 mod pool;
 mod proxy;
 mod reconnect;
@@ -33,9 +41,11 @@ mod redirect;
 mod request;
 mod resolver;
 mod response;
+mod retry;
 mod send;
 mod session;
 mod sockets;
+mod socks;
 mod spare;
 mod stats;
 #[cfg(feature = "rustls")]
@@ -51,19 +61,26 @@ pub use url::Url;
 
 pub use self::address_filter::AddressFilter;
 pub use self::certificate_fault::CertificateFault;
+pub use self::circuit::{CircuitBreakerConfig, CircuitState};
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
+#[cfg(feature = "digest-auth")]
+pub use self::digest_auth::DigestAuth;
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::form_data::{FormData, FormPart};
+pub use self::middleware::{Next, Request};
+pub use self::netrc::Netrc;
 pub use self::proxy::{Proxies, Proxy};
 pub use self::reconnect::{ReconnectConfig, ReconnectEvent, ReconnectingWebSocket};
 pub use self::redirect::Redirected;
 pub use self::request::RequestBuilder;
 pub use self::resolver::{LookUp, Resolve};
 pub use self::response::Response;
+pub use self::retry::{RetryBudget, RetryConfig};
 pub use self::session::Client;
 pub use self::stats::ClientStats;
 #[cfg(feature = "rustls")]
-pub use self::tls::{ClientCertificate, ClientTls, ClientTlsConfig};
+pub use self::tls::{ClientCertificate, ClientTls, ClientTlsConfig, OcspStaple};
 pub use self::trace::{RequestId, Timings, Trace};
 pub use self::websocket::WebSocketRequest;
 pub use crate::conn::client::{CloseCounts, CloseReason};

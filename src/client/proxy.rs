@@ -2,25 +2,26 @@
 //!
 //! A plain `http` request is sent to the proxy as a whole, with its URL as its target (RFC 9112 §3.2.2); everything else goes
 //! through a tunnel, in which the proxy sees bytes only. Credentials for a proxy are no fields of a request: they are added
-//! where the request goes to the proxy, and never leave it.
+//! where the request goes to the proxy, and never leave it. To a proxy that speaks SOCKS (RFC 1928) everything is a tunnel.
 #![forbid(unsafe_code)]
+
+mod exception;
 
 use std::env;
 use std::fmt;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, header};
 
+use self::exception::Exception;
 use super::error::{Error, ErrorKind, Result};
 use super::location::{Location, UserInfo};
 use super::pool::Route;
 use super::request::basic;
-use crate::proto::ip_network::IpNetwork;
 
-/// A proxy that speaks HTTP.
+/// A proxy that speaks HTTP, or SOCKS 5.
 ///
 /// ```
 /// use ringhttp::client::{Proxies, Proxy};
@@ -33,40 +34,60 @@ use crate::proto::ip_network::IpNetwork;
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
-    /// `http://host:port`.
+    speaks: Speaks,
+    /// `http://host:port`, whatever it speaks.
     origin: Box<str>,
-    authorization: Option<HeaderValue>,
+    /// User and password.
+    credentials: Option<(Box<str>, Box<str>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
     always_tunnels: bool,
+}
+
+/// What a proxy speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Speaks {
+    Http,
+    Socks { resolves: bool },
 }
 
 impl Proxy {
     /// A proxy by its URL: `http://host:port`, with the user and the password that it asks for, if it does
     /// (`http://user:password@host:port`). Without a scheme it is `http`, without a port 80.
     ///
+    /// `socks5://host:port` is one that speaks SOCKS 5 (RFC 1928), where names are looked up here; `socks5h://host:port` is one that
+    /// looks them up itself. Without a port it is 1080.
+    ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it is no URL, or of another scheme: proxies are not spoken to over TLS, nor by SOCKS.
+    /// [`ErrorKind::Config`] if it is no URL, or of another scheme: proxies are not spoken to over TLS.
     pub fn new(url: impl AsRef<str>) -> Result<Self> {
         let url = url.as_ref();
-        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let wrong = |error: Error| {
-            Error::new(ErrorKind::Config)
-                .with_text("a proxy's URL must be http://host:port")
-                .with_source(error)
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+        let speaks = match &*scheme.to_ascii_lowercase() {
+            "http" => Speaks::Http,
+            "socks5" => Speaks::Socks { resolves: false },
+            "socks5h" => Speaks::Socks { resolves: true },
+            _ => return Err(no_proxy()),
         };
-        let (location, user) = Location::parse(&with_scheme, None).map_err(wrong)?;
-        if location.is_https() || !matches!(location.target(), "" | "/") {
-            return Err(Error::new(ErrorKind::Config).with_text("a proxy's URL must be http://host:port"));
+        let text = format!("http://{rest}");
+        let (mut location, user) =
+            Location::parse(&text, None).map_err(|error| no_proxy().with_source(error))?;
+        if !matches!(location.target(), "" | "/") {
+            return Err(no_proxy());
         }
-        let authorization = user.map(|UserInfo { user, password }| basic(&user, &password));
+        if speaks != Speaks::Http && !names_port(rest) {
+            let text = format!("{}:{SOCKS_PORT}/", location.origin());
+            location = Location::parse(&text, None).map_err(|error| no_proxy().with_source(error))?.0;
+        }
+        let credentials = user.map(|UserInfo { user, password }| (user.into(), password.into()));
         let origin = location.origin().into();
-        Ok(Self { origin, authorization, headers: Vec::new(), always_tunnels: false })
+        Ok(Self { speaks, origin, credentials, headers: Vec::new(), always_tunnels: false })
     }
 
-    /// Signs in at the proxy by user and password (RFC 7617), in place of those of its URL.
+    /// Signs in at the proxy by user and password (RFC 7617; with SOCKS RFC 1929: 1 to 255 bytes each), in place of those of its
+    /// URL.
     #[must_use]
     pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
-        self.authorization = Some(basic(user, password));
+        self.credentials = Some((user.into(), password.into()));
         self
     }
 
@@ -74,7 +95,8 @@ impl Proxy {
     /// a tunnel does not have it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it is no field, or one that says where a message ends or whom it is for.
+    /// [`ErrorKind::Config`] if it is no field, or one that says where a message ends or whom it is for; or if the proxy speaks
+    /// SOCKS, which has no fields.
     pub fn header(
         mut self,
         name: impl TryInto<HeaderName, Error: Into<http::Error>>,
@@ -83,7 +105,7 @@ impl Proxy {
         let wrong = |error: http::Error| Error::new(ErrorKind::Config).with_source(error);
         let name = name.try_into().map_err(|error| wrong(error.into()))?;
         let value = value.try_into().map_err(|error| wrong(error.into()))?;
-        if NOT_ITS_OWN.contains(&name) {
+        if NOT_ITS_OWN.contains(&name) || self.is_socks() {
             return Err(Error::new(ErrorKind::Config).with_text(format!("a proxy must not have `{name}`")));
         }
         self.headers.push((name, value));
@@ -97,11 +119,26 @@ impl Proxy {
         self
     }
 
+    /// Whether it speaks SOCKS.
+    pub(super) fn is_socks(&self) -> bool {
+        self.speaks != Speaks::Http
+    }
+
+    /// Whether it looks names up itself.
+    pub(super) fn resolves_names(&self) -> bool {
+        self.speaks != (Speaks::Socks { resolves: false })
+    }
+
+    /// User and password.
+    pub(super) fn credentials(&self) -> Option<(&str, &str)> {
+        self.credentials.as_ref().map(|(user, password)| (&**user, &**password))
+    }
+
     /// What the proxy is asked for by itself.
     pub(super) fn fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::new();
-        if let Some(authorization) = &self.authorization {
-            fields.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        if let Some((user, password)) = self.credentials() {
+            fields.insert(header::PROXY_AUTHORIZATION, basic(user, password));
         }
         for (name, value) in &self.headers {
             fields.append(name, value.clone());
@@ -110,6 +147,22 @@ impl Proxy {
     }
 }
 
+fn no_proxy() -> Error {
+    let text = "a proxy's URL must be http://host:port, socks5://host:port or socks5h://host:port";
+    Error::new(ErrorKind::Config).with_text(text)
+}
+
+/// Whether what stands behind the scheme of a URL names a port.
+fn names_port(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let behind_brackets = host.rsplit(']').next().unwrap_or_default();
+    behind_brackets.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty())
+}
+
+/// RFC 1928 §3.
+const SOCKS_PORT: u16 = 1080;
+
 const NOT_ITS_OWN: [HeaderName; 4] =
     [header::CONNECTION, header::CONTENT_LENGTH, header::HOST, header::TRANSFER_ENCODING];
 
@@ -117,6 +170,7 @@ const NOT_ITS_OWN: [HeaderName; 4] =
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
+            .field("speaks", &self.speaks)
             .field("url", &self.origin)
             .field("always_tunnels", &self.always_tunnels)
             .finish_non_exhaustive()
@@ -204,73 +258,6 @@ impl Proxies {
     }
 }
 
-/// What does not go through a proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Exception {
-    hosts: Hosts,
-    port: Option<u16>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Hosts {
-    All,
-    Network(IpNetwork),
-    /// A name without a dot in front, and all below it.
-    Domain(Box<str>),
-}
-
-impl Exception {
-    fn parse(text: &str) -> Result<Self> {
-        let wrong = || {
-            let text = format!("`{}` is no host, network or `*`", text.escape_debug());
-            Error::new(ErrorKind::Config).with_text(text)
-        };
-        if text == "*" {
-            return Ok(Self { hosts: Hosts::All, port: None });
-        }
-        if let Ok(network) = text.parse() {
-            return Ok(Self { hosts: Hosts::Network(network), port: None });
-        }
-        let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port.parse().map_err(|_| wrong())?)),
-            None => (text, None),
-        };
-        let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if let Ok(network) = in_brackets.unwrap_or(host).parse() {
-            return Ok(Self { hosts: Hosts::Network(network), port });
-        }
-        let name = host.strip_prefix("*.").or_else(|| host.strip_prefix('.')).unwrap_or(host);
-        let name = name.strip_suffix('.').unwrap_or(name);
-        // As a URL would have it: in lower case, and in ASCII.
-        let (location, user) = Location::parse(&format!("http://{name}/"), None).map_err(|_| wrong())?;
-        if name.is_empty()
-            || user.is_some()
-            || location.target() != "/"
-            || location.authority() != location.host()
-        {
-            return Err(wrong());
-        }
-        Ok(Self { hosts: Hosts::Domain(location.host().into()), port })
-    }
-
-    fn holds(&self, location: &Location, ip: Option<IpAddr>) -> bool {
-        if self.port.is_some_and(|port| port != location.port()) {
-            return false;
-        }
-        match (&self.hosts, ip) {
-            (Hosts::All, _) => true,
-            (Hosts::Network(network), Some(ip)) => network.contains(ip),
-            (Hosts::Network(_), None) | (Hosts::Domain(_), Some(_)) => false,
-            (Hosts::Domain(domain), None) => {
-                let host = location.host();
-                let host = host.strip_suffix('.').unwrap_or(host);
-                let rest = host.strip_suffix(&**domain);
-                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            }
-        }
-    }
-}
-
 /// The proxies of one client, as its requests find them.
 pub(super) struct ProxyRoutes {
     http: Option<Rc<Route>>,
@@ -326,7 +313,7 @@ impl Via {
 
     /// Whether a request for a URL goes through a tunnel.
     pub(super) fn tunnels(&self, location: &Location) -> bool {
-        location.is_https() || self.proxy.always_tunnels
+        location.is_https() || self.proxy.always_tunnels || self.proxy.is_socks()
     }
 }
 
@@ -404,12 +391,25 @@ mod tests {
             ("p:3128", "http://p:3128", false),
             ("P", "http://p", false),
             ("http://user:password@p:80", "http://p", true),
+            ("socks5://p", "http://p:1080", false),
+            ("SOCKS5H://user:password@p:80/", "http://p", true),
+            ("socks5://[::1]", "http://[::1]:1080", false),
+            ("socks5://[::1]:9", "http://[::1]:9", false),
         ] {
             let proxy = Proxy::new(url).unwrap();
-            assert_eq!((&*proxy.origin, proxy.authorization.is_some()), (origin, signs_in), "{url}");
+            assert_eq!((&*proxy.origin, proxy.credentials.is_some()), (origin, signs_in), "{url}");
             assert!(!format!("{proxy:?}").contains("password"));
         }
-        for url in ["https://p", "socks5://p", "http://p/path", "http://p?q", "", "http://"] {
+        for url in [
+            "https://p",
+            "socks4://p",
+            "socks5://p/path",
+            "socks5://",
+            "http://p/path",
+            "http://p?q",
+            "",
+            "http://",
+        ] {
             let error = Proxy::new(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");
         }
@@ -443,7 +443,8 @@ mod tests {
         check(&[("http_proxy", "a"), ("REQUEST_METHOD", "GET")], text("http://a", "", 0));
         check(&[("ALL_PROXY", "a"), ("https_proxy", "b")], text("http://a", "http://b", 0));
         check(&[("https_proxy", " "), ("no_proxy", "a, b,c")], text("", "", 3));
-        check(&[("all_proxy", "socks5://a")], Err(ErrorKind::Config));
+        check(&[("all_proxy", "socks5://a")], text("http://a:1080", "http://a:1080", 0));
+        check(&[("all_proxy", "socks4://a")], Err(ErrorKind::Config));
         check(&[("no_proxy", "a/b")], Err(ErrorKind::Config));
     }
 }

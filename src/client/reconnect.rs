@@ -12,6 +12,7 @@ use ringhttp_runtime::random;
 use ringhttp_runtime::time::{Deadline, Instant};
 
 use super::error::{Error, ErrorKind, Result};
+use super::retry::part_of;
 use super::session::Client;
 use super::websocket::WebSocketRequest;
 use crate::conn::websocket::{Message, WebSocketError};
@@ -296,12 +297,6 @@ fn is_refusal(status: StatusCode) -> bool {
     status.is_client_error() && !asks_for_patience
 }
 
-/// A part of a time: `share` of 2^32.
-fn part_of(time: Duration, share: u32) -> Duration {
-    let seconds = time.as_secs_f64() * (f64::from(share) / f64::from(u32::MAX));
-    Duration::try_from_secs_f64(seconds).unwrap_or(time)
-}
-
 impl fmt::Debug for ReconnectingWebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_open = self.socket().is_some();
@@ -322,10 +317,5 @@ mod tests {
         let delays: Vec<u64> = (1..=8).map(|number| config.delay_before(number).as_secs()).collect();
         assert_eq!(delays, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(config.delay_before(u32::MAX).as_secs(), 30);
-        let second = Duration::from_secs(1);
-        assert_eq!(part_of(second, 0), Duration::ZERO);
-        assert_eq!(part_of(second, u32::MAX), second);
-        assert!(part_of(second, u32::MAX / 2).abs_diff(second / 2) < Duration::from_millis(1));
-        assert_eq!(part_of(Duration::MAX, u32::MAX), Duration::MAX);
     }
 }

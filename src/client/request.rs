@@ -12,16 +12,25 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method};
 use ringhttp_runtime::pool::Priority;
 
+#[cfg(feature = "compression")]
+use super::compress::Compress;
 use super::config::Settings;
+#[cfg(feature = "digest-auth")]
+use super::digest_auth::{DigestAuth, SigningIn};
 use super::error::{Error, ErrorKind, Result};
+use super::form_data::FormData;
 use super::location::{Location, UserInfo};
+use super::netrc::Netrc;
 use super::pool::Route;
 use super::proxy::{Proxies, ProxyRoutes};
 use super::response::Response;
+use super::retry::RetryConfig;
 use super::send;
-use super::session::Client;
+use super::session::{Client, Shared};
 use crate::conn::Body;
 use crate::conn::websocket::Opening;
+#[cfg(feature = "compression")]
+use crate::proto::content_coding::ContentCoding;
 
 /// A request to be filled in and sent: see [`Client::request`].
 ///
@@ -56,8 +65,16 @@ pub(super) struct Outline {
     pub(super) location: Location,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
+    /// Makes the body, again for each time that it is sent.
+    pub(super) make_body: Option<Rc<dyn Fn() -> Body>>,
     /// The body was sent and cannot be sent again.
     pub(super) is_body_spent: bool,
+    /// The body passes an encoder when it is sent.
+    #[cfg(feature = "compression")]
+    pub(super) compress: Option<Compress>,
+    /// By whom it signs in when its server asks for that.
+    #[cfg(feature = "digest-auth")]
+    pub(super) digest: Option<Box<SigningIn>>,
     /// In place of the client's.
     pub(super) own_settings: Option<Box<Settings>>,
 }
@@ -69,8 +86,19 @@ impl RequestBuilder {
             if let Some(UserInfo { user, password }) = user {
                 headers.insert(header::AUTHORIZATION, basic(&user, &password));
             }
-            let body = Body::empty();
-            Outline { method, location, headers, body, is_body_spent: false, own_settings: None }
+            Outline {
+                method,
+                location,
+                headers,
+                body: Body::empty(),
+                make_body: None,
+                is_body_spent: false,
+                #[cfg(feature = "compression")]
+                compress: None,
+                #[cfg(feature = "digest-auth")]
+                digest: None,
+                own_settings: None,
+            }
         });
         Self { client, outline }
     }
@@ -134,7 +162,17 @@ impl RequestBuilder {
     /// bytes leave with their length, a stream without one chunked. It does not change `Content-Type`.
     pub fn body(self, body: impl Into<Body>) -> Self {
         self.change(|outline| {
-            outline.body = body.into();
+            outline.replace_body(body.into());
+            Ok(())
+        })
+    }
+
+    /// Sets the body to what a function makes, which is called for each time that it is sent: a stream can so be sent once more, where
+    /// a redirect leads or by another try.
+    pub fn body_from(self, make: impl Fn() -> Body + 'static) -> Self {
+        self.change(|outline| {
+            outline.replace_body(Body::empty());
+            outline.make_body = Some(Rc::new(make));
             Ok(())
         })
     }
@@ -159,6 +197,17 @@ impl RequestBuilder {
         })
     }
 
+    /// Sets the body to a form with files (`multipart/form-data`, RFC 7578), and `Content-Type`, which has to name its boundary, in place of
+    /// any that is set.
+    pub fn multipart(self, form: FormData) -> Self {
+        self.change(|outline| {
+            let (content_type, body) = form.into_body()?;
+            outline.body = body;
+            outline.headers.insert(header::CONTENT_TYPE, content_type);
+            Ok(())
+        })
+    }
+
     /// Signs in by user and password (RFC 7617). User and password of the URL do the same.
     pub fn basic_auth(self, user: &str, password: &str) -> Self {
         self.change(|outline| {
@@ -166,6 +215,21 @@ impl RequestBuilder {
                 return Err(Error::new(ErrorKind::Request).with_text("a user name must not have a colon"));
             }
             outline.headers.insert(header::AUTHORIZATION, basic(user, password));
+            Ok(())
+        })
+    }
+
+    /// Signs in by digest authentication (RFC 7616) where the request's server asks for it; where redirects to another origin lead, nobody is
+    /// signed in. In place of user and password of the URL and of `basic_auth`.
+    ///
+    /// The first request is answered with a challenge, and sent again: a body that can be sent only once, as a stream, gets the 401 then.
+    /// The same `auth` remembers the challenge, and its next requests are signed from the beginning.
+    #[cfg(feature = "digest-auth")]
+    pub fn digest_auth(self, auth: &DigestAuth) -> Self {
+        self.change(|outline| {
+            auth.check()?;
+            outline.headers.remove(header::AUTHORIZATION);
+            outline.digest = Some(Box::new(SigningIn::new(auth)));
             Ok(())
         })
     }
@@ -239,6 +303,21 @@ impl RequestBuilder {
         self.set(|settings| settings.redirects_max = redirects_max)
     }
 
+    /// Sets whether the server is asked first if it wants the body, in place of `ClientConfig::expect_continue`. Of a request with
+    /// a field `Expect: 100-continue` of its own it is asked in any case.
+    ///
+    /// The body begins to leave when the server says `100 Continue`, or nothing for as long as `ClientConfig::continue_timeout`. If
+    /// it answers before, the body is not sent, and as the server may still wait for it, the connection is closed. A 417 is followed
+    /// by one more try that does not ask.
+    pub fn expect_continue(self, expect_continue: bool) -> Self {
+        self.set(|settings| settings.expect_continue = expect_continue)
+    }
+
+    /// Sets how long a body waits for the server's word, in place of `ClientConfig::continue_timeout`.
+    pub fn continue_timeout(self, timeout: Duration) -> Self {
+        self.set(|settings| settings.continue_timeout = timeout)
+    }
+
     /// Sets how many bytes of the answer's body are gathered, in place of `ClientConfig::body_bytes_max`.
     pub fn body_bytes_max(self, bytes_max: usize) -> Self {
         self.set(|settings| settings.body_bytes_max = bytes_max)
@@ -255,9 +334,31 @@ impl RequestBuilder {
         self.set(|settings| settings.decompress = decompress)
     }
 
+    /// Sets how its body is compressed, however short it is, in place of `ClientConfig::compress`; `None` sends it as it is.
+    #[cfg(feature = "compression")]
+    pub fn compress(self, coding: Option<ContentCoding>) -> Self {
+        self.set(|settings| {
+            settings.compress = coding;
+            settings.compress_bytes_min = 0;
+        })
+    }
+
     /// Sets whether it is sent once more if its connection is gone, in place of `ClientConfig::retry_lost`.
     pub fn retry_lost(self, retry_lost: bool) -> Self {
         self.set(|settings| settings.retry_lost = retry_lost)
+    }
+
+    /// Sets how it is tried again if it fails, in place of `ClientConfig::retry`; `None`: not at all. What is tried counts towards the
+    /// client's `retry_budget`.
+    pub fn retry(self, retry: Option<RetryConfig>) -> Self {
+        let checked = self.change(|_| retry.as_ref().map_or(Ok(()), RetryConfig::check));
+        checked.set(|settings| settings.retry = retry.map(Rc::new))
+    }
+
+    /// Sets whether it heeds `ClientConfig::circuit_breaker`, and counts for it: a look at how a server fares may not want to. Default:
+    /// true.
+    pub fn circuit_breaker(self, circuit_breaker: bool) -> Self {
+        self.set(|settings| settings.circuit_breaker = circuit_breaker)
     }
 
     /// Sets who is served first when requests wait for a connection. Default: [`Priority::Normal`].
@@ -304,33 +405,102 @@ impl RequestBuilder {
 }
 
 impl Outline {
+    /// Its own settings, or the client's.
+    pub(super) fn settings<'a>(&'a self, shared: &'a Shared) -> &'a Settings {
+        self.own_settings.as_deref().unwrap_or(&shared.settings)
+    }
+
+    /// The same once more, if its body can be sent twice.
+    pub(super) fn try_clone(&self) -> Option<Self> {
+        let body = self.body.try_clone().filter(|_| !self.is_body_spent)?;
+        Some(Self {
+            method: self.method.clone(),
+            location: self.location.clone(),
+            headers: self.headers.clone(),
+            body,
+            make_body: self.make_body.clone(),
+            is_body_spent: false,
+            #[cfg(feature = "compression")]
+            compress: self.compress,
+            #[cfg(feature = "digest-auth")]
+            digest: self.digest.clone(),
+            own_settings: self.own_settings.clone(),
+        })
+    }
+
+    /// Another body, whatever made the one before.
+    pub(super) fn replace_body(&mut self, body: Body) {
+        self.body = body;
+        self.make_body = None;
+        self.is_body_spent = false;
+    }
+
     fn set_body(&mut self, body: impl Into<Body>, content_type: HeaderValue) {
-        self.body = body.into();
+        self.replace_body(body.into());
         self.headers.entry(header::CONTENT_TYPE).or_insert(content_type);
+    }
+
+    /// Says who asks, if the request does not, nor the fields of every request, but a file does.
+    pub(super) fn name_user(&mut self, netrc: &Netrc, defaults: &HeaderMap) {
+        let Some((user, password)) = netrc.find(self.location.host()) else { return };
+        #[cfg(feature = "digest-auth")]
+        if self.digest.is_some() {
+            return;
+        }
+        if !defaults.contains_key(header::AUTHORIZATION) {
+            self.headers.entry(header::AUTHORIZATION).or_insert_with(|| basic(user, password));
+        }
     }
 
     /// The body, to be sent; it is kept if it can be sent again.
     pub(super) fn take_body(&mut self) -> Body {
-        self.body.try_clone().unwrap_or_else(|| {
+        let body = self.make_body.as_ref().map(|make| make()).or_else(|| self.body.try_clone());
+        let body = body.unwrap_or_else(|| {
             self.is_body_spent = true;
             std::mem::take(&mut self.body)
-        })
+        });
+        #[cfg(feature = "compression")]
+        if let Some(compress) = self.compress {
+            return compress.apply(body);
+        }
+        body
     }
 
-    /// The fields with cookies behind those that there are, and those for a proxy in place of their like.
+    /// Takes a body back that was not sent after all.
+    pub(super) fn put_body_back(&mut self, body: Body) {
+        if self.is_body_spent {
+            self.body = body;
+            self.is_body_spent = false;
+        }
+    }
+
+    /// Whether its fields ask the server if it wants the body.
+    pub(super) fn expects_continue(&self) -> bool {
+        let expects = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(CONTINUE.as_bytes());
+        !self.headers.is_empty() && self.headers.get(header::EXPECT).is_some_and(expects)
+    }
+
+    /// The fields with cookies behind those that there are, those for a proxy in place of their like, and the question whether
+    /// the server wants the body.
     pub(super) fn headers_with(
         &self,
         pairs: Option<&str>,
         of_proxy: Option<&HeaderMap>,
+        expects_continue: bool,
     ) -> Result<HeaderMap> {
         let mut headers = self.headers.clone();
         if let Some(pairs) = pairs {
             add_cookies(&mut headers, pairs)?;
         }
         headers.extend(of_proxy.cloned().unwrap_or_default());
+        if expects_continue {
+            headers.insert(header::EXPECT, HeaderValue::from_static(CONTINUE));
+        }
         Ok(headers)
     }
 }
+
+const CONTINUE: &str = "100-continue";
 
 fn add_cookies(headers: &mut HeaderMap, pairs: &str) -> Result<()> {
     let value = match headers.get(header::COOKIE) {

@@ -52,6 +52,7 @@ pub(super) struct Parts {
     pub(super) head: ResponseHead,
     pub(super) timings: Timings,
     pub(super) interim: u8,
+    pub(super) attempts: u32,
     location: Option<Location>,
     url: OnceCell<Url>,
 }
@@ -77,6 +78,7 @@ impl Parts {
     pub(super) fn reset(&mut self) {
         self.head.forget_values();
         self.timings = Timings::default();
+        self.attempts = 0;
         self.location = None;
         self.url = OnceCell::new();
     }
@@ -177,6 +179,13 @@ impl Response {
     #[must_use]
     pub fn interim(&self) -> u8 {
         self.parts().interim
+    }
+
+    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry`. What is sent again because its
+    /// connection was gone (`retry_lost`) is the same try.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.parts().attempts
     }
 
     /// Bytes of the body by its `Content-Length`; `None` if the server does not say, and of a body that is decompressed.
@@ -346,6 +355,22 @@ impl Response {
         let text = bytes.strip_prefix(charset::BYTE_ORDER_MARK).unwrap_or(&bytes);
         serde_json::from_slice(text)
             .map_err(|error| Error::new(ErrorKind::Decode).with_source(error).at(self.location()))
+    }
+
+    /// Reads what is left of the body, to no end but that the connection can be used again. Of a body with more than
+    /// `ClientConfig::drain_bytes_max` bytes left the connection is closed.
+    ///
+    /// # Cancellation
+    /// The connection is closed.
+    pub async fn discard(mut self) {
+        let bytes_max = self.body.shared.config.drain_bytes_max;
+        let mut read = 0;
+        while let Ok(Some(piece)) = poll_fn(|cx| self.body.poll_chunk(cx)).await {
+            read += piece.len() as u64;
+            if read > bytes_max {
+                break;
+            }
+        }
     }
 
     /// The body as that of another message, to be passed on while it is read: of an answer of one's own, or of a request.

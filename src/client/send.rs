@@ -1,25 +1,30 @@
-//! A request's way, from its outline to the head of its answer: deadline → cookies → connection → exchange → redirect.
+//! A request's way, from its outline to the head of its answer: middleware → deadline → cookies → connection → exchange → redirect.
 #![forbid(unsafe_code)]
 
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant as ExactInstant};
+use std::time::{Duration, Instant as ExactInstant, SystemTime};
 
-use http::Method;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::HeaderName;
-use ringhttp_runtime::deadline;
+use http::header::{AUTHORIZATION, EXPECT, HeaderName};
+use http::{Method, StatusCode};
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
+use ringhttp_runtime::{deadline, random};
 
+#[cfg(feature = "compression")]
+use super::compress::Compress;
 use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
+use super::middleware;
 use super::pool::{Key, Lease};
 use super::redirect::{self, Next, Redirected};
 use super::request::Outline;
 use super::response::{Answer, Parts, Response};
+use super::retry::retry_after;
 use super::session::{Client, Shared};
 use super::spare;
 use super::trace::{Timings, Tracer, now};
@@ -29,18 +34,31 @@ use crate::conn::client::{ClientConnection, CloseReason, ExchangeLimits, Failure
 use crate::conn::count;
 use crate::proto::http1::ImpliedRequest;
 
-/// Sends a request; counts and tells how it went.
+/// Sends a request through the middleware that there is.
 pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Response> {
     let (shared, tracer) = (&client.shared, client.tracer());
+    match (outline, &client.middleware) {
+        (Ok(outline), None) => go(shared, outline, &tracer).await,
+        (Ok(outline), Some(chain)) => Box::pin(middleware::through(chain, shared, outline, &tracer)).await,
+        (Err(error), _) => {
+            count(&shared.counters.requests);
+            Err(failed(shared, &tracer, error))
+        }
+    }
+}
+
+/// Sends a request to its server; counts and tells how it went.
+pub(super) async fn go(shared: &Rc<Shared>, outline: Outline, tracer: &Tracer) -> Result<Response> {
     count(&shared.counters.requests);
-    let result = match outline {
-        Ok(outline) => Run::new(shared, outline, &tracer).run().await,
-        Err(error) => Err(error),
-    };
-    result.inspect_err(|error| {
-        count(&shared.counters.errors);
-        tracer.tell(|trace, request| trace.request_exception(request, error));
-    })
+    let result = Run::new(shared, outline, tracer).run().await;
+    result.map_err(|error| failed(shared, tracer, error))
+}
+
+/// Counts a failed request, and tells of it.
+pub(super) fn failed(shared: &Shared, tracer: &Tracer, error: Error) -> Error {
+    count(&shared.counters.errors);
+    tracer.tell(|trace, request| trace.request_exception(request, &error));
+    error
 }
 
 /// One request on its way, redirects included.
@@ -53,23 +71,45 @@ struct Run<'a> {
     until: Option<Instant>,
     /// Names of the client's own fields that are left out.
     without: Vec<HeaderName>,
+    /// The server is asked whether it wants the body.
+    expects_continue: bool,
+    /// Tries that were begun.
+    tries: u32,
+    /// There was a place for the exchange among the connections.
+    has_place: bool,
     history: Vec<Redirected>,
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Rc<Shared>, outline: Outline, tracer: &'a Tracer) -> Self {
-        let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
+    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer) -> Self {
+        let settings = outline.settings(shared);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
         let without = settings.without.clone();
-        let run = Self { shared, outline, tracer, started: now(), until, without, history: Vec::new() };
+        let expects_continue = settings.expect_continue || outline.expects_continue();
+        if !without.contains(&AUTHORIZATION) {
+            outline.name_user(&shared.config.netrc, shared.defaults.fields());
+        }
+        let (started, history) = (now(), Vec::new());
+        let run = Self {
+            shared,
+            outline,
+            tracer,
+            started,
+            until,
+            without,
+            expects_continue,
+            tries: 1,
+            has_place: false,
+            history,
+        };
         #[cfg(feature = "compression")]
-        let run = run.settle_encoding();
+        let run = run.settle_encoding().settle_compression();
         run
     }
 
     fn settings(&self) -> &Settings {
-        self.outline.own_settings.as_deref().unwrap_or(&self.shared.settings)
+        self.outline.settings(self.shared)
     }
 
     /// What is accepted follows what this request says about decompressing.
@@ -89,15 +129,45 @@ impl<'a> Run<'a> {
         self
     }
 
+    #[cfg(feature = "compression")]
+    fn settle_compression(mut self) -> Self {
+        let Outline { headers, body, make_body, own_settings, .. } = &mut self.outline;
+        let settings = own_settings.as_deref().unwrap_or(&self.shared.settings);
+        let length = if make_body.is_some() { None } else { body.length() };
+        self.outline.compress = Compress::settle(settings, length, headers);
+        self
+    }
+
     async fn run(mut self) -> Result<Response> {
         self.tracer.tell(|trace, request| {
             trace.request_start(request, &self.outline.method, self.outline.location.as_str());
         });
+        self.shared.allowance.note_request();
         loop {
             let is_idempotent = is_idempotent(&self.outline.method);
-            let answer = self.exchange().await;
-            let answer =
-                answer.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent))?;
+            let result = self.exchange_unless_open().await;
+            let result = result.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent));
+            let result = if self.settings().retry.is_some() {
+                match self.retries(result, is_idempotent) {
+                    ControlFlow::Break(result) => result,
+                    ControlFlow::Continue((failure, delay)) => {
+                        Box::pin(self.wait_for_retry(failure, delay)).await;
+                        continue;
+                    }
+                }
+            } else {
+                result
+            };
+            let answer = result?;
+            if self.is_expectation_refused(&answer) {
+                self.ask_no_more(answer).await;
+                continue;
+            }
+            #[cfg(feature = "digest-auth")]
+            if self.has_signed_in(&answer) {
+                self.throw_away(answer).await;
+                continue;
+            }
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),
@@ -106,19 +176,39 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn finish(self, answer: Answer) -> Result<Response> {
-        let Self { shared, outline, tracer, history, .. } = self;
+    fn finish(self, mut answer: Answer) -> Result<Response> {
+        let Self { shared, outline, tracer, history, tries, .. } = self;
         let status = answer.parts.head.status;
+        answer.parts.attempts = tries;
         tracer.tell(|trace, request| trace.request_end(request, status, &answer.parts.timings));
         let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
         Response::new(shared, answer, outline.location, settings, tracer, history)
+    }
+
+    /// One exchange, unless the server is to be left alone.
+    async fn exchange_unless_open(&mut self) -> Result<Answer> {
+        let Some(circuits) = self.shared.circuits.as_ref().filter(|_| self.settings().circuit_breaker) else {
+            return self.exchange().await;
+        };
+        let pass = circuits.enter(self.outline.location.origin())?;
+        let result = self.exchange().await;
+        let has_failed = match &result {
+            Ok(answer) => circuits.is_status_of_failure(answer.parts.head.status),
+            Err(error) if error.kind().is_of_server() && self.has_place => true,
+            // It says nothing about the server.
+            Err(_) => return result,
+        };
+        pass.note(self.outline.location.origin(), has_failed);
+        result
     }
 
     /// One exchange: a connection, the request, the head of the answer. A connection that had been used before and is gone
     /// without an answer is replaced, once, by a new one.
     async fn exchange(&mut self) -> Result<Answer> {
         let mut timings = Timings::default();
+        self.has_place = false;
         let mut lease = self.lease(&mut timings).await?;
+        self.has_place = true;
         let mut has_resent = false;
         loop {
             if lease.connection().is_none() {
@@ -132,6 +222,9 @@ impl<'a> Run<'a> {
             let started = now();
             self.begin(connection)?;
             let result = head(connection, &mut parts, self.tracer).await;
+            if let Some(body) = connection.take_unsent_body() {
+                self.outline.put_body_back(body);
+            }
             let Err(failure) = result else {
                 timings.first_byte = started.elapsed();
                 timings.total = self.started.elapsed();
@@ -205,7 +298,10 @@ impl<'a> Run<'a> {
     /// Queues the request on its connection.
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
+        #[cfg(feature = "digest-auth")]
+        self.outline.sign()?;
         let body = self.outline.take_body();
+        let expects_continue = self.expects_continue && body.length() != Some(0);
         let settings = self.settings();
         let limits = ExchangeLimits {
             until: self.until,
@@ -224,8 +320,8 @@ impl<'a> Run<'a> {
             (None, None) => location.target(),
         };
         let more = via.map(|via| &via.fields).filter(|fields| !fields.is_empty());
-        let with_more = (cookies.is_some() || more.is_some())
-            .then(|| self.outline.headers_with(cookies.as_deref(), more))
+        let with_more = (cookies.is_some() || more.is_some() || expects_continue)
+            .then(|| self.outline.headers_with(cookies.as_deref(), more, expects_continue))
             .transpose()?;
         let request = Outgoing {
             method,
@@ -237,6 +333,7 @@ impl<'a> Run<'a> {
                 without: &self.without,
             },
             closes: shared.closes,
+            continue_wait: expects_continue.then_some(settings.continue_timeout),
             body,
         };
         let begun = connection.begin(request, limits);
@@ -264,12 +361,85 @@ impl<'a> Run<'a> {
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
     }
 
+    /// Whether a failure is to be tried again, and in how long; everything else is what there is.
+    fn retries(&self, result: Result<Answer>, is_idempotent: bool) -> Verdict {
+        let Some(retry) = &self.settings().retry else { return ControlFlow::Break(result) };
+        let is_failure = match &result {
+            Ok(answer) => retry.is_status_of_failure(answer.parts.head.status, is_idempotent),
+            Err(error) => retry.is_failure(error, is_idempotent),
+        };
+        if !is_failure || self.tries >= retry.tries_max || self.outline.is_body_spent {
+            return ControlFlow::Break(result);
+        }
+        let headers = result.as_ref().ok().map(|answer| &answer.parts.head.headers);
+        let asked = headers.and_then(|headers| retry_after(headers, SystemTime::now()));
+        let chance = u32::from_ne_bytes(random::bytes());
+        let Some(delay) = retry.delay_behind(self.tries, asked, chance) else {
+            return ControlFlow::Break(result);
+        };
+        let left = self.until.map(|until| until - self.shared.core.timers().now());
+        if left.is_some_and(|left| left <= delay) {
+            return ControlFlow::Break(result);
+        }
+        if !self.shared.allowance.take() {
+            count(&self.shared.counters.retries_refused);
+            return ControlFlow::Break(result);
+        }
+        ControlFlow::Continue((result, delay))
+    }
+
+    /// Waits until it is time for the next try. Nothing is held meanwhile: the place of the last one is another's.
+    async fn wait_for_retry(&mut self, failure: Result<Answer>, delay: Duration) {
+        let told = failure.as_ref().map(|answer| answer.parts.head.status);
+        self.tracer.tell(|trace, request| trace.request_retry(request, self.tries, delay, told));
+        if let Ok(answer) = failure {
+            self.throw_away(answer).await;
+        }
+        self.shared.core.timers().sleep(delay).await;
+        self.tries += 1;
+        count(&self.shared.counters.retries);
+    }
+
+    /// RFC 9110 §10.1.1: the server, or a proxy before it, does not know the expectation.
+    fn is_expectation_refused(&self, answer: &Answer) -> bool {
+        let is_refusal = answer.parts.head.status == StatusCode::EXPECTATION_FAILED;
+        self.expects_continue && is_refusal && !self.outline.is_body_spent
+    }
+
+    /// Has the request sent once more, without asking whether the body is wanted.
+    async fn ask_no_more(&mut self, refusal: Answer) {
+        self.expects_continue = false;
+        self.outline.headers.remove(EXPECT);
+        self.throw_away(refusal).await;
+    }
+
+    /// Whether the answer is a challenge that the request, sent once more, can meet.
+    #[cfg(feature = "digest-auth")]
+    fn has_signed_in(&mut self, answer: &Answer) -> bool {
+        let head = &answer.parts.head;
+        let is_spent = self.outline.is_body_spent;
+        let Outline { digest: Some(digest), location, .. } = &mut self.outline else { return false };
+        head.status == StatusCode::UNAUTHORIZED && !is_spent && digest.meets(location, &head.headers)
+    }
+
+    /// Reads an answer that nobody is given, so that its connection can be used again.
+    async fn throw_away(&self, answer: Answer) {
+        self.take_cookies(&answer);
+        let idle_timeout = answer.parts.head.idle_timeout;
+        spare::give(answer.parts);
+        drain(answer.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+    }
+
+    fn take_cookies(&self, answer: &Answer) {
+        if self.settings().cookies {
+            self.shared.cookies.take_from(&self.outline.location, &answer.parts.head.headers);
+        }
+    }
+
     /// Where the answer leads, if that is to be followed.
     fn follows(&self, answer: &Answer) -> Result<Option<Next>> {
+        self.take_cookies(answer);
         let (settings, head) = (self.settings(), &answer.parts.head);
-        if settings.cookies {
-            self.shared.cookies.take_from(&self.outline.location, &head.headers);
-        }
         if settings.redirects_max == 0 || !head.status.is_redirection() {
             return Ok(None);
         }
@@ -304,18 +474,24 @@ impl<'a> Run<'a> {
         let is_same_origin = next.location.origin() == self.outline.location.origin();
         redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
         if !is_same_origin {
+            #[cfg(feature = "digest-auth")]
+            {
+                self.outline.digest = None;
+            }
             // Those that the client has of its own stay behind, too.
             self.without.extend(redirect::CREDENTIALS);
         }
         if !next.keeps_body {
-            self.outline.body = Body::empty();
-            self.outline.is_body_spent = false;
+            self.outline.replace_body(Body::empty());
         }
         self.outline.method = next.method;
         self.outline.location = next.location;
         Ok(())
     }
 }
+
+/// What the caller is given, or what failed and is tried again in a while.
+type Verdict = ControlFlow<Result<Answer>, (Result<Answer>, Duration)>;
 
 /// Waits for the head of the answer, and tells what of the request leaves meanwhile.
 async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tracer) -> Result<(), Failure> {
@@ -334,7 +510,7 @@ async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tra
     .await
 }
 
-/// Reads the body of a redirect, which is short mostly, so that its connection can be used again.
+/// Reads the body of an answer that nobody asks for, which is short mostly, so that its connection can be used again.
 async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>) {
     let mut drained = 0;
     let is_done = poll_fn(|cx| {

@@ -9,14 +9,18 @@ use http::Method;
 use http::header::CONNECTION;
 use ringhttp_runtime::Core;
 
+use super::circuit::{CircuitState, Circuits};
 use super::config::{ClientConfig, Settings};
 use super::connector::Connector;
 use super::cookie_jar::CookieJar;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
+use super::middleware::{Middleware, Next, Request};
 use super::pool::{Connections, Key};
 use super::reconnect::{ReconnectConfig, ReconnectingWebSocket};
 use super::request::RequestBuilder;
+use super::response::Response;
+use super::retry::Allowance;
 use super::sockets::Sockets;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
@@ -33,6 +37,8 @@ use crate::proto::http1::{DefaultFields, elements};
 pub struct Client {
     pub(super) shared: Rc<Shared>,
     trace: Option<Rc<dyn Trace>>,
+    /// The outermost first.
+    pub(super) middleware: Option<Rc<[Rc<dyn Middleware>]>>,
 }
 
 /// What the handles of one client share.
@@ -47,6 +53,8 @@ pub(super) struct Shared {
     pub(super) connector: Connector,
     pub(super) cookies: CookieJar,
     pub(super) counters: Counters,
+    pub(super) allowance: Allowance,
+    pub(super) circuits: Option<Circuits>,
     pub(super) sockets: Rc<Sockets>,
     next_request: Cell<u64>,
 }
@@ -71,17 +79,33 @@ impl Client {
             connector: Connector::new(core, &config),
             cookies: CookieJar::new(),
             counters: Counters::default(),
+            circuits: config.circuit_breaker.as_ref().map(|config| Circuits::new(config, core.timers())),
+            allowance: Allowance::new(&config.retry_budget, core.timers()),
             sockets: Rc::default(),
             next_request: Cell::new(0),
             config,
         };
-        Ok(Self { shared: Rc::new(shared), trace: None })
+        Ok(Self { shared: Rc::new(shared), trace: None, middleware: None })
     }
 
     /// The same client, whose requests through this handle (and its clones) tell `trace` what they do.
     #[must_use]
     pub fn with_trace(&self, trace: impl Trace + 'static) -> Self {
-        Self { shared: Rc::clone(&self.shared), trace: Some(Rc::new(trace)) }
+        Self { trace: Some(Rc::new(trace)), ..self.clone() }
+    }
+
+    /// The same client, whose requests through this handle (and its clones) go through `middleware`, WebSockets' included: an async
+    /// function of the request and of what it does [next](Next), which may change the request, answer it by an error, send it more
+    /// than once, or look at the answer. The one that was added first is the outermost. See [`middleware`](super::middleware) for
+    /// those that are there.
+    ///
+    /// The time of a request (`ClientConfig::timeout`) is that of all that its middleware does. Redirects and what is sent again
+    /// because its connection was gone happen further in.
+    #[must_use]
+    pub fn with(&self, middleware: impl AsyncFn(Request, Next<'_>) -> Result<Response> + 'static) -> Self {
+        let more: Rc<dyn Middleware> = Rc::new(middleware);
+        let chain = self.middleware.iter().flat_map(|chain| chain.iter().cloned());
+        Self { middleware: Some(chain.chain([more]).collect()), ..self.clone() }
     }
 
     /// A GET.
@@ -163,12 +187,18 @@ impl Client {
     #[must_use]
     pub fn stats(&self) -> ClientStats {
         let Shared { connections, counters, connector, .. } = &*self.shared;
+        let circuits = self.shared.circuits.as_ref();
         let (pool, names) = (connections.stats(), connector.resolver.stats());
         ClientStats {
             requests: counters.requests.get(),
             errors: counters.errors.get(),
             redirects: counters.redirects.get(),
             resent: counters.resent.get(),
+            retries: counters.retries.get(),
+            retries_refused: counters.retries_refused.get(),
+            circuits_opened: circuits.map_or(0, Circuits::opened),
+            circuit_refusals: circuits.map_or(0, Circuits::refused),
+            circuits_open: circuits.map_or(0, Circuits::open_now),
             acquired: pool.acquired.get(),
             reused: pool.reused.get(),
             made: pool.made.get(),
@@ -182,6 +212,13 @@ impl Client {
             waiting: connections.waiting(),
             closed: connections.closed(),
         }
+    }
+
+    /// The servers that have failed lately, as `scheme://host:port`, in no order: whether they are left alone. None without
+    /// `ClientConfig::circuit_breaker`.
+    #[must_use]
+    pub fn circuits(&self) -> Vec<(String, CircuitState)> {
+        self.shared.circuits.as_ref().map(Circuits::states).unwrap_or_default()
     }
 
     /// What its WebSockets have done, and how many are open.

@@ -14,6 +14,8 @@ pub(super) struct Counters {
     pub(super) errors: Cell<u64>,
     pub(super) redirects: Cell<u64>,
     pub(super) resent: Cell<u64>,
+    pub(super) retries: Cell<u64>,
+    pub(super) retries_refused: Cell<u64>,
 }
 
 /// What one core's client has done, and what it has now: see [`Client::stats`](super::Client::stats).
@@ -28,6 +30,16 @@ pub struct ClientStats {
     pub redirects: u64,
     /// Requests that were sent once more because their connection was gone: see `ClientConfig::retry_lost`.
     pub resent: u64,
+    /// Tries behind the first: see `ClientConfig::retry`.
+    pub retries: u64,
+    /// Tries that were not made because `ClientConfig::retry_budget` was used up.
+    pub retries_refused: u64,
+    /// How often a server began to be left alone, or was for longer: see `ClientConfig::circuit_breaker`.
+    pub circuits_opened: u64,
+    /// Requests that were not sent because of that.
+    pub circuit_refusals: u64,
+    /// Servers that are left alone now.
+    pub circuits_open: usize,
     /// Connections that were given to requests.
     pub acquired: u64,
     /// Of those, the ones that had been used before.

@@ -4,6 +4,7 @@
 mod config;
 mod fault;
 mod roots;
+mod staple;
 mod verifier;
 
 use std::cell::OnceCell;
@@ -17,7 +18,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, KeyLogFile};
 
-pub use self::config::{ClientCertificate, ClientTlsConfig};
+pub use self::config::{ClientCertificate, ClientTlsConfig, OcspStaple};
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use crate::conn::client::ClientConnection;

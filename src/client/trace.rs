@@ -49,6 +49,18 @@ pub trait Trace {
         let _ = (request, status, url);
     }
 
+    /// It failed, and is tried again by `ClientConfig::retry`, in so long: `tries` were made so far, and the last one ended in an
+    /// answer or in an error.
+    fn request_retry(
+        &self,
+        request: RequestId,
+        tries: u32,
+        after: Duration,
+        failure: Result<StatusCode, &Error>,
+    ) {
+        let _ = (request, tries, after, failure);
+    }
+
     /// The head of its answer is here.
     fn request_end(&self, request: RequestId, status: StatusCode, timings: &Timings) {
         let _ = (request, status, timings);

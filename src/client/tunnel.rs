@@ -30,6 +30,7 @@ pub(super) async fn open(
         headers: &via.fields,
         implied: ImpliedRequest { host: Some(&target), ..ImpliedRequest::default() },
         closes: false,
+        continue_wait: None,
         body: Body::empty(),
     };
     let failed = |failure: Failure| Error::new(ErrorKind::Proxy).with_source(failure);

@@ -130,6 +130,35 @@ impl Body {
         if parts.is_empty() { Self::empty() } else { Self(Kind::File(parts)) }
     }
 
+    /// Several bodies behind one another. What is in memory and in files stays that: it can be sent again, and files go to a socket
+    /// without passing through memory. With a stream among them it is one itself, of known length if all lengths are known.
+    pub(crate) fn join(bodies: Vec<Self>) -> Self {
+        let is_stored = |body: &Self| matches!(body.0, Kind::Empty | Kind::Bytes(_) | Kind::File(_));
+        if bodies.iter().all(is_stored) {
+            return Self::parts(bodies.into_iter().flat_map(Self::into_parts).collect());
+        }
+        let length = bodies.iter().try_fold(0_u64, |sum, body| sum.checked_add(body.length()?));
+        let write = async move |mut out: BodySender| {
+            for body in bodies {
+                out.write_body(body).await?;
+            }
+            Ok(())
+        };
+        match length {
+            Some(length) => Self::stream_of(length, write),
+            None => Self::stream(write),
+        }
+    }
+
+    /// The pieces of memory and of files that it is made of; of a stream none.
+    pub(crate) fn into_parts(self) -> Vec<Part> {
+        match self.0 {
+            Kind::Bytes(bytes) => vec![Part::Bytes(bytes)],
+            Kind::File(parts) => parts,
+            Kind::Empty | Kind::Stream(_) | Kind::Incoming(_) | Kind::Encoded(_) => Vec::new(),
+        }
+    }
+
     /// A stream, or a request's own body, that passes an encoder while it is sent. Other bodies stay what they are.
     #[cfg(feature = "compression")]
     pub(crate) fn encoded(self, encoder: impl FnOnce() -> Box<dyn EncodeStage>) -> Self {
@@ -139,6 +168,16 @@ impl Body {
             }
             other => Self(other),
         }
+    }
+
+    /// A body of a request, whatever it is made of, that passes an encoder while it is sent.
+    #[cfg(feature = "compression")]
+    pub(crate) fn encoded_upload(self, encoder: Box<dyn EncodeStage>) -> Self {
+        let inner = match self.0 {
+            Kind::Bytes(bytes) => Kind::File(vec![Part::Bytes(bytes)]),
+            other => other,
+        };
+        Self(Kind::Encoded(Box::new(Encoded { inner, encoder })))
     }
 
     /// Whether it passes an encoder.

@@ -9,7 +9,9 @@
 #![forbid(unsafe_code)]
 
 mod close_reason;
+mod converse;
 mod failure;
+mod held;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "rustls")]
@@ -22,9 +24,10 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
@@ -43,8 +46,9 @@ use crate::proto::http1::{
 
 pub use self::close_reason::{CloseCounts, CloseReason};
 pub(crate) use self::failure::Failure;
+use self::held::HeldBody;
 use self::upload::Upload;
-pub(in crate::conn) use self::upload::UploadQueue;
+pub(in crate::conn) use self::upload::{FILE_PIECE_BYTES, UploadQueue};
 pub(crate) use self::wait::{ExchangeLimits, Waited};
 use self::wait::{Wait, WaitsFor};
 
@@ -59,6 +63,8 @@ pub(crate) struct ClientConnection {
     phase: Phase,
     /// What is left of the request's body.
     upload: Option<Box<Upload>>,
+    /// The request's body, while the server is asked whether it wants it, and behind an answer that came without.
+    held: Option<Box<HeldBody>>,
     /// Sending goes on behind the other connections' turns.
     pause: Option<YieldNow>,
     /// Sending has ended before its time; the answer may come all the same.
@@ -102,6 +108,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) implied: ImpliedRequest<'a>,
     /// The implied fields ask the server to close behind its answer; those in `headers` go before them.
     pub(crate) closes: bool,
+    /// How long the body waits for a 100 before it is sent all the same; its fields ask for one then (RFC 9110 §10.1.1).
+    pub(crate) continue_wait: Option<Duration>,
     pub(crate) body: Body,
 }
 
@@ -131,6 +139,7 @@ impl ClientConnection {
             wait: Wait::new(timers),
             phase: Phase::Idle,
             upload: None,
+            held: None,
             pause: None,
             write_failure: None,
             may_be_quiet: false,
@@ -179,7 +188,7 @@ impl ClientConnection {
         let framing = framing(request.method, &request.body);
         self.written_before = self.wire.written();
         let out = self.wire.output().buffer();
-        let Outgoing { method, target, headers, implied, closes, body } = request;
+        let Outgoing { method, target, headers, implied, closes, continue_wait, body } = request;
         encode_request_head(out, method, target, headers, framing, &implied).map_err(Failure::Misuse)?;
         (self.asks_close, self.asks_switch) = (closes, false);
         if !headers.is_empty() && headers.contains_key(header::CONNECTION) {
@@ -192,21 +201,31 @@ impl ClientConnection {
         if self.method != *method {
             self.method = method.clone();
         }
-        match body.0 {
-            Kind::Empty => {}
-            Kind::Bytes(bytes) => self.wire.output().push(bytes),
-            kind => {
-                let upload = Upload::new(kind, framing, limits.queued_max, self.wait.timers());
-                self.upload = upload.map(Box::new);
-            }
-        }
         self.limits = limits;
+        match continue_wait {
+            Some(wait) if !matches!(framing, Framing::Empty | Framing::Length(0)) => {
+                let held = HeldBody::new(body.0, framing, wait, self.wait.timers());
+                self.held = Some(Box::new(held));
+            }
+            _ => self.queue_body(body.0, framing),
+        }
         self.phase = Phase::Begun;
         self.is_quiet = false;
         self.is_answered = false;
         self.interim = 0;
         self.exchanges += 1;
         Ok(())
+    }
+
+    fn queue_body(&mut self, kind: Kind, framing: Framing) {
+        match kind {
+            Kind::Empty => {}
+            Kind::Bytes(bytes) => self.wire.output().push(bytes),
+            kind => {
+                let upload = Upload::new(kind, framing, self.limits.queued_max, self.wait.timers());
+                self.upload = upload.map(Box::new);
+            }
+        }
     }
 
     /// Waits for the head of the answer, which is read into `head`; interim answers (1xx) are passed over and counted.
@@ -296,6 +315,11 @@ impl ClientConnection {
         self.reader.state() == State::Switched
     }
 
+    /// The body of the request, nothing of which was sent because the server did not say that it wants it.
+    pub(crate) fn take_unsent_body(&mut self) -> Option<Body> {
+        self.held.as_mut()?.take().map(|(kind, _)| Body(kind))
+    }
+
     /// Interim answers that came before the answer.
     pub(crate) fn interim(&self) -> u8 {
         self.interim
@@ -325,6 +349,7 @@ impl ClientConnection {
         self.wait.end();
         // Dropped now: its writer may be in another task, and is told.
         let upload = self.upload.take();
+        let held = self.held.take();
         if matches!(self.phase, Phase::Begun | Phase::Waiting | Phase::Head | Phase::Failed) {
             return Err(CloseReason::Failed);
         }
@@ -334,7 +359,8 @@ impl ClientConnection {
             State::Switched => return Err(CloseReason::Upgraded),
             _ => return Err(CloseReason::AskedByServer),
         }
-        if upload.is_some() || self.write_failure.is_some() || !self.is_flushed() {
+        // A server that is owed a body takes whatever comes for it.
+        if upload.is_some() || held.is_some() || self.write_failure.is_some() || !self.is_flushed() {
             return Err(CloseReason::RequestUnsent);
         }
         if self.asks_close {
@@ -368,9 +394,9 @@ impl ClientConnection {
     }
 
     /// The stream of bytes that the connection is behind a 101, or behind a 2xx to CONNECT; `None` elsewhere.
-    pub(crate) fn into_upgraded(mut self, write_timeout: std::time::Duration) -> Option<Upgraded> {
+    pub(crate) fn into_upgraded(mut self, write_timeout: Duration) -> Option<Upgraded> {
         let deadline = self.wait.timers().deadline();
-        let is_sent = self.upload.take().is_none() && self.write_failure.is_none();
+        let is_sent = self.upload.take().is_none() && self.held.is_none() && self.write_failure.is_none();
         let is_switched = is_sent && self.reader.state() == State::Switched;
         is_switched
             .then(|| Upgraded::new(Box::new(self.wire), self.limits.queued_max, write_timeout, deadline))
@@ -395,6 +421,9 @@ impl ClientConnection {
             if self.reader.state() != State::Idle {
                 return Ok(true);
             }
+            if head.status == StatusCode::CONTINUE {
+                self.release_body();
+            }
             self.phase = Phase::Waiting;
             self.interim = self.interim.saturating_add(1);
         }
@@ -418,10 +447,11 @@ impl ClientConnection {
             return Poll::Ready(self.note_read(read));
         }
         let is_flushing = !self.is_quiet && self.write_failure.is_none() && self.wire.is_flushing();
+        let has_begun = matches!(self.phase, Phase::Head | Phase::Body);
         let waits_for = WaitsFor {
             written: is_flushing.then(|| self.wire.written()),
-            is_sent: self.upload.is_none() && !is_flushing,
-            has_begun: matches!(self.phase, Phase::Head | Phase::Body),
+            is_sent: self.upload.is_none() && !is_flushing && (has_begun || self.held.is_none()),
+            has_begun,
         };
         let waited = ready!(self.wait.poll(cx, &self.limits, waits_for));
         Poll::Ready(Err(Failure::Timeout(waited)))
@@ -452,15 +482,30 @@ impl ClientConnection {
         if self.is_quiet || self.write_failure.is_some() {
             return Ok(());
         }
+        let may_be_quiet = self.may_be_quiet && self.held.is_none();
+        if self.phase != Phase::Body
+            && let Some(held) = &mut self.held
+            && held.poll_late(cx).is_ready()
+        {
+            // The server says nothing: it may not know what it was asked.
+            self.release_body();
+        }
         if self.upload.is_some() {
             return self.poll_upload(cx);
         }
-        if is_first && self.may_be_quiet && self.wire.flush_quietly() {
+        if is_first && may_be_quiet && self.wire.flush_quietly() {
             self.is_quiet = true;
         } else if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
             self.write_failure = Some(error);
         }
         Ok(())
+    }
+
+    /// Lets the body that was held back leave.
+    fn release_body(&mut self) {
+        if let Some((kind, framing)) = self.held.take().and_then(|mut held| held.take()) {
+            self.queue_body(kind, framing);
+        }
     }
 
     fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
@@ -492,13 +537,14 @@ impl ClientConnection {
                     return Ok(());
                 }
             };
-            let Some(upload) = &self.upload else { return Ok(()) };
+            let Some(upload) = &mut self.upload else { return Ok(()) };
             let may_go_on = if is_flushed { upload.note_flushed(cx) || has_more } else { has_more };
             if !may_go_on || !self.wire.output().is_empty() {
                 return Ok(());
             }
-            // A server that takes all at once would have the core to itself.
-            if self.wire.written() - turn_began_at >= TURN_BYTES_MAX
+            // A server that takes all at once would have the core to itself, and so would a body that is compressed to nothing.
+            let gives_way = upload.gives_way();
+            if (gives_way || self.wire.written() - turn_began_at >= TURN_BYTES_MAX)
                 && let Some(core) = Core::current()
             {
                 let mut pause = core.yield_now();

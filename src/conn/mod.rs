@@ -50,7 +50,7 @@ pub use sender::BodySender;
 pub use server::Service;
 pub use shield::Shield;
 #[cfg(feature = "rustls")]
-pub use tls::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion};
+pub use tls::{FileOrBytes, PeerCertificate, TlsInfo, TlsVersion, tls_provider};
 pub use upgrade::Upgraded;
 
 #[cfg(feature = "rustls")]

@@ -202,16 +202,16 @@ impl Request {
 
     /// The body without the head, to be read elsewhere or sent back as the body of the response.
     #[must_use]
-    pub fn into_body(self) -> RequestBody {
-        let body = self.unread();
-        RequestBody {
-            connection: Rc::clone(&body.connection),
-            cycle: body.cycle,
-            bytes_max: body.bytes_max,
-            length: body.length,
-            ended: body.ended.clone(),
-            detour: body.detour.clone(),
-        }
+    pub fn into_body(mut self) -> RequestBody {
+        self.take_apart().expect("present until dropped")
+    }
+
+    /// Keeps the memory of the head for the next request of the connection, and gives the body.
+    fn take_apart(&mut self) -> Option<RequestBody> {
+        let mut exchange = self.exchange.take()?;
+        let body = exchange.body.take()?;
+        body.connection.keep_exchange(exchange, body.cycle);
+        Some(body)
     }
 
     /// The next piece of the body: see [`RequestBody::chunk`].
@@ -360,26 +360,32 @@ impl Request {
         &mut self.exchange_mut().matched
     }
 
-    /// What was found for the request before this one, if that had the same method and target.
-    pub(crate) fn matched_before(&self) -> Option<&Matched> {
-        let exchange = self.exchange();
-        exchange.head.repeats_line.then_some(&exchange.matched_before)
+    /// Whether it has the method and the target of the request before it, on its connection.
+    pub(crate) fn repeats_line(&self) -> bool {
+        self.exchange().head.repeats_line
+    }
+
+    /// What was found for the request before this one, on its connection.
+    pub(crate) fn matched_before(&self) -> &Matched {
+        &self.exchange().matched_before
     }
 
     /// What was found for the request before this one is so for this one.
-    pub(crate) fn match_again(&mut self) {
+    pub(crate) fn match_again(&mut self) -> &mut Matched {
         let exchange = self.exchange_mut();
-        exchange.matched = std::mem::take(&mut exchange.matched_before);
+        std::mem::swap(&mut exchange.matched, &mut exchange.matched_before);
+        &mut exchange.matched
+    }
+
+    /// Memory for the values of this request: that of the one before it, which are of no more use.
+    pub(crate) fn take_values_before(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.exchange_mut().matched_before.values)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(mut exchange) = self.exchange.take()
-            && let Some(body) = exchange.body.take()
-        {
-            body.connection.keep_exchange(exchange, body.cycle);
-        }
+        self.take_apart();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The writing end of a streamed body: a response's, or a request's that a client sends.
 #![forbid(unsafe_code)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use ringhttp_runtime::Core;
+use ringhttp_runtime::file::FileSlice;
 use ringhttp_runtime::time::Timers;
 
-use super::client::UploadQueue;
+use super::body::{Body, Kind, Part, Stream};
+use super::client::{FILE_PIECE_BYTES, UploadQueue};
 use super::connection::Connection;
 use super::cut::Window;
 use super::stage::EncodeStage;
@@ -21,7 +23,11 @@ use crate::io::write_queue::WriteQueue;
 use crate::proto::http1::{BodyWriter, Framing};
 
 /// Writes a streamed body; handed to the function given to [`Body::stream`](super::Body::stream).
-pub struct BodySender(To);
+pub struct BodySender {
+    to: To,
+    /// What is still to be written of a body within a body, if its length is known.
+    left: Option<Rc<Cell<u64>>>,
+}
 
 /// Where the body goes.
 enum To {
@@ -40,11 +46,12 @@ struct AnswerSender {
 
 impl BodySender {
     pub(super) fn new(connection: Rc<Connection>, output: Rc<RefCell<BodyOutput>>) -> Self {
-        Self(To::Answer(AnswerSender { cycle: connection.cycle(), connection, output }))
+        let to = To::Answer(AnswerSender { cycle: connection.cycle(), connection, output });
+        Self { to, left: None }
     }
 
     pub(super) fn of_upload(queue: Rc<UploadQueue>) -> Self {
-        Self(To::Upload(queue))
+        Self { to: To::Upload(queue), left: None }
     }
 
     /// Queues a piece of the body, and waits while too many bytes wait for the kernel (of a response more than
@@ -60,14 +67,16 @@ impl BodySender {
     /// # Cancellation
     /// The piece is queued by the first poll; dropping the future after that loses nothing.
     pub async fn write(&mut self, piece: impl Into<Bytes>) -> Result<()> {
-        match &self.0 {
+        let piece = piece.into();
+        self.count(piece.len())?;
+        match &self.to {
             To::Answer(answer) => {
-                answer.queue(piece.into())?;
+                answer.queue(piece)?;
                 let queued_max = answer.connection.host.config.write_buffer_bytes_max;
                 answer.drained(queued_max).await
             }
             To::Upload(queue) => {
-                queue.push(piece.into())?;
+                queue.push(piece)?;
                 poll_fn(|cx| queue.poll_room(cx)).await
             }
         }
@@ -81,7 +90,7 @@ impl BodySender {
     /// # Cancellation
     /// Nothing is lost.
     pub async fn flush(&mut self) -> Result<()> {
-        match &self.0 {
+        match &self.to {
             To::Answer(answer) => {
                 answer.check_cycle()?;
                 answer.output.borrow_mut().flush_encoder(&answer.connection)?;
@@ -93,19 +102,77 @@ impl BodySender {
 
     /// Another writer of the same body.
     pub(crate) fn twin(&self) -> Self {
-        Self(match &self.0 {
+        let to = match &self.to {
             To::Answer(answer) => To::Answer(AnswerSender {
                 connection: Rc::clone(&answer.connection),
                 cycle: answer.cycle,
                 output: Rc::clone(&answer.output),
             }),
             To::Upload(queue) => To::Upload(Rc::clone(queue)),
-        })
+        };
+        Self { to, left: self.left.clone() }
+    }
+
+    /// Writes all of another body: files are read piece by piece, a stream writes for itself.
+    pub(crate) async fn write_body(&mut self, body: Body) -> Result<()> {
+        match body.0 {
+            Kind::Empty => {}
+            Kind::Bytes(bytes) => self.write(bytes).await?,
+            Kind::File(parts) => {
+                for part in parts {
+                    self.write_part(part).await?;
+                }
+            }
+            Kind::Incoming(mut body) => {
+                while let Some(piece) = body.chunk().await? {
+                    self.write(piece).await?;
+                }
+            }
+            Kind::Stream(Stream { length, window, start }) => {
+                assert!(window.is_none(), "only answers are cut");
+                let left = length.map(|length| Rc::new(Cell::new(length)));
+                let sender = Self { left: left.clone(), ..self.twin() };
+                start(sender).await?;
+                if let Some(length) = length {
+                    self.count(usize::try_from(length).map_err(Error::internal)?)?;
+                }
+                if left.is_some_and(|left| left.get() > 0) {
+                    return Err(Error::internal("a body is shorter than the length it was given"));
+                }
+            }
+            Kind::Encoded(_) => return Err(Error::internal("a body within a body is not encoded")),
+        }
+        Ok(())
+    }
+
+    async fn write_part(&mut self, part: Part) -> Result<()> {
+        match part {
+            Part::Bytes(bytes) => self.write(bytes).await,
+            Part::File(FileSlice { file, mut offset, length }) => {
+                let end = offset + length;
+                while offset < end {
+                    let count = (end - offset).min(FILE_PIECE_BYTES);
+                    let piece = file.read(offset, usize::try_from(count).map_err(Error::internal)?).await?;
+                    self.write(piece).await?;
+                    offset += count;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Counts what is written of a body within a body.
+    fn count(&self, bytes: usize) -> Result<()> {
+        if let Some(left) = &self.left {
+            let rest = left.get().checked_sub(bytes as u64);
+            left.set(rest.ok_or_else(|| Error::internal("a body is longer than the length it was given"))?);
+        }
+        Ok(())
     }
 
     /// The clock of the connection's core.
     pub(crate) fn timers(&self) -> &Timers {
-        match &self.0 {
+        match &self.to {
             To::Answer(answer) => &answer.connection.host.timers,
             To::Upload(queue) => queue.timers(),
         }
@@ -113,7 +180,7 @@ impl BodySender {
 
     /// Waits until the server begins to stop, which wakes the task of every connection. A request's body has none.
     pub(crate) async fn stopping(&self) {
-        let is_stopping = || match &self.0 {
+        let is_stopping = || match &self.to {
             To::Answer(answer) => answer.connection.host.is_stopping(),
             To::Upload(_) => false,
         };
@@ -123,7 +190,7 @@ impl BodySender {
     /// Sets the trailers (RFC 9110 §6.5) that follow a chunked body. Where the body is not chunked (towards HTTP/1.0, or
     /// with a known length) there is no place for them, and they are left out.
     pub fn set_trailers(&mut self, trailers: HeaderMap) {
-        match &self.0 {
+        match &self.to {
             To::Answer(answer) => answer.output.borrow_mut().trailers = Some(trailers),
             To::Upload(queue) => queue.set_trailers(trailers),
         }

@@ -20,6 +20,7 @@ use rustls::ServerConfig;
 pub use self::info::{TlsInfo, TlsVersion};
 pub use self::peer_certificate::PeerCertificate;
 pub use self::pem::FileOrBytes;
+pub use self::provider::tls_provider;
 use super::close_reason::CloseReason;
 use super::connection::{Connection, HandshakeWait, NoHandshake};
 use super::exchange;

@@ -20,6 +20,7 @@ mod writing;
 
 use std::fmt;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::WriteBatch;
@@ -50,6 +51,8 @@ pub(crate) struct Tls {
     end: End,
     /// Bytes that still leave in small records.
     small_left: usize,
+    /// Since when nothing is written, if that is a while.
+    rested_at: Option<Instant>,
     /// What comes is thrown away unopened.
     discards: bool,
     carrier_ended: bool,
@@ -90,6 +93,7 @@ impl Tls {
             sending: None,
             end: End::Open,
             small_left: SMALL_BYTES_FIRST,
+            rested_at: None,
             discards: false,
             carrier_ended: false,
             cut_off: false,

@@ -15,6 +15,10 @@ pub mod content_coding;
 mod content_type;
 pub mod cookie;
 pub(crate) mod cors;
+#[cfg(feature = "rustls")]
+pub(crate) mod der;
+#[cfg(feature = "digest-auth")]
+pub(crate) mod digest_auth;
 mod disposition;
 mod error;
 pub(crate) mod escape;
@@ -26,11 +30,16 @@ pub mod ip_network;
 pub mod link;
 pub mod multipart;
 pub mod negotiation;
+#[cfg(feature = "rustls")]
+pub(crate) mod ocsp;
 mod parameters;
 pub mod proxy_header;
 pub mod range;
+pub(crate) mod socks5;
 pub mod sse;
 pub mod websocket;
+#[cfg(feature = "rustls")]
+pub(crate) mod x509;
 #[cfg(feature = "rustls")]
 pub(crate) mod x509_name;
 

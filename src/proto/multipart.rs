@@ -30,6 +30,7 @@ pub use part_head::{PartHead, safe_file_name};
 pub use reader::{Event, Reader};
 pub use transfer::TransferDecoder;
 pub use writer::Writer;
+pub(crate) use writer::form_disposition;
 
 use super::ContentType;
 

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use super::der::{OBJECT_IDENTIFIER, Reader, SEQUENCE, SET, Value};
+
 /// The name as text, its last part first: `CN=billing,O=Example`. `name` is the content of an `RDNSequence` in DER. `None` if
 /// it cannot be read.
 pub(crate) fn to_text(name: &[u8]) -> Option<String> {
@@ -22,7 +24,7 @@ pub(crate) fn common_name(name: &[u8]) -> Option<String> {
     for part in read_all(name)? {
         for attribute in attributes_of(&part)? {
             if attribute.kind == COMMON_NAME {
-                found = attribute.value.to_string();
+                found = to_string(attribute.value);
             }
         }
     }
@@ -33,13 +35,6 @@ pub(crate) fn common_name(name: &[u8]) -> Option<String> {
 struct Attribute<'a> {
     kind: &'a [u8],
     value: Value<'a>,
-}
-
-/// A value in DER: its tag and its content.
-#[derive(Clone, Copy)]
-struct Value<'a> {
-    tag: u8,
-    content: &'a [u8],
 }
 
 /// RFC 4514 §3: the types that have names, by the content of their object identifiers.
@@ -57,15 +52,12 @@ const NAMES: [(&[u8], &str); 9] = [
 
 const COMMON_NAME: &[u8] = &[85, 4, 3];
 
-/// Tags of X.690.
-const OBJECT_IDENTIFIER: u8 = 6;
+/// Tags of text.
 const UTF8_STRING: u8 = 12;
 const PRINTABLE_STRING: u8 = 19;
 const TELETEX_STRING: u8 = 20;
 const IA5_STRING: u8 = 22;
 const BMP_STRING: u8 = 30;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
 
 /// The attributes of one relative name.
 fn attributes_of<'a>(part: &Value<'a>) -> Option<Vec<Attribute<'a>>> {
@@ -89,64 +81,42 @@ impl<'a> Attribute<'a> {
     /// RFC 4514 §2.3, §2.4: a type without a name is written in numbers, and its value in hexadecimal.
     fn to_text(&self) -> Option<String> {
         let name = NAMES.iter().find(|(kind, _)| *kind == self.kind).map(|(_, name)| *name);
-        match (name, self.value.to_string()) {
+        match (name, to_string(self.value)) {
             (Some(name), Some(value)) => Some(format!("{name}={}", escaped(&value))),
-            (Some(name), None) => Some(format!("{name}={}", self.value.to_hex())),
-            (None, _) => Some(format!("{}={}", dotted(self.kind)?, self.value.to_hex())),
+            (Some(name), None) => Some(format!("{name}={}", to_hex(self.value))),
+            (None, _) => Some(format!("{}={}", dotted(self.kind)?, to_hex(self.value))),
         }
     }
 }
 
-impl Value<'_> {
-    fn to_string(self) -> Option<String> {
-        match self.tag {
-            UTF8_STRING | PRINTABLE_STRING | IA5_STRING => String::from_utf8(self.content.to_vec()).ok(),
-            TELETEX_STRING => Some(self.content.iter().map(|&byte| char::from(byte)).collect()),
-            BMP_STRING if self.content.len().is_multiple_of(2) => {
-                let units = self.content.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-                char::decode_utf16(units).collect::<Result<_, _>>().ok()
-            }
-            _ => None,
+fn to_string(value: Value<'_>) -> Option<String> {
+    let content = value.content;
+    match value.tag {
+        UTF8_STRING | PRINTABLE_STRING | IA5_STRING => String::from_utf8(content.to_vec()).ok(),
+        TELETEX_STRING => Some(content.iter().map(|&byte| char::from(byte)).collect()),
+        BMP_STRING if content.len().is_multiple_of(2) => {
+            let units = content.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units).collect::<Result<_, _>>().ok()
         }
+        _ => None,
     }
+}
 
-    fn to_hex(self) -> String {
-        let mut hex = String::from("#");
-        let length = self.content.len();
-        let mut byte = |byte: u8| write!(hex, "{byte:02x}").expect("a string takes all");
-        byte(self.tag);
-        match u8::try_from(length) {
-            Ok(length @ 0..=127) => byte(length),
-            _ => {
-                let digits = length.to_be_bytes();
-                let first = digits.iter().position(|&digit| digit != 0).unwrap_or(0);
-                byte(0x80 | u8::try_from(digits.len() - first).unwrap_or(0));
-                digits[first..].iter().for_each(|&digit| byte(digit));
-            }
-        }
-        self.content.iter().for_each(|&content| byte(content));
-        hex
+fn to_hex(value: Value<'_>) -> String {
+    let mut hex = String::from("#");
+    for byte in value.whole {
+        write!(hex, "{byte:02x}").expect("a string takes all");
     }
+    hex
 }
 
 /// All values that stand one behind the other.
-fn read_all(mut der: &[u8]) -> Option<Vec<Value<'_>>> {
-    let mut values = Vec::new();
-    while let &[tag, first, ref rest @ ..] = der {
-        // Definite lengths in the fewest bytes, as DER has them; longer ones than these are in no name.
-        let (length, rest) = match (first, rest) {
-            (0..=127, rest) => (usize::from(first), rest),
-            (0x81, &[length, ref rest @ ..]) if length > 127 => (usize::from(length), rest),
-            (0x82, &[high, low, ref rest @ ..]) if high > 0 => {
-                (usize::from(u16::from_be_bytes([high, low])), rest)
-            }
-            _ => return None,
-        };
-        let (content, behind) = rest.split_at_checked(length)?;
-        values.push(Value { tag, content });
-        der = behind;
+fn read_all(der: &[u8]) -> Option<Vec<Value<'_>>> {
+    let (mut reader, mut values) = (Reader::new(der), Vec::new());
+    while !reader.is_at_end() {
+        values.push(reader.any()?);
     }
-    der.is_empty().then_some(values)
+    Some(values)
 }
 
 /// RFC 4514 §2.4: what would be taken for something else has a backslash in front.

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ringhttp_runtime::Core;
 
-use crate::client::{Client, ClientConfig, WebSocketRequest};
+use crate::client::{Client, ClientConfig, FormData, WebSocketRequest};
+use crate::conn::Part;
 
 /// Sends requests to the server under test.
 #[derive(Clone, Debug)]
@@ -126,6 +127,36 @@ impl TestRequest {
     pub fn json(self, value: &impl serde::Serialize) -> Self {
         let text = serde_json::to_vec(value).expect("the value can be written as JSON");
         self.header("content-type", "application/json").body(text)
+    }
+
+    /// Sets the body to a form with files, and `Content-Type` to match. Its files are read now, on this thread.
+    ///
+    /// ```no_run
+    /// # async fn example(client: ringhttp::testing::TestClient) {
+    /// use ringhttp::Method;
+    /// use ringhttp::client::{FormData, FormPart};
+    ///
+    /// let form = FormData::new().text("title", "Holidays").part("file", FormPart::new("1,2").file_name("a.csv"));
+    /// let response = client.request(Method::POST, "/upload").multipart(form).send().await;
+    /// assert_eq!(response.status, 201);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the form cannot be sent, has a stream in it, or a file that cannot be read.
+    #[must_use]
+    pub fn multipart(self, form: FormData) -> Self {
+        let (content_type, body) = form.into_body().expect("the form can be sent");
+        let length = body.length();
+        let mut bytes = Vec::new();
+        for part in body.into_parts() {
+            match part {
+                Part::Bytes(piece) => bytes.extend_from_slice(&piece),
+                Part::File(slice) => bytes.extend(slice.read_blocking().expect("the file can be read")),
+            }
+        }
+        assert_eq!(length, Some(bytes.len() as u64), "a test client sends no streams");
+        self.header("content-type", content_type.to_str().expect("a boundary is ASCII")).body(bytes)
     }
 
     /// Sends it on a connection of its own, and reads the response while the body is still leaving. A server that does not

@@ -11,7 +11,7 @@ use super::hosts::Hosts;
 use super::names::Names;
 use super::parts::Parts;
 use super::route_info::RouteInfo;
-use super::slot::Answer;
+use super::slot::Call;
 use super::table::Table;
 use crate::conn::{Request, Response, Service};
 use crate::error::{Error, Result};
@@ -64,9 +64,9 @@ impl<S: 'static> App<S> {
         self.names.url_for(name, values)
     }
 
-    fn answer(&self, mut request: Request) -> Answer {
+    fn answer(&self, mut request: Request) -> Call<'_> {
         let table = self.hosts.find(&request).unwrap_or(&self.table);
-        table.find(&mut request).call(request)
+        Call::new(table.find(&mut request), request)
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn table<S: 'static>(
     parts.refusal.set_methods(groups.iter().flat_map(|group| methods(&group.routes)));
     groups.sort_by_key(|group| group.pattern.order());
     let index = index(&groups, shapes.len());
+    let alone = alone(&groups);
     let routes = || groups.iter().flat_map(|group| &group.routes);
     Table {
         limited: groups.iter().any(|group| group.pattern.limited),
@@ -41,7 +42,8 @@ pub(super) fn table<S: 'static>(
         nowhere: Rc::new(Nowhere { names: Rc::clone(names) }),
         entries: (0..)
             .zip(groups)
-            .filter_map(|(number, group)| group.into_entry(number, state, names))
+            .zip(alone)
+            .filter_map(|((number, group), is_alone)| group.into_entry(number, is_alone, state, names))
             .collect(),
     }
 }
@@ -63,6 +65,28 @@ fn index<S>(groups: &[Group<S>], shapes: usize) -> Index {
     }
     index
 }
+
+/// Which patterns are [alone](Entry::is_alone). A pattern comes before those that begin with less text, so only those that
+/// begin as it does can take paths from it; sorted by their beginnings, they are its neighbours.
+fn alone<S>(groups: &[Group<S>]) -> Vec<bool> {
+    let mut sorted: Vec<(usize, &Pattern)> = groups.iter().map(|group| &group.pattern).enumerate().collect();
+    sorted.sort_by_key(|(_, pattern)| pattern.beginning());
+    let mut alone = vec![false; groups.len()];
+    for &(number, pattern) in &sorted {
+        let first = sorted.partition_point(|(_, other)| other.beginning() < pattern.beginning());
+        let mut rivals = sorted[first..]
+            .iter()
+            .take(RIVALS_MAX + 1)
+            .take_while(|(_, other)| other.beginning().starts_with(pattern.beginning()))
+            .filter(|(other, _)| *other != number);
+        alone[number] = rivals.clone().count() < RIVALS_MAX
+            && rivals.all(|(_, other)| !pattern.may_share_paths_with(other));
+    }
+    alone
+}
+
+/// Patterns that a pattern is compared with, so that large tables are made in no time: beyond, it counts as not alone.
+const RIVALS_MAX: usize = 256;
 
 /// A table in the making.
 struct Build<'mistakes, S> {
@@ -135,7 +159,7 @@ impl<S: 'static> Build<'_, S> {
 }
 
 impl<S: 'static> Group<S> {
-    fn into_entry(self, number: usize, state: &State<S>, names: &Rc<Names>) -> Option<Entry> {
+    fn into_entry(self, number: usize, is_alone: bool, state: &State<S>, names: &Rc<Names>) -> Option<Entry> {
         let first = self.routes.first()?;
         first.refusal.set_methods(methods(&self.routes));
         let refuse = Rc::clone(&first.refuse).bind(state);
@@ -148,6 +172,7 @@ impl<S: 'static> Group<S> {
         };
         Some(Entry {
             number,
+            is_alone,
             place: Rc::new(Place { pattern: self.pattern, names: Rc::clone(names) }),
             refuse,
             methods: self.routes.into_iter().enumerate().map(bound).collect(),

@@ -9,9 +9,10 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::task::Context;
 
 use super::into_response::IntoResponse;
-use super::slot::{Answer, Slots};
+use super::slot::{Begun, Call, Slots};
 use crate::conn::{Request, Response};
 
 /// The rest of a request's way: the middleware further in, then the handler.
@@ -26,7 +27,7 @@ impl<'a, S> Next<'a, S> {
     /// # Cancellation
     /// The handler is dropped where it waits.
     pub fn run(self, request: Request) -> impl Future<Output = Response> + 'a {
-        self.endpoint.call(request)
+        Call::new(self.endpoint, request)
     }
 }
 
@@ -38,7 +39,8 @@ impl<S> fmt::Debug for Next<'_, S> {
 
 /// Whatever answers a request: a handler, or one with middleware around it, with its state.
 pub(crate) trait Endpoint {
-    fn call(&self, request: Request) -> Answer;
+    /// Begins to answer, and goes on as far as it can without waiting.
+    fn begin(&self, request: Request, cx: &mut Context<'_>) -> Begun;
 }
 
 /// An endpoint that has not got its state yet.
@@ -196,8 +198,8 @@ where
     B: Fn(Rc<W>, Request) -> F,
     F: Future<Output = Response> + 'static,
 {
-    fn call(&self, request: Request) -> Answer {
-        self.calls.slots.start((self.calls.begin)(Rc::clone(&self.own), request))
+    fn begin(&self, request: Request, cx: &mut Context<'_>) -> Begun {
+        self.calls.slots.begin((self.calls.begin)(Rc::clone(&self.own), request), cx)
     }
 }
 

@@ -125,36 +125,69 @@ impl Pattern {
 
     /// Matches a path without the tree: what it would find if this were its only pattern. Puts down where the values are.
     pub(super) fn matches(&self, path: &str, values: &mut Vec<(u32, u32)>) -> bool {
+        self.has_shape_of(path, values) && (!self.limited || self.takes(path, values))
+    }
+
+    /// Whether a path has this shape, whatever the limits. Puts down where the values are.
+    pub(super) fn has_shape_of(&self, path: &str, values: &mut Vec<(u32, u32)>) -> bool {
         values.clear();
-        let mut at = 0;
+        let mut rest = path.as_bytes();
         for (index, piece) in self.pieces.iter().enumerate() {
-            let rest = &path[at..];
             let bytes = match piece {
-                Piece::Fixed(text) if rest.starts_with(text.as_str()) => {
-                    at += text.len();
-                    continue;
-                }
-                Piece::Fixed(_) => return false,
+                Piece::Fixed(text) => match rest.strip_prefix(text.as_bytes()) {
+                    Some(behind) => {
+                        rest = behind;
+                        continue;
+                    }
+                    None => return false,
+                },
                 Piece::Value(_) => self.value_bytes(index, rest),
                 Piece::Rest => rest.len(),
             };
             if bytes == 0 {
                 return false;
             }
-            values.push((offset(at), offset(at + bytes)));
-            at += bytes;
+            let start = path.len() - rest.len();
+            values.push((offset(start), offset(start + bytes)));
+            rest = &rest[bytes..];
         }
-        at == path.len() && self.takes(path, values)
+        rest.is_empty()
     }
 
     /// How much of `rest` is the value of the parameter at `index`: its segment, less the fixed text that ends it.
-    fn value_bytes(&self, index: usize, rest: &str) -> usize {
-        let segment = rest.split('/').next().unwrap_or_default();
-        let end = match self.pieces.get(index + 1) {
-            Some(Piece::Fixed(text)) => text.split('/').next().unwrap_or_default(),
+    fn value_bytes(&self, index: usize, rest: &[u8]) -> usize {
+        // Values are short: nothing is quicker than looking at each byte.
+        let segment = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
+        match self.pieces.get(index + 1) {
+            Some(Piece::Fixed(text)) => {
+                let end = text.split('/').next().unwrap_or_default();
+                rest[..segment].strip_suffix(end.as_bytes()).map_or(0, <[u8]>::len)
+            }
+            _ => segment,
+        }
+    }
+
+    /// The fixed text before the first parameter.
+    pub(super) fn beginning(&self) -> &str {
+        match self.pieces.first() {
+            Some(Piece::Fixed(text)) => text,
             _ => "",
+        }
+    }
+
+    /// Whether there may be a path that both match. It may say so though there is none, never the reverse.
+    pub(super) fn may_share_paths_with(&self, other: &Self) -> bool {
+        let has_rest = |pattern: &Self| matches!(pattern.pieces.last(), Some(Piece::Rest));
+        // A value has no slash in it.
+        has_rest(self) || has_rest(other) || self.slashes() == other.slashes()
+    }
+
+    fn slashes(&self) -> usize {
+        let of = |piece: &Piece| match piece {
+            Piece::Fixed(text) => text.matches('/').count(),
+            Piece::Value(_) | Piece::Rest => 0,
         };
-        segment.strip_suffix(end).map_or(0, str::len)
+        self.pieces.iter().map(of).sum()
     }
 
     /// The order in which patterns are tried: fixed text before limited parameters, those before plain ones, and what

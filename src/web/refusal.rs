@@ -4,12 +4,13 @@
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::task::Context;
 
 use http::header::{ALLOW, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 
 use super::handler::{Endpoint, State, Unbound};
-use super::slot::Answer;
+use super::slot::Begun;
 use crate::conn::{Request, Response};
 use crate::error::Error;
 
@@ -58,8 +59,8 @@ pub(super) enum Verdict {
 }
 
 impl Endpoint for Refusal {
-    fn call(&self, request: Request) -> Answer {
-        Answer::ready(self.answer(&request))
+    fn begin(&self, request: Request, _: &mut Context<'_>) -> Begun {
+        Begun::Answered(self.answer(&request))
     }
 }
 
@@ -74,8 +75,8 @@ impl<S> Unbound<S> for Refusal {
 pub(super) struct NotFound;
 
 impl Endpoint for NotFound {
-    fn call(&self, _: Request) -> Answer {
-        Answer::ready(Error::new(StatusCode::NOT_FOUND).into())
+    fn begin(&self, _: Request, _: &mut Context<'_>) -> Begun {
+        Begun::Answered(Error::new(StatusCode::NOT_FOUND).into())
     }
 }
 

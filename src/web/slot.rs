@@ -1,46 +1,65 @@
 //! The memory of calls under way: each handler and each middleware keeps some of it for its next calls, so that a call
-//! allocates nothing.
+//! allocates nothing. A call that waits for nothing is done where it begins, and its memory is free again at once.
 #![forbid(unsafe_code)]
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::conn::Response;
+use super::handler::Endpoint;
+use crate::conn::{Request, Response};
 
-/// A call under way, or its answer.
-pub(crate) struct Answer(Kind);
+/// The call of an endpoint: nothing is done before it is polled.
+pub(crate) struct Call<'a>(Stage<'a>);
 
-enum Kind {
-    Ready(Option<Response>),
-    Running(Running),
+enum Stage<'a> {
+    Asked(&'a dyn Endpoint, Request),
+    Waiting(Waiting),
+    Answered,
 }
 
-impl Answer {
-    /// The answer of what need not wait.
-    pub(crate) fn ready(response: Response) -> Self {
-        Self(Kind::Ready(Some(response)))
+/// How far a call came when it was begun.
+pub(crate) enum Begun {
+    Answered(Response),
+    Waiting(Waiting),
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(endpoint: &'a dyn Endpoint, request: Request) -> Self {
+        Self(Stage::Asked(endpoint, request))
     }
 }
 
-impl Future for Answer {
+impl Future for Call<'_> {
     type Output = Response;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
-        match &mut self.0 {
-            Kind::Ready(response) => Poll::Ready(response.take().expect("polled once")),
-            Kind::Running(running) => running.slot().poll(cx),
+        if let Stage::Waiting(waiting) = &mut self.0 {
+            let response = std::task::ready!(waiting.slot().poll(cx));
+            self.0 = Stage::Answered;
+            return Poll::Ready(response);
+        }
+        let Stage::Asked(endpoint, request) = mem::replace(&mut self.0, Stage::Answered) else {
+            panic!("polled after it was answered");
+        };
+        match endpoint.begin(request, cx) {
+            Begun::Answered(response) => Poll::Ready(response),
+            Begun::Waiting(waiting) => {
+                self.0 = Stage::Waiting(waiting);
+                Poll::Pending
+            }
         }
     }
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Call<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer").finish_non_exhaustive()
+        f.debug_struct("Call").finish_non_exhaustive()
     }
 }
 
@@ -61,20 +80,27 @@ impl<F: Future<Output = Response> + 'static> Slots<F> {
         Rc::new(Self { spare: RefCell::default() })
     }
 
-    /// Puts a future in its place.
-    pub(super) fn start(self: &Rc<Self>, future: F) -> Answer {
+    /// Puts a future in its place, and polls it once.
+    pub(super) fn begin(self: &Rc<Self>, future: F, cx: &mut Context<'_>) -> Begun {
         let spare = self.spare.borrow_mut().pop();
-        let slot: Pin<Box<dyn Slot>> = match spare {
-            Some(mut slot) => {
-                slot.set(Some(future));
-                slot
+        let mut slot = spare.unwrap_or_else(|| Box::pin(None));
+        slot.set(Some(future));
+        match slot.as_mut().as_pin_mut().expect("just set").poll(cx) {
+            Poll::Ready(response) => {
+                self.keep(slot);
+                Begun::Answered(response)
             }
-            None => Box::pin(Some(future)),
-        };
-        Answer(Kind::Running(Running { slot: Some(slot), home: Rc::clone(self) as Rc<dyn Any> }))
+            Poll::Pending => {
+                let home = Rc::clone(self) as Rc<dyn Any>;
+                Begun::Waiting(Waiting { slot: Some(slot), home })
+            }
+        }
     }
 
-    fn keep(&self, slot: Pin<Box<Option<F>>>) {
+    /// Drops what is in the slot, and keeps the memory.
+    fn keep(&self, mut slot: Pin<Box<Option<F>>>) {
+        // What the future drops may call the same function again: the slots are not borrowed meanwhile.
+        slot.set(None);
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE_MAX && size_of::<F>() <= KEPT_BYTES_MAX {
             spare.push(slot);
@@ -83,20 +109,20 @@ impl<F: Future<Output = Response> + 'static> Slots<F> {
 }
 
 /// A future in its slot, which goes home when this is dropped.
-struct Running {
+pub(crate) struct Waiting {
     /// `None` only while it is being dropped.
     slot: Option<Pin<Box<dyn Slot>>>,
     /// The [`Slots`] it came from.
     home: Rc<dyn Any>,
 }
 
-impl Running {
+impl Waiting {
     fn slot(&mut self) -> Pin<&mut dyn Slot> {
         self.slot.as_mut().expect("present until dropped").as_mut()
     }
 }
 
-impl Drop for Running {
+impl Drop for Waiting {
     fn drop(&mut self) {
         if let Some(slot) = self.slot.take() {
             slot.go_home(&*self.home);
@@ -117,9 +143,7 @@ impl<F: Future<Output = Response> + 'static> Slot for Option<F> {
         self.as_pin_mut().expect("present until dropped").poll(cx)
     }
 
-    fn go_home(mut self: Pin<Box<Self>>, home: &dyn Any) {
-        // What the future drops may call the same function again: its slots are not borrowed meanwhile.
-        self.set(None);
+    fn go_home(self: Pin<Box<Self>>, home: &dyn Any) {
         if let Some(home) = home.downcast_ref::<Slots<F>>() {
             home.keep(self);
         }
@@ -130,7 +154,6 @@ impl<F: Future<Output = Response> + 'static> Slot for Option<F> {
 mod tests {
     use std::cell::Cell;
     use std::future::pending;
-    use std::pin::pin;
     use std::task::Waker;
 
     use super::*;
@@ -148,8 +171,8 @@ mod tests {
         Slots::new()
     }
 
-    fn poll(answer: Answer) -> Poll<Response> {
-        pin!(answer).poll(&mut Context::from_waker(Waker::noop()))
+    fn begin<F: Future<Output = Response> + 'static>(slots: &Rc<Slots<F>>, future: F) -> Begun {
+        slots.begin(future, &mut Context::from_waker(Waker::noop()))
     }
 
     #[test]
@@ -166,14 +189,13 @@ mod tests {
             }
         };
         let slots = slots(&make);
-        assert!(poll(slots.start(make(false))).is_ready());
+        assert!(matches!(begin(&slots, make(false)), Begun::Answered(_)));
         assert_eq!((drops.get(), slots.spare.borrow().len()), (1, 1));
         let address = || slots.spare.borrow().first().map(|slot| &raw const **slot);
         let first = address();
         // A call that is given up half way leaves its slot as well.
-        let mut waiting = slots.start(make(true));
-        assert!(slots.spare.borrow().is_empty());
-        assert!(Pin::new(&mut waiting).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let waiting = begin(&slots, make(true));
+        assert!(matches!(waiting, Begun::Waiting(_)) && slots.spare.borrow().is_empty());
         drop(waiting);
         assert_eq!((drops.get(), address()), (2, first));
         assert!(first.is_some());
@@ -183,7 +205,7 @@ mod tests {
     fn a_burst_leaves_no_more_than_the_spare_ones() {
         let make = |_: bool| pending();
         let slots = slots(&make);
-        let calls: Vec<Answer> = (0..100).map(|_| slots.start(make(true))).collect();
+        let calls: Vec<Begun> = (0..100).map(|_| begin(&slots, make(true))).collect();
         drop(calls);
         assert_eq!(slots.spare.borrow().len(), SPARE_MAX);
     }
@@ -199,7 +221,7 @@ mod tests {
             Response::bytes(bytes.concat())
         };
         let slots = slots(&make);
-        drop(slots.start(make(true)));
+        drop(begin(&slots, make(true)));
         assert!(slots.spare.borrow().is_empty());
     }
 }

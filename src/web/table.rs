@@ -47,6 +47,8 @@ pub(super) struct Index {
 pub(super) struct Entry {
     /// Its place in `Table::entries`.
     pub(super) number: usize,
+    /// Nothing else takes a path that its pattern matches.
+    pub(super) is_alone: bool,
     pub(super) place: Rc<Place>,
     pub(super) methods: Vec<BoundRoute>,
     pub(super) refuse: Rc<dyn Endpoint>,
@@ -73,8 +75,7 @@ enum Found<'table> {
 impl Table {
     /// What answers a request. Notes in it which pattern it was, and where the parameters stand.
     pub(super) fn find(&self, request: &mut Request) -> &dyn Endpoint {
-        if let Some(route) = self.again(request) {
-            request.match_again();
+        if let Some(route) = self.as_before(request) {
             return route.endpoint_for(request);
         }
         let mut values = mem::take(&mut request.matched_mut().values);
@@ -102,21 +103,36 @@ impl Table {
         }
     }
 
-    /// The route of a request whose method and target are those of the one before it on its connection: clients that poll
-    /// ask for one thing again and again, and it leads where it led before.
-    fn again(&self, request: &Request) -> Option<&BoundRoute> {
-        let before = request.matched_before()?;
+    /// The route of the request before this one on its connection, if it is known without a look at the table that it is
+    /// this one's too: clients ask for one thing again and again, and for many things of one kind one after the other.
+    fn as_before(&self, request: &mut Request) -> Option<&BoundRoute> {
+        let before = request.matched_before();
         let (entry, route) = before.numbers?;
         let entry = self.entries.get(entry)?;
         // It may have been another table's.
-        let is_same = ptr::addr_eq(Rc::as_ptr(&entry.place), Rc::as_ptr(before.route.as_ref()?));
-        entry.methods.get(route).filter(|_| is_same)
+        if !ptr::addr_eq(Rc::as_ptr(&entry.place), Rc::as_ptr(before.route.as_ref()?)) {
+            return None;
+        }
+        if request.repeats_line() {
+            let route = entry.methods.get(route)?;
+            request.match_again();
+            return Some(route);
+        }
+        let route = if entry.is_alone { entry.route(request.method()) } else { None }?;
+        let mut values = request.take_values_before();
+        let path = request.path();
+        if !is_in_one_spelling(path) || !entry.place.pattern.matches(path, &mut values) {
+            return None;
+        }
+        let matched = request.match_again();
+        matched.values = values;
+        matched.numbers = Some((entry.number, route.number));
+        Some(route)
     }
 
     fn look_up(&self, request: &Request, values: &mut Vec<(u32, u32)>) -> Found<'_> {
         let raw = request.path();
-        // Nearly every path: without a percent sign it is in its one spelling.
-        if memchr::memchr(b'%', raw.as_bytes()).is_none() {
+        if is_in_one_spelling(raw) {
             return self
                 .at(raw, request.method(), values)
                 .unwrap_or_else(|| self.elsewhere(request, raw, values));
@@ -154,11 +170,12 @@ impl Table {
     /// The patterns of the shape that the tree finds, if none beside the tree comes before them.
     fn likely(&self, path: &str, values: &mut Vec<(u32, u32)>) -> &[usize] {
         let Ok(shape) = self.index.tree.at(path) else { return &[] };
-        for (_, value) in shape.params.iter() {
-            let start = value.as_ptr().addr() - path.as_ptr().addr();
-            values.push((offset(start), offset(start + value.len())));
-        }
         let found = &self.index.shapes[*shape.value];
+        // The tree knows where the values are, but checks each again for being UTF-8 before it tells.
+        let has_shape_of = |&index: &usize| self.entries[index].place.pattern.has_shape_of(path, values);
+        if !found.first().is_some_and(has_shape_of) {
+            return &[];
+        }
         let before = self.index.beside.iter().take_while(|index| found.first() > Some(index));
         let matches = |&index: &usize| self.entries[index].place.pattern.matches(path, &mut Vec::new());
         if before.copied().any(|index| matches(&index)) { &[] } else { found }
@@ -219,6 +236,11 @@ impl Table {
         }
         None
     }
+}
+
+/// Whether a path is what [`canonical_path`] would make of it: without a percent sign, as nearly every path.
+fn is_in_one_spelling(path: &str) -> bool {
+    memchr::memchr(b'%', path.as_bytes()).is_none()
 }
 
 impl BoundRoute {

@@ -3,12 +3,22 @@
 
 mod basics;
 mod bodies;
+mod circuits;
+#[cfg(feature = "compression")]
+mod compression;
 mod connections;
 mod cookies;
+#[cfg(feature = "digest-auth")]
+mod digest;
+mod expectations;
+mod forms;
 mod handlers;
+mod middleware;
 mod names;
 mod proxies;
 mod redirects;
+mod retries;
+mod socks;
 mod trace;
 mod upgrades;
 

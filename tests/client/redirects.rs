@@ -1,7 +1,7 @@
 //! Redirects: what is followed, what goes along, what is refused.
 
-use ringhttp::client::{AddressFilter, ErrorKind};
-use ringhttp::{Body, ClientConfig, HeaderValue};
+use ringhttp::client::{AddressFilter, ErrorKind, Netrc};
+use ringhttp::{Body, ClientConfig, HeaderValue, header};
 
 use super::{answering, field, mirror, ok, text, with_config};
 
@@ -166,5 +166,33 @@ fn a_redirect_without_a_location_is_an_answer() {
         assert_eq!(client.get(server.url("/")).send().await.expect("an answer").status(), 302);
         let server = answering(|_| "HTTP/1.1 304 Not Modified\r\nlocation: /x\r\n\r\n".to_owned());
         assert_eq!(client.get(server.url("/")).send().await.expect("an answer").status(), 304);
+    });
+}
+
+#[test]
+fn who_asks_is_looked_up_for_the_first_url_alone() {
+    let other = mirror();
+    let there = other.url("/there").replace("127.0.0.1", "localhost");
+    let server = answering(move |message| match message.starts_with("GET /away ") {
+        true => redirect(307, &there),
+        false => ok(message),
+    });
+    let mut config = ClientConfig::default();
+    config.netrc =
+        Netrc::parse("machine 127.0.0.1 login ada password pw default login guest").expect("a file");
+    with_config(&config, async |_, client| {
+        let who = |head: &str| field(head, "authorization").map(str::to_owned);
+        let ada = Some("Basic YWRhOnB3".to_owned());
+        assert_eq!(who(&text(client.get(server.url("/")).send().await).await), ada);
+        let other = server.url("/").replace("127.0.0.1", "localhost");
+        assert_eq!(who(&text(client.get(other).send().await).await), Some("Basic Z3Vlc3Q6".to_owned()));
+        let head = text(client.get(server.url("/away")).send().await).await;
+        assert_eq!((who(&head), head.starts_with("GET /there ")), (None, true));
+        let head = text(client.get(server.url("/")).bearer_auth("x").send().await).await;
+        assert_eq!(who(&head).as_deref(), Some("Bearer x"));
+        let of_url = server.url("/").replace("//", "//eve:x@");
+        assert_eq!(who(&text(client.get(of_url).send().await).await).as_deref(), Some("Basic ZXZlOng="));
+        let nobody = client.get(server.url("/")).without_header(header::AUTHORIZATION);
+        assert_eq!(who(&text(nobody.send().await).await), None);
     });
 }

@@ -87,6 +87,20 @@ fn while_it_waits_for_the_answer() {
 }
 
 #[test]
+fn while_its_body_waits_for_the_servers_word() {
+    alone(async |core| {
+        let mut config = config();
+        config.expect_continue = true;
+        config.continue_timeout = Duration::from_secs(60);
+        drop_in(&core, config, |client, server| {
+            let body = Body::stream(async |_| panic!("nobody asked for it"));
+            Box::pin(client.post(server.url("/silent")).body(body).send())
+        })
+        .await;
+    });
+}
+
+#[test]
 fn while_it_writes() {
     alone(async |core| {
         drop_in(&core, config(), |client, server| {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use ringhttp::client::{CertificateFault, ClientCertificate, Error, ErrorKind, Proxies, Proxy};
+use ringhttp::client::{CertificateFault, ClientCertificate, Error, ErrorKind, OcspStaple, Proxies, Proxy};
 use ringhttp::testing::{RawPeer, RawServer, each_driver};
 use ringhttp::websocket::Closed;
 use ringhttp::{
@@ -21,6 +21,7 @@ use rustls::{ServerConnection, StreamOwned};
 use sha2::{Digest, Sha256};
 
 use super::common::{Authority, Identity, Site, connect, serve, until, use_ring};
+use super::ocsp;
 
 fn routes() -> Router<()> {
     Router::new()
@@ -188,6 +189,45 @@ fn certificates_that_are_not_accepted() {
         let client = client(&site, config);
         assert_eq!(fault(text(&client, &url(&site, "/")).await), Some(CertificateFault::Revoked));
     });
+}
+
+#[test]
+fn a_staple_is_the_word_of_the_certificates_signer() {
+    let authority = Authority::new("test");
+    let identity = authority.server(&["localhost"]);
+    let asked = async |site: &Site, rule| {
+        let mut config = trusting(&authority);
+        config.ocsp_staple = rule;
+        text(&client(site, config), &url(site, "/")).await
+    };
+    for (staple, if_usable, required) in [
+        (Some(authority.ocsp("test", 1, ocsp::GOOD)), None, None),
+        (
+            Some(authority.ocsp("test", 1, ocsp::REVOKED)),
+            Some(CertificateFault::Revoked),
+            Some(CertificateFault::Revoked),
+        ),
+        (Some(authority.ocsp("test", 1, ocsp::UNKNOWN)), None, Some(CertificateFault::NoStaple)),
+        (Some(Authority::new("test").ocsp("test", 1, ocsp::REVOKED)), None, Some(CertificateFault::NoStaple)),
+        (Some(b"no response".to_vec()), None, Some(CertificateFault::NoStaple)),
+        (None, None, Some(CertificateFault::NoStaple)),
+    ] {
+        let mut config = identity.config();
+        config.certificates[0].ocsp = staple.map(Into::into);
+        with_site(&config, async |site| {
+            for (rule, expected) in [
+                (OcspStaple::Ignored, None),
+                (OcspStaple::IfUsable, if_usable),
+                (OcspStaple::Required, required),
+            ] {
+                match (asked(&site, rule).await, expected) {
+                    (Ok(_), None) => {}
+                    (Ok(_), Some(expected)) => panic!("{rule:?}: accepted instead of {expected:?}"),
+                    (error, expected) => assert_eq!(fault(error), expected, "{rule:?}"),
+                }
+            }
+        });
+    }
 }
 
 #[test]

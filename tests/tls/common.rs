@@ -16,6 +16,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
+use super::ocsp::Saying;
+
 /// Time that a client waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -111,6 +113,11 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         params.signed_by(&self.issuer).expect("signed").pem().expect("PEM")
+    }
+
+    /// What it says of the certificate with this number; `name` is its own.
+    pub(crate) fn ocsp(&self, name: &str, serial: u8, status: &'static [u8]) -> Vec<u8> {
+        Saying::new(name, self.issuer.key(), serial, status).sign(self.issuer.key())
     }
 
     pub(crate) fn roots(&self) -> RootCertStore {

@@ -8,6 +8,7 @@ mod frame;
 mod hostile;
 mod identity;
 mod load;
+mod ocsp;
 mod reload;
 mod talk;
 mod websocket;

@@ -404,6 +404,77 @@ fn a_request_line_that_is_repeated_leads_where_it_led() {
     });
 }
 
+/// Whatever came before it on its connection, a path leads where it leads on a new one.
+#[test]
+fn a_path_leads_to_its_route_after_any_other() {
+    let patterns = [
+        "/users",
+        "/users/",
+        "/users/me",
+        "/users/{id}",
+        "/users/{id}/posts",
+        "/users/{id}/{post:uint}",
+        "/users/{id}/{*rest}",
+        "/items/{id}",
+        "/items/{id}/a",
+        "/items/{id}.json",
+        "/files/{name}",
+        "/files/{name}/b{rest}",
+        "/f{short}",
+        "/{one}",
+        "/{one:uint}",
+        "/{one}/{two}/c",
+        "/{*all}",
+    ];
+    let paths = [
+        "/users",
+        "/users/",
+        "/users/me",
+        "/users/m",
+        "/users/m/posts",
+        "/users/7/8",
+        "/users/7/x",
+        "/items/1",
+        "/items/1.json",
+        "/items/1/a",
+        "/items/2/a",
+        "/items/%31/a",
+        "/files/x",
+        "/files/y",
+        "/files/x/b1",
+        "/files/x/c1",
+        "/f1",
+        "/f",
+        "/7",
+        "/x",
+        "/x/y/c",
+        "/x/y/d",
+        "/files/x%2Fy",
+        "/files/",
+    ];
+    let request = |path: &&str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    each_driver(async |core: Core| {
+        let routes = patterns.iter().fold(Router::new(), |router, pattern| router.get(pattern, which));
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let mut alone = Vec::new();
+            for path in &paths {
+                let answer = client.raw(request(path)).await.response(&Method::GET).await;
+                alone.push(answer.text().to_owned());
+            }
+            for (first, _) in paths.iter().enumerate() {
+                // Each behind this one, which so comes behind each.
+                let asked = (0..paths.len()).flat_map(|second| [first, second]);
+                let requests: String = asked.clone().map(|number| request(&paths[number])).collect();
+                let mut connection = client.raw(requests).await;
+                for number in asked {
+                    assert_eq!(connection.response(&Method::GET).await.text(), alone[number]);
+                }
+            }
+        })
+        .await;
+    });
+}
+
 /// Two routers behind one connection, with the same paths.
 #[test]
 fn what_another_router_found_counts_for_nothing() {

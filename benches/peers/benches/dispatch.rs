@@ -5,8 +5,9 @@
 //! the figure (it is measured too). axum's: the same router called in a loop with a request made beforehand, timed as a
 //! whole batch, so its figure is without the clock; making and dropping requests and responses is outside for both.
 //!
-//! Each request asks for another resource than the one before it, of one route; `all_routes` goes through the whole table, whose
-//! memory then comes from further away. What asks for the same again is not routed again by ours: `repeated`.
+//! Each request asks for another resource than the one before it, of one route: ours then looks no further than whether it is
+//! that route again. `all_routes` goes through the whole table, another route each time, whose memory comes from further
+//! away. `repeated` asks for the same resource again and again.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

@@ -6,10 +6,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub mod floor;
+pub mod hyper_answers;
+pub mod tls;
 
 /// Body of `GET /`.
 pub const INDEX: &str = "It works.\n";
@@ -36,6 +39,9 @@ pub struct Options {
     pub cpu: usize,
     /// `--pipeline-flush on`: hyper's setting of that name; the other peers refuse the flag.
     pub pipeline_flush: Option<bool>,
+    /// `--cert FILE`, `--key FILE`: of the peers that speak TLS.
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
 impl Options {
@@ -54,6 +60,7 @@ impl Options {
 
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut port, mut cpu, mut pipeline_flush) = (None, None, None);
+        let (mut cert, mut key) = (None, None);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(format!("{name} needs a value"))?;
             let wrong = || format!("{name}: {value} is not understood");
@@ -61,6 +68,8 @@ impl Options {
                 "--port" => port = Some(value.parse().map_err(|_| wrong())?),
                 "--cores" => cpu = Some(value.parse().map_err(|_| wrong())?),
                 "--pipeline-flush" if value == "on" || value == "off" => pipeline_flush = Some(value == "on"),
+                "--cert" => cert = Some(value.into()),
+                "--key" => key = Some(value.into()),
                 _ => return Err(wrong()),
             }
         }
@@ -68,6 +77,8 @@ impl Options {
             port: port.ok_or("--port is missing")?,
             cpu: cpu.ok_or("--cores is missing")?,
             pipeline_flush,
+            cert,
+            key,
         })
     }
 }

@@ -27,6 +27,8 @@ pub struct ClientTlsConfig {
     /// The revocation lists of those who sign servers' certificates, in PEM. With any, a server is accepted only if the list
     /// of its certificate's own signer is here and does not have it. Default `None`: revocation is not looked at.
     pub revocations: Option<FileOrBytes>,
+    /// What is made of an OCSP response that a server staples to its certificate. Default [`OcspStaple::IfUsable`].
+    pub ocsp_staple: OcspStaple,
     /// What is shown to servers that ask who the client is. Default `None`: they get nothing.
     pub certificate: Option<ClientCertificate>,
     /// The name that the server is asked for, and that its certificate has to have, in place of the URL's host. Default
@@ -48,6 +50,24 @@ pub struct ClientTlsConfig {
     /// Whether secrets are written to the file that the environment variable `SSLKEYLOGFILE` names. Default false. Whoever
     /// has that file can read everything.
     pub key_log: bool,
+}
+
+/// What is made of an OCSP response that a server staples to its certificate (RFC 6960): the word of the certificate's signer,
+/// some days old at most, that it is not revoked. A client asks nobody itself.
+///
+/// One that is not current, not about the certificate, or not signed by the certificate's signer (or by whom that has named for
+/// it) says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OcspStaple {
+    /// It is not looked at.
+    Ignored,
+    /// A server whose staple says that its certificate is revoked is not accepted; one whose staple says nothing, or who has
+    /// none, is.
+    #[default]
+    IfUsable,
+    /// A server is accepted only with a staple that says that its certificate is good.
+    Required,
 }
 
 /// A certificate that a client shows, with its key.
@@ -74,6 +94,7 @@ impl Default for ClientTlsConfig {
             system_roots: true,
             roots: Vec::new(),
             revocations: None,
+            ocsp_staple: OcspStaple::IfUsable,
             certificate: None,
             server_name: None,
             min_version: TlsVersion::Tls12,
@@ -106,6 +127,9 @@ impl ClientTlsConfig {
         }
         if !verifies && self.revocations.is_some() {
             return Err("ClientTlsConfig::revocations need certificates that are verified".to_owned());
+        }
+        if !verifies && self.ocsp_staple == OcspStaple::Required {
+            return Err("ClientTlsConfig::ocsp_staple: certificates have to be verified for it".to_owned());
         }
         if self.handshake_bytes_max == 0 {
             return Err("ClientTlsConfig::handshake_bytes_max must not be 0".to_owned());

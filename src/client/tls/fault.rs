@@ -3,6 +3,7 @@
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError, OtherError};
 
+use super::staple::NoStaple;
 use super::verifier::WrongFingerprint;
 use crate::client::certificate_fault::CertificateFault;
 use crate::client::error::{Error, ErrorKind};
@@ -37,6 +38,7 @@ fn fault(error: &CertificateError) -> CertificateFault {
         E::UnknownIssuer => CertificateFault::UnknownIssuer,
         E::NotValidForName | E::NotValidForNameContext { .. } => CertificateFault::WrongName,
         E::Other(OtherError(error)) if error.is::<WrongFingerprint>() => CertificateFault::WrongFingerprint,
+        E::Other(OtherError(error)) if error.is::<NoStaple>() => CertificateFault::NoStaple,
         _ => CertificateFault::Other,
     }
 }

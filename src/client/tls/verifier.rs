@@ -16,8 +16,9 @@ use rustls::{
     SupportedCipherSuite,
 };
 
-use super::config::ClientTlsConfig;
+use super::config::{ClientTlsConfig, OcspStaple};
 use super::roots;
+use super::staple::StapleVerifier;
 use crate::conn::pem;
 
 /// What verifies servers by a configuration.
@@ -34,14 +35,18 @@ pub(super) fn make(
         let accepts = Accepts::Known { fingerprints: config.fingerprints.clone(), sha256 };
         return Ok(Arc::new(KeyOnly { accepts, algorithms }));
     }
-    let mut builder = WebPkiServerVerifier::builder_with_provider(root_store(config)?, Arc::clone(provider));
+    let roots = root_store(config)?;
+    let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider));
     if let Some(revocations) = &config.revocations {
         let lists = pem::revocation_lists(revocations);
         let lists = lists.map_err(|error| format!("ClientTlsConfig::revocations: {error}"))?;
         builder = builder.with_crls(lists).only_check_end_entity_revocation();
     }
-    let made = builder.build().map_err(|error| format!("servers cannot be verified: {error}"))?;
-    Ok(made)
+    let chain = builder.build().map_err(|error| format!("servers cannot be verified: {error}"))?;
+    Ok(match config.ocsp_staple {
+        OcspStaple::Ignored => chain,
+        rule => Arc::new(StapleVerifier { chain, roots, rule, algorithms, sha256: sha256(provider) }),
+    })
 }
 
 fn root_store(config: &ClientTlsConfig) -> Result<Arc<RootCertStore>, String> {
@@ -60,7 +65,7 @@ fn root_store(config: &ClientTlsConfig) -> Result<Arc<RootCertStore>, String> {
 }
 
 /// The provider has it inside of its cipher suites.
-fn sha256(provider: &CryptoProvider) -> Option<&'static dyn Hash> {
+pub(super) fn sha256(provider: &CryptoProvider) -> Option<&'static dyn Hash> {
     let hashes = provider.cipher_suites.iter().map(|suite| match suite {
         SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
         SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,

@@ -1,5 +1,6 @@
 //! A client's connection on a wire in memory with a paused clock: every wait is stepped by hand.
 
+mod expectations;
 mod limits;
 mod uploads;
 
@@ -77,6 +78,7 @@ impl Bench {
             headers: &map,
             implied: ImpliedRequest { host: Some("h"), ..ImpliedRequest::default() },
             closes: false,
+            continue_wait: map.contains_key(header::EXPECT).then_some(SECOND),
             body: body.into(),
         };
         self.connection.begin(request, limits).expect("a request");
@@ -404,6 +406,7 @@ fn what_is_no_request_is_refused_and_nothing_of_it_is_sent() {
             headers: &headers,
             implied: ImpliedRequest::default(),
             closes: false,
+            continue_wait: None,
             body: ().into(),
         };
         let begun = bench.connection.begin(request, ExchangeLimits::default());

@@ -30,6 +30,10 @@ pub(super) struct Upload {
     encoder: Option<Box<dyn EncodeStage>>,
     /// The encoder may hold something back.
     holds_back: bool,
+    /// What is still to be encoded.
+    unencoded: Bytes,
+    /// Bytes that were encoded since others had their turn.
+    in_a_row: usize,
 }
 
 /// What the body is made of.
@@ -70,7 +74,15 @@ impl Upload {
             }
         };
         let writer = BodyWriter::new(framing);
-        Some(Self { source, writer, is_chunked: framing == Framing::Chunked, encoder, holds_back: false })
+        Some(Self {
+            source,
+            writer,
+            is_chunked: framing == Framing::Chunked,
+            encoder,
+            holds_back: false,
+            unencoded: Bytes::new(),
+            in_a_row: 0,
+        })
     }
 
     /// Queues pieces on `wire` while it has room. Ready with true when the last one is queued, with false when there is
@@ -82,8 +94,13 @@ impl Upload {
         queued_max: usize,
     ) -> Poll<Result<bool>> {
         loop {
-            if wire.output().queued() >= queued_max || wire.output().has_file() {
+            let is_full = wire.output().queued() >= queued_max || wire.output().has_file();
+            if is_full || self.in_a_row >= IN_A_ROW_BYTES_MAX {
                 return Poll::Ready(Ok(false));
+            }
+            if !self.unencoded.is_empty() {
+                self.encode_next(wire)?;
+                continue;
             }
             match self.source.poll_piece(cx, wire.takes_files() && !self.is_chunked) {
                 Poll::Pending => {
@@ -114,19 +131,37 @@ impl Upload {
         }
     }
 
+    /// Whether so much was encoded that others are to have their turn, which is asked once.
+    pub(super) fn gives_way(&mut self) -> bool {
+        let gives_way = self.in_a_row >= IN_A_ROW_BYTES_MAX;
+        if gives_way {
+            self.in_a_row = 0;
+        }
+        gives_way
+    }
+
     fn push(&mut self, wire: &mut Wire, piece: Bytes) -> Result<()> {
-        let Some(encoder) = &mut self.encoder else {
-            return self.frame(wire, piece);
-        };
+        if self.encoder.is_some() {
+            self.unencoded = piece;
+            return Ok(());
+        }
+        self.frame(wire, piece)
+    }
+
+    fn encode_next(&mut self, wire: &mut Wire) -> Result<()> {
+        let piece = self.unencoded.split_to(self.unencoded.len().min(ENCODED_PIECE_BYTES));
+        let encoder = self.encoder.as_mut().expect("nothing else is to be encoded");
         let mut encoded = Vec::new();
         encoder.write(&piece, &mut encoded);
         self.holds_back = true;
+        self.in_a_row += piece.len();
         self.frame(wire, encoded.into())
     }
 
-    /// The source waits: what the encoder holds back is not to wait with it.
+    /// The source waits: what the encoder holds back is not to wait with it. (A file waits for the disk only, and not for long.)
     fn flush_encoder(&mut self, wire: &mut Wire) -> Result<()> {
-        let Some(encoder) = self.encoder.as_mut().filter(|_| self.holds_back) else {
+        let may_wait_long = !matches!(self.source, Source::Parts { .. });
+        let Some(encoder) = self.encoder.as_mut().filter(|_| self.holds_back && may_wait_long) else {
             return Ok(());
         };
         let mut encoded = Vec::new();
@@ -374,5 +409,11 @@ fn wake(waker: &Cell<Option<Waker>>) {
     }
 }
 
+/// Bytes that are encoded at once, so that the output is looked at between them.
+const ENCODED_PIECE_BYTES: usize = 16 * 1024;
+
+/// Bytes that are encoded before others have their turn: that takes about a millisecond, whatever little comes of it.
+const IN_A_ROW_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of a file that are read at once where they have to pass through memory.
-const FILE_PIECE_BYTES: u64 = 64 * 1024;
+pub(in crate::conn) const FILE_PIECE_BYTES: u64 = 64 * 1024;

@@ -15,6 +15,20 @@ pub(crate) fn find() -> Result<Arc<CryptoProvider>, String> {
     })
 }
 
+/// Who does the cryptography of TLS in this process: `ring` or `aws-lc-rs`, by the features of this crate, or what the process
+/// has installed for rustls, which comes before both. `None`: nobody, and certificates are refused.
+#[must_use]
+pub fn tls_provider() -> Option<&'static str> {
+    if CryptoProvider::get_default().is_some() {
+        return Some("what the process has installed for rustls");
+    }
+    match (cfg!(feature = "tls-aws-lc"), cfg!(feature = "tls")) {
+        (true, _) => Some("aws-lc-rs"),
+        (false, true) => Some("ring"),
+        (false, false) => None,
+    }
+}
+
 #[cfg(feature = "tls-aws-lc")]
 fn built_in() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::WriteBatch;
@@ -19,8 +20,16 @@ const SMALL_BYTES: usize = 1400;
 /// side (RFC 6928: ten segments).
 pub(super) const SMALL_BYTES_FIRST: usize = 10 * SMALL_BYTES;
 
-/// Bytes that are sealed for one write: what is sealed waits in memory beside what it was made from.
-const SEALED_BYTES_MAX: usize = 4 * CONTENT_BYTES_MAX;
+/// A pause that long, and records are small again: a sender that was silent for longer than it waits for an answer (a fifth of a
+/// second at least, mostly about a second) begins with few segments anew (RFC 9293 §3.8.2, RFC 5681 §4.1).
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Bytes that are sealed for one write: what is sealed waits in memory beside what it was made from. 64 KiB, as many a body has,
+/// leave with their head.
+const SEALED_BYTES_MAX: usize = 5 * CONTENT_BYTES_MAX;
+
+/// From so many bytes on, a system call costs less than what it costs to take them out of memory when the ring comes to them.
+const AT_ONCE_BYTES_MIN: usize = 4 * 1024;
 
 impl Tls {
     /// Whether there is something to write whose end nobody has seen yet.
@@ -101,10 +110,15 @@ impl Tls {
         Ok(match self.sealed.len() {
             0 => None,
             // An answer, mostly; the list is kept for the next.
-            1 => self.sealed.pop().map(|record| WriteBatch::One(record.into())),
+            1 if self.sealed[0].len() < AT_ONCE_BYTES_MIN => {
+                self.sealed.pop().map(|record| WriteBatch::One(record.into()))
+            }
             _ => {
                 let mut chunks = self.received.pool().take_chunks();
                 self.sealed.drain(..).for_each(|record| chunks.push(record));
+                if chunks.remaining() >= AT_ONCE_BYTES_MIN {
+                    chunks.leave_at_once();
+                }
                 Some(WriteBatch::Many(chunks))
             }
         })
@@ -120,6 +134,9 @@ impl Tls {
             }
             return Ok(());
         };
+        if self.sending.is_some() && self.rested_at.take().is_some_and(|at| at.elapsed() >= PAUSE) {
+            self.small_left = SMALL_BYTES_FIRST;
+        }
         let mut bytes = 0;
         while let Some(batch) = &mut self.sending
             && bytes < SEALED_BYTES_MAX
@@ -137,10 +154,16 @@ impl Tls {
         Ok(())
     }
 
-    /// Gives up memory that is not needed while nothing is written. Behind a pause records are small again.
+    /// Gives up memory that is not needed while nothing is written. Behind a [`PAUSE`] records are small again.
     pub(crate) fn rest(&mut self) {
-        self.small_left = SMALL_BYTES_FIRST;
+        self.rested_at = self.rested_at.or_else(|| Some(Instant::now()));
         self.carrier.rest();
+    }
+
+    /// As if nothing had been written for that long.
+    #[cfg(test)]
+    pub(crate) fn has_paused(&mut self) {
+        self.rested_at = Instant::now().checked_sub(PAUSE);
     }
 
     /// Bytes of records that the other side of the carrier has taken so far.

@@ -337,3 +337,21 @@ fn control_characters_in_names_cannot_add_fields() {
     let text = String::from_utf8(body.to_vec()).unwrap();
     assert!(text.contains("name=\"a%0D%0Ax: y\"; filename=\"b%00%0A\"\r\n"), "{text}");
 }
+
+#[test]
+fn names_in_forms_are_written_as_browsers_do() {
+    const CASES: &[(&str, Option<&str>, &str)] = &[
+        ("a", None, "name=\"a\""),
+        ("a\"b\\c%", Some("\"\\%"), "name=\"a%22b\\c%\"; filename=\"%22\\%\""),
+        (
+            "\ra\nb\r\nc\n\r",
+            Some("\ra\n"),
+            "name=\"%0D%0Aa%0D%0Ab%0D%0Ac%0D%0A%0D%0A\"; filename=\"%0Da%0A\"",
+        ),
+        ("grün\0\t\u{7f}", Some(""), "name=\"grün%00%09%7F\"; filename=\"\""),
+    ];
+    for (name, file_name, expected) in CASES {
+        let value = form_disposition(name, *file_name);
+        assert_eq!(value.as_bytes(), format!("form-data; {expected}").as_bytes(), "{name:?} {file_name:?}");
+    }
+}

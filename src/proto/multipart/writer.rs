@@ -126,6 +126,35 @@ fn disposition(name: &str, file_name: Option<&str>) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).expect("control characters are escaped")
 }
 
+/// `Content-Disposition` of a part of a form as browsers write it (WHATWG HTML, multipart/form-data encoding algorithm): quotes
+/// and line ends are percent-encoded, backslashes stay, line ends in names of fields become CRLF first. Other control characters,
+/// which browsers send as they are and receivers refuse, are percent-encoded, too.
+pub(crate) fn form_disposition(name: &str, file_name: Option<&str>) -> HeaderValue {
+    let mut value = b"form-data; name=\"".to_vec();
+    let mut name = name.as_bytes();
+    while let Some(at) = name.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        put_as_browsers(&mut value, &name[..at]);
+        put_as_browsers(&mut value, b"\r\n");
+        name = &name[at + if name[at..].starts_with(b"\r\n") { 2 } else { 1 }..];
+    }
+    put_as_browsers(&mut value, name);
+    if let Some(file_name) = file_name {
+        value.extend_from_slice(b"\"; filename=\"");
+        put_as_browsers(&mut value, file_name.as_bytes());
+    }
+    value.push(b'"');
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).expect("control characters are escaped")
+}
+
+fn put_as_browsers(out: &mut Vec<u8>, text: &[u8]) {
+    for &byte in text {
+        match byte {
+            b'"' | 0..=0x1f | 0x7f => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => out.push(byte),
+        }
+    }
+}
+
 /// A quoted string: quotes and backslashes are escaped by a backslash (RFC 9110 §5.6.4), control characters, which it cannot
 /// have, by percent-encoding (RFC 7578 §2).
 fn put_quoted(out: &mut Vec<u8>, text: &str) {

@@ -1,29 +1,55 @@
 //! Opens keep-alive connections, makes one request on each, prints `ready` and holds them until its input ends. With
-//! `--websocket`, the request opens a WebSocket.
+//! `--websocket`, the request opens a WebSocket; with `--tls`, all of it is over TLS.
 //!
-//! `idle_clients --port N --count N [--websocket]`; part of `benches/compare.rs --idle`.
+//! `idle_clients --port N --count N [--websocket | --tls]`; part of `benches/compare.rs --idle`.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use ringhttp_peers::tls;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
 fn main() -> io::Result<()> {
-    let usage = "usage: idle_clients --port N --count N [--websocket]";
+    let usage = "usage: idle_clients --port N --count N [--websocket | --tls]";
     let (port, count, question) = arguments().ok_or_else(|| io::Error::other(usage))?;
     ringhttp_peers::raise_open_files();
     let mut clients = Vec::with_capacity(count);
     for index in 0..count {
-        clients.push(connect(index, port)?);
+        let client = connect(index, port)?;
+        clients.push(if question.is_secured {
+            Client::Secured(secure(client)?)
+        } else {
+            Client::Plain(client)
+        });
     }
     for client in &mut clients {
-        ask(client, &question)?;
+        match client {
+            Client::Plain(client) => ask(client, &question)?,
+            Client::Secured(client) => ask(client, &question)?,
+        }
     }
     println!("ready");
     io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+/// A connection that is held.
+enum Client {
+    Plain(TcpStream),
+    Secured(Box<Secured>),
+}
+
+type Secured = StreamOwned<ClientConnection, TcpStream>;
+
+/// Its handshake is made by the first question.
+fn secure(client: TcpStream) -> io::Result<Box<Secured>> {
+    let name = ServerName::try_from("localhost").expect("it is one");
+    let tls = ClientConnection::new(tls::client_config(false)?, name).map_err(io::Error::other)?;
+    Ok(Box::new(StreamOwned::new(tls, client)))
 }
 
 fn arguments() -> Option<(u16, usize, Question)> {
@@ -32,6 +58,9 @@ fn arguments() -> Option<(u16, usize, Question)> {
         ["--port", port, "--count", count] => Some((port.parse().ok()?, count.parse().ok()?, PLAINTEXT)),
         ["--port", port, "--count", count, "--websocket"] => {
             Some((port.parse().ok()?, count.parse().ok()?, WEBSOCKET))
+        }
+        ["--port", port, "--count", count, "--tls"] => {
+            Some((port.parse().ok()?, count.parse().ok()?, Question { is_secured: true, ..PLAINTEXT }))
         }
         _ => None,
     }
@@ -69,19 +98,24 @@ fn choose_port_at_connect(socket: &Socket) -> io::Result<()> {
 struct Question {
     request: &'static [u8],
     answer_end: &'static [u8],
+    is_secured: bool,
 }
 
-const PLAINTEXT: Question =
-    Question { request: b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n", answer_end: b"Hello, World!" };
+const PLAINTEXT: Question = Question {
+    request: b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    answer_end: b"Hello, World!",
+    is_secured: false,
+};
 
 const WEBSOCKET: Question = Question {
     request: b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     answer_end: b"\r\n\r\n",
+    is_secured: false,
 };
 
 /// One question, its answer read to the end.
-fn ask(client: &mut TcpStream, question: &Question) -> io::Result<()> {
+fn ask(client: &mut (impl Read + Write), question: &Question) -> io::Result<()> {
     client.write_all(question.request)?;
     let (mut answer, mut filled) = ([0; 1024], 0);
     while !answer[..filled].ends_with(question.answer_end) {

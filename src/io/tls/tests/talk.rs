@@ -130,8 +130,12 @@ fn an_answer_leaves_as_one_record_and_the_first_ones_are_small() {
         assert_eq!(content, 40_200, "{sizes:?}");
         assert_eq!(sizes[10], 16_384 + overhead, "{sizes:?}");
 
-        // Behind a pause they are small again.
+        // Behind a pause they are small again, if it was a long one.
         server.wire.rest();
+        server.write(&noise(16_384));
+        assert_eq!(record_sizes(&server.far.received()), [16_384 + overhead]);
+        server.wire.rest();
+        server.wire.tls_mut().expect("it is TLS").has_paused();
         server.write(&noise(20_000));
         let sizes = record_sizes(&server.far.received());
         assert_eq!(sizes[..10], [1400 + overhead; 10]);

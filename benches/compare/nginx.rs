@@ -1,0 +1,71 @@
+//! nginx, with OpenSSL, as one process that serves what the scenarios of TLS ask for.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::Problem;
+use crate::certificate::{Certificate, write};
+
+/// Bodies of `/bytes/{n}` that there are.
+const BODIES: [usize; 2] = [64 << 10, 1 << 20];
+
+/// nginx, if it is installed: it is no package of cargo's, and a comparison goes without it.
+pub(crate) fn find() -> Option<PathBuf> {
+    ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.is_file())
+}
+
+/// How to start it, pinned to a CPU. The process that is started is the one that serves.
+///
+/// # Errors
+/// It is not installed, or its files cannot be written.
+pub(crate) fn command(certificate: &Certificate, port: u16, cpu: usize) -> Result<Command, Problem> {
+    let nginx = find().ok_or("nginx is missing; on Debian: apt-get install nginx-light")?;
+    let directory = certificate.directory().join("nginx");
+    let bodies = directory.join("bytes");
+    std::fs::create_dir_all(&bodies).map_err(|error| format!("{}: {error}", bodies.display()))?;
+    for length in BODIES {
+        write(&bodies.join(length.to_string()), &"x".repeat(length))?;
+    }
+    let file = directory.join("nginx.conf");
+    write(&file, &configuration(certificate, port))?;
+    let mut command = Command::new("taskset");
+    command.args(["-c", &cpu.to_string()]).arg(nginx).arg("-p").arg(&directory).arg("-c").arg(&file);
+    // Otherwise it looks for its own log before it has read where that is.
+    command.args(["-e", "stderr"]);
+    Ok(command)
+}
+
+/// As it is set up for speed: no log, files and their metadata kept open, connections that never wear out.
+fn configuration(certificate: &Certificate, port: u16) -> String {
+    let (chain, key) = (certificate.chain(), certificate.key());
+    format!(
+        "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr crit;\n\
+         events {{ worker_connections 20000; multi_accept on; }}\n\
+         http {{\n\
+           access_log off;\n\
+           default_type application/octet-stream;\n\
+           keepalive_requests 1000000000;\n\
+           keepalive_timeout 600s;\n\
+           tcp_nodelay on;\n\
+           open_file_cache max=16;\n\
+           client_body_temp_path body;\n\
+           proxy_temp_path proxy;\n\
+           fastcgi_temp_path fastcgi;\n\
+           uwsgi_temp_path uwsgi;\n\
+           scgi_temp_path scgi;\n\
+           ssl_certificate {};\n\
+           ssl_certificate_key {};\n\
+           ssl_protocols TLSv1.2 TLSv1.3;\n\
+           server {{\n\
+             listen 127.0.0.1:{port} ssl backlog=4096;\n\
+             root .;\n\
+             location = /plaintext {{ default_type text/plain; return 200 'Hello, World!'; }}\n\
+           }}\n\
+         }}\n",
+        chain.display(),
+        key.display()
+    )
+}

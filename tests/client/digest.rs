@@ -1,0 +1,234 @@
+//! Digest authentication against a server that reckons for itself, with hashes of its own.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use md5::{Digest, Md5};
+use ringhttp::client::{DigestAuth, ErrorKind};
+use ringhttp::proto::auth;
+use ringhttp::testing::RawServer;
+use ringhttp::{Body, BodySender, ClientConfig};
+use sha2::Sha256;
+
+use super::{answering, field, ok, text, with_config};
+
+/// What the server asks for, and how it is hashed.
+#[derive(Clone, Copy)]
+struct Scheme {
+    parameters: &'static str,
+    hash: fn(&str) -> String,
+    is_session: bool,
+}
+
+const SCHEMES: [Scheme; 4] = [
+    Scheme { parameters: "qop=\"auth,auth-int\", algorithm=MD5", hash: md5, is_session: false },
+    Scheme { parameters: "qop=\"auth\", algorithm=SHA-256, charset=UTF-8", hash: sha256, is_session: false },
+    Scheme { parameters: "qop=\"auth\", algorithm=SHA-256-sess", hash: sha256, is_session: true },
+    Scheme { parameters: "opaque=\"o\\\"o\"", hash: md5, is_session: false },
+];
+
+fn md5(text: &str) -> String {
+    format!("{:x}", Md5::digest(text))
+}
+
+fn sha256(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text))
+}
+
+/// A server that gives each nonce to `uses` requests, and takes each count once.
+struct Guard {
+    scheme: Scheme,
+    uses: u32,
+    nonce: AtomicU32,
+    counts: Mutex<Vec<String>>,
+    /// What was refused, and why.
+    refused: Arc<Mutex<Vec<&'static str>>>,
+}
+
+impl Guard {
+    fn start(scheme: Scheme, uses: u32) -> (RawServer, Arc<Mutex<Vec<&'static str>>>) {
+        let refused: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+        let guard = Self {
+            scheme,
+            uses,
+            nonce: AtomicU32::new(0),
+            counts: Mutex::default(),
+            refused: Arc::clone(&refused),
+        };
+        (answering(move |message| guard.answer(message)), refused)
+    }
+
+    fn answer(&self, message: &str) -> String {
+        match self.fault(message) {
+            None => ok(message),
+            Some(fault) => {
+                self.refused.lock().expect("no panic").push(fault);
+                let nonce = self.nonce.fetch_add(1, Ordering::SeqCst) + 1;
+                self.counts.lock().expect("no panic").clear();
+                let stale = if fault == "stale" { ", stale=true" } else { "" };
+                format!(
+                    "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"x\", Digest realm=\"a \\\"realm\\\"\", \
+                     nonce=\"n{nonce}\", {}{stale}\r\ncontent-length: 2\r\n\r\nno",
+                    self.scheme.parameters
+                )
+            }
+        }
+    }
+
+    /// What is wrong with a request.
+    fn fault(&self, message: &str) -> Option<&'static str> {
+        let line = message.lines().next().expect("a request line");
+        let mut words = line.split(' ');
+        let (method, uri) = (words.next().expect("a method"), words.next().expect("a target"));
+        let Some(value) = field(message, "authorization") else { return Some("missing") };
+        let Ok(parameters) = auth::parameters(Some(value.as_bytes()), "Digest") else {
+            return Some("malformed");
+        };
+        let get = |name: &str| {
+            parameters
+                .iter()
+                .find(|(other, _)| *other == name)
+                .map(|(_, value)| value.to_string())
+                .unwrap_or_default()
+        };
+        if get("nonce") != format!("n{}", self.nonce.load(Ordering::SeqCst)) {
+            return Some("stale");
+        }
+        let hash = self.scheme.hash;
+        let mut secret = hash("ada:a \"realm\":open sesame");
+        if self.scheme.is_session {
+            secret = hash(&format!("{secret}:{}:{}", get("nonce"), get("cnonce")));
+        }
+        let request = hash(&format!("{method}:{uri}"));
+        let expected = match &*get("qop") {
+            "" => hash(&format!("{secret}:{}:{request}", get("nonce"))),
+            qop => {
+                hash(&format!("{secret}:{}:{}:{}:{qop}:{request}", get("nonce"), get("nc"), get("cnonce")))
+            }
+        };
+        if get("uri") != uri || get("username") != "ada" || get("response") != expected {
+            return Some("wrong");
+        }
+        let mut counts = self.counts.lock().expect("no panic");
+        if !get("nc").is_empty() && counts.contains(&get("nc")) {
+            return Some("replayed");
+        }
+        counts.push(get("nc"));
+        (counts.len() > self.uses as usize).then_some("stale")
+    }
+}
+
+#[test]
+fn a_server_asks_once_and_every_request_after_that_is_signed() {
+    for scheme in SCHEMES {
+        let (server, refused) = Guard::start(scheme, 1000);
+        with_config(&ClientConfig::default(), async |core, client| {
+            refused.lock().expect("no panic").clear();
+            let auth = DigestAuth::new("ada", "open sesame");
+            for path in ["/a?b=c", "/d"] {
+                let message = text(client.get(server.url(path)).digest_auth(&auth).send().await).await;
+                assert!(message.starts_with(&format!("GET {path} ")), "{message}");
+            }
+            let message = text(client.post(server.url("/e")).body("x").digest_auth(&auth).send().await).await;
+            assert!(message.ends_with("\r\n\r\nx"), "{message}");
+            let many = (0..20).map(|number| {
+                let request = client.get(server.url(&format!("/{number}"))).digest_auth(&auth);
+                core.spawn("request", async move { request.send().await.expect("an answer").status() })
+            });
+            for answer in many.collect::<Vec<_>>() {
+                assert_eq!(answer.await.expect("no panic"), 200);
+            }
+            // The epoll driver's client is another one, whose nonce is new to it.
+            let refused = refused.lock().expect("no panic");
+            assert_eq!(refused.as_slice(), ["missing"], "{}", scheme.parameters);
+        });
+    }
+}
+
+#[test]
+fn a_nonce_that_is_too_old_is_replaced() {
+    let (server, refused) = Guard::start(SCHEMES[1], 2);
+    with_config(&ClientConfig::default(), async |_, client| {
+        refused.lock().expect("no panic").clear();
+        let auth = DigestAuth::new("ada", "open sesame");
+        for _ in 0..5 {
+            let answer =
+                client.put(server.url("/")).body("x").digest_auth(&auth).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200);
+        }
+        assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing", "stale", "stale"]);
+        assert_eq!((client.stats().in_use, client.stats().made), (0, 1));
+    });
+    // However often a server says so: three times is all.
+    let (server, refused) = Guard::start(SCHEMES[1], 0);
+    with_config(&ClientConfig::default(), async |_, client| {
+        refused.lock().expect("no panic").clear();
+        let auth = DigestAuth::new("ada", "open sesame");
+        let answer = client.get(server.url("/")).digest_auth(&auth).send().await.expect("an answer");
+        assert_eq!(answer.status(), 401);
+        assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing", "stale", "stale"]);
+    });
+}
+
+#[test]
+fn what_is_refused_is_an_answer() {
+    let (server, refused) = Guard::start(SCHEMES[0], 1000);
+    with_config(&ClientConfig::default(), async |_, client| {
+        refused.lock().expect("no panic").clear();
+        let wrong = DigestAuth::new("ada", "guess");
+        let answer = client.get(server.url("/")).digest_auth(&wrong).send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), answer.text().await.expect("text")), (401, "no".to_owned()));
+        assert_eq!(
+            refused.lock().expect("no panic").as_slice(),
+            ["missing", "wrong"],
+            "the password is tried once"
+        );
+
+        let auth = DigestAuth::new("ada", "open sesame");
+        let stream = || Body::stream(async |mut out: BodySender| out.write("").await);
+        let answer =
+            client.post(server.url("/")).body(stream()).digest_auth(&auth).send().await.expect("an answer");
+        assert_eq!(answer.status(), 401, "a stream cannot be sent again");
+        drop(answer);
+        let colon = DigestAuth::new("a:b", "");
+        let error = client.get(server.url("/")).digest_auth(&colon).send().await.expect_err("no user");
+        assert_eq!(error.kind(), ErrorKind::Request);
+    });
+}
+
+#[test]
+fn credentials_do_not_go_where_redirects_lead() {
+    let (elsewhere, asked_elsewhere) = Guard::start(SCHEMES[0], 1000);
+    let target = elsewhere.url("/there");
+    let guard = Guard {
+        scheme: SCHEMES[0],
+        uses: 1000,
+        nonce: AtomicU32::new(0),
+        counts: Mutex::default(),
+        refused: Arc::default(),
+    };
+    let server = answering(move |message| {
+        let to =
+            |target: &str| format!("HTTP/1.1 307 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+        match guard.answer(message) {
+            refusal if refusal.contains(" 401 ") => refusal,
+            _ if message.starts_with("GET /away ") => to(&target),
+            _ if message.starts_with("GET /near ") => to("/here"),
+            answer => answer,
+        }
+    });
+    with_config(&ClientConfig::default(), async |_, client| {
+        asked_elsewhere.lock().expect("no panic").clear();
+        let auth = DigestAuth::new("ada", "open sesame");
+        let url = server.url("/near").replace("//", "//eve:basic@");
+        let message = text(client.get(url).digest_auth(&auth).send().await).await;
+        assert!(message.starts_with("GET /here ") && message.contains("uri=\"/here\""), "{message}");
+        let answer = client.get(server.url("/away")).digest_auth(&auth).send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), answer.url().path()), (401, "/there"));
+        assert_eq!(
+            asked_elsewhere.lock().expect("no panic").as_slice(),
+            ["missing"],
+            "and it was asked once"
+        );
+    });
+}
