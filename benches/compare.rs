@@ -162,7 +162,7 @@ fn measure(
 }
 
 fn servers_of(options: &Options, scenario: &'static Scenario) -> impl Iterator<Item = Kind> {
-    options.servers.iter().copied().filter(|kind| kind.protocol() == scenario.protocol())
+    options.servers.iter().copied().filter(|kind| kind.takes(scenario))
 }
 
 /// Shows what is going on, in place of what was shown before; nothing when nobody looks.
@@ -184,7 +184,7 @@ fn run_once(
     let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
     let load = match scenario.shape {
         Shape::Get | Shape::Pipelined(_) | Shape::Post(_) => wrk.run(scenario, port, seconds)?,
-        Shape::Echo(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
     };
     let cpu = process::cpu_time(server.pid())?.since(before);

@@ -80,7 +80,9 @@ impl Load {
     fn usable(self, shape: Shape) -> Self {
         match shape {
             Shape::Pipelined(_) => Self { p50_us: f64::NAN, p99_us: f64::NAN, ..self },
-            Shape::Get | Shape::Post(_) | Shape::Echo(_) | Shape::Handshakes { .. } => self,
+            Shape::Get | Shape::Post(_) | Shape::Echo(_) | Shape::Broadcast(_) | Shape::Handshakes { .. } => {
+                self
+            }
         }
     }
 }
