@@ -12,7 +12,9 @@ use std::time::Duration;
 use ringhttp::proto::websocket::{Deflater, Event};
 use ringhttp::testing::{each_driver, serve_on};
 use ringhttp::websocket::{Closed, CompressionConfig, SlowReader, WebSocket};
-use ringhttp::{Core, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time};
+use ringhttp::{
+    Core, HeaderMap, HeaderValue, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time,
+};
 
 use frame::frame;
 use peer::Peer;
@@ -184,6 +186,36 @@ fn a_flood_of_messages_does_not_have_the_core_to_itself() {
         let turns = turns.await;
         others.cancel();
         assert!(turns > MESSAGES / 128, "{turns} turns");
+    });
+}
+
+#[test]
+fn the_answer_has_fields_of_the_application_beside_those_of_the_handshake() {
+    async fn visit(_: &(), req: Request) -> Result<Closed> {
+        let mut headers = HeaderMap::new();
+        headers.append("set-cookie", HeaderValue::from_static("a=1"));
+        headers.append("set-cookie", HeaderValue::from_static("b=2"));
+        for own in ["upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol"] {
+            headers.insert(own, HeaderValue::from_static("mine"));
+        }
+        let mut config = WebSocketConfig::default();
+        config.close_timeout = Duration::from_millis(50);
+        let socket = req.websocket_with(config, &headers).await?;
+        Ok(socket.close().await?)
+    }
+
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", visit), (), |address| {
+            let mut socket = std::net::TcpStream::connect(address).expect("the server listens");
+            std::io::Write::write_all(&mut socket, peer::OPENING.as_bytes()).expect("the server reads");
+            let mut answer = Vec::new();
+            std::io::Read::read_to_end(&mut socket, &mut answer).expect("nobody answers the Close frame");
+            let answer = String::from_utf8_lossy(&answer).to_lowercase();
+            assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+            assert!(answer.contains("set-cookie: a=1\r\nset-cookie: b=2\r\n"), "{answer}");
+            assert!(!answer.contains("mine") && answer.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+        })
+        .await;
     });
 }
 
