@@ -180,7 +180,7 @@ fn measure(
 }
 
 fn servers_of(options: &Options, scenario: &'static Scenario) -> impl Iterator<Item = Kind> {
-    options.servers.iter().copied().filter(|kind| kind.protocol() == scenario.protocol())
+    options.servers.iter().copied().filter(|kind| kind.takes(scenario))
 }
 
 /// Shows what is going on, in place of what was shown before; nothing when nobody looks.
@@ -204,7 +204,7 @@ fn run_once(
         Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
             wrk.run(scenario, port, seconds)?
         }
-        Shape::Echo(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
     };

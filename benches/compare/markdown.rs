@@ -54,7 +54,8 @@ fn method(options: &Options) -> String {
          - `axum`, `actix`: the frameworks of that name; `aiohttp` on Python with uvloop; `node`: Node's own HTTP server.\n\
          - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\
          - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio.\n\
-         - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there. The load,\n\
+         - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there; in `ws-broadcast`\n\
+           it is a message to one of those that it is for, and the rival is tungstenite's loop over channels. The load,\n\
            `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\
          - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\

@@ -35,6 +35,8 @@ pub(crate) enum Shape {
     Post(u32),
     /// WebSocket: a binary message of this many bytes and its echo, one after the other.
     Echo(u32),
+    /// WebSocket: a binary message of this many bytes that one says to all, one after the other.
+    Broadcast(u32),
     /// A connection over TLS for each request.
     Handshakes { resumed: bool },
 }
@@ -46,7 +48,7 @@ impl Scenario {
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self.shape {
-            Shape::Echo(_) => Protocol::WebSocket,
+            Shape::Echo(_) | Shape::Broadcast(_) => Protocol::WebSocket,
             _ if self.is_secured => Protocol::Https,
             _ => Protocol::Http,
         }
@@ -74,13 +76,22 @@ impl Scenario {
             Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
             Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
             Shape::Echo(bytes) => format!("WebSocket messages of {bytes} bytes, {connections} connections"),
+            Shape::Broadcast(bytes) => {
+                format!(
+                    "WebSocket messages of {bytes} bytes to {connections} connections at a time, each counted"
+                )
+            }
         }
     }
 
     /// wrk's script for the shape; `None`: wrk needs none.
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {
-            Shape::Get | Shape::Paced(_) | Shape::Echo(_) | Shape::Handshakes { .. } => None,
+            Shape::Get
+            | Shape::Paced(_)
+            | Shape::Echo(_)
+            | Shape::Broadcast(_)
+            | Shape::Handshakes { .. } => None,
             Shape::Once => Some("wrk.headers[\"Connection\"] = \"close\"\n".to_owned()),
             // wrk counts answers, so that the script's one string is still 16 requests in its report.
             Shape::Pipelined(depth) => Some(format!(
@@ -98,7 +109,7 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 26] = [
+pub(crate) static SCENARIOS: [Scenario; 27] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-1", 1, "/plaintext"),
@@ -120,6 +131,11 @@ pub(crate) static SCENARIOS: [Scenario; 26] = [
     Scenario::echo("ws-1k", 64, 1024),
     Scenario::echo("ws-64k", 16, 64 << 10),
     Scenario::echo("ws-1m", 4, 1 << 20),
+    Scenario {
+        path: "/broadcast",
+        shape: Shape::Broadcast(1024),
+        ..Scenario::echo("ws-broadcast", 5000, 1024)
+    },
     Scenario::secured("tls-plaintext", "/plaintext"),
     Scenario::secured("tls-bytes-64k", "/bytes/65536"),
     Scenario::secured("tls-bytes-1m", "/bytes/1048576"),

@@ -89,9 +89,10 @@ pub(crate) fn floor(measured: &[Measured]) -> Option<&Measured> {
     best(measured, Kind::is_floor)
 }
 
-/// The library to be compared with, in its better setting for the scenario.
+/// The library to be compared with, in its better setting for the scenario; tungstenite where the rival of its protocol takes
+/// no part.
 pub(crate) fn rival(measured: &[Measured]) -> Option<&Measured> {
-    best(measured, Kind::is_rival)
+    best(measured, Kind::is_rival).or_else(|| best(measured, Kind::is_tungstenite))
 }
 
 /// The table of one scenario.

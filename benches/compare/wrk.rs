@@ -81,12 +81,7 @@ impl Load {
     fn usable(self, shape: Shape) -> Self {
         match shape {
             Shape::Pipelined(_) => Self { p50_us: f64::NAN, p99_us: f64::NAN, ..self },
-            Shape::Get
-            | Shape::Paced(_)
-            | Shape::Once
-            | Shape::Post(_)
-            | Shape::Echo(_)
-            | Shape::Handshakes { .. } => self,
+            _ => self,
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) fn run(
     seconds: u32,
     cpu: usize,
 ) -> Result<Load, Problem> {
-    let Shape::Echo(bytes) = scenario.shape else {
+    let (Shape::Echo(bytes) | Shape::Broadcast(bytes)) = scenario.shape else {
         return Err(format!("{} is no load of WebSockets", scenario.name));
     };
     let numbers = [
@@ -29,6 +29,7 @@ pub(crate) fn run(
         ("--seconds", seconds),
     ];
     let mut command = binaries.helper("ws_load");
+    command.args(["--path", scenario.path]);
     command.args(numbers.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]));
     let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("ws_load: {error}"))?;
     let report = String::from_utf8_lossy(&output.stdout);
