@@ -37,6 +37,8 @@ mod markdown;
 mod nginx;
 #[path = "compare/options.rs"]
 mod options;
+#[path = "compare/paced.rs"]
+mod paced;
 #[path = "compare/process.rs"]
 mod process;
 #[path = "compare/scenario.rs"]
@@ -71,6 +73,9 @@ type Problem = String;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((paced::ARGUMENT, rest)) = arguments.split_first().map(|(name, rest)| (name.as_str(), rest)) {
+        return end(paced::load(rest).map(|report| print!("{report}")));
+    }
     let outcome = match options::parse(&arguments) {
         Ok(Parsed::Help) => {
             println!("{}", options::usage());
@@ -83,6 +88,10 @@ fn main() -> ExitCode {
         Ok(Parsed::Compare(options)) => compare(options),
         Err(problem) => Err(problem),
     };
+    end(outcome)
+}
+
+fn end(outcome: Result<(), Problem>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -171,7 +180,7 @@ fn measure(
 }
 
 fn servers_of(options: &Options, scenario: &'static Scenario) -> impl Iterator<Item = Kind> {
-    options.servers.iter().copied().filter(|kind| kind.protocol() == scenario.protocol())
+    options.servers.iter().copied().filter(|kind| kind.takes(scenario))
 }
 
 /// Shows what is going on, in place of what was shown before; nothing when nobody looks.
@@ -195,7 +204,8 @@ fn run_once(
         Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
             wrk.run(scenario, port, seconds)?
         }
-        Shape::Echo(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
     };
     let cpu = process::cpu_time(server.pid())?.since(before);
@@ -208,6 +218,7 @@ fn self_check() {
     process::self_check();
     wrk::self_check();
     ws_load::self_check();
+    paced::self_check();
     check::self_check();
     table::self_check();
     idle::self_check();

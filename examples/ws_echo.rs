@@ -1,10 +1,11 @@
-//! A WebSocket that sends every message back: what conformance tests, other clients and load generators are pointed at.
+//! A WebSocket that sends every message back: what conformance tests, other clients and load generators are pointed at. At
+//! `/broadcast` it is sent to everybody who is there.
 //!
 //! `cargo run --release --example ws_echo`, then `websocat ws://127.0.0.1:8080/ws`.
 
 mod common;
 
-use ringhttp::websocket::{Closed, CompressionConfig};
+use ringhttp::websocket::{Closed, CompressionConfig, Hub};
 use ringhttp::{Request, Result, Router, Server, ServerConfig, WebSocketConfig};
 
 /// Messages of up to 16 MiB, in up to 100,000 fragments: more than a service needs, less than a test asks for.
@@ -20,7 +21,7 @@ fn config() -> WebSocketConfig {
     config
 }
 
-async fn echo(_: &(), req: Request) -> Result<Closed> {
+async fn echo(_: &Hub, req: Request) -> Result<Closed> {
     let mut socket = req.websocket(config()).await?;
     while let Some(message) = socket.receive().await? {
         socket.send(message).await?;
@@ -28,12 +29,22 @@ async fn echo(_: &(), req: Request) -> Result<Closed> {
     Ok(socket.close().await?)
 }
 
+async fn broadcast(hub: &Hub, req: Request) -> Result<Closed> {
+    let mut socket = req.websocket(config()).await?;
+    let member = hub.join("all", "", &socket)?;
+    while let Some(message) = socket.receive().await? {
+        member.say(message)?;
+    }
+    Ok(socket.close().await?)
+}
+
 fn main() -> Result<()> {
     let options = common::Options::from_args();
+    let hub = Hub::default();
     ringhttp::run(options.runtime.clone(), async |core| {
-        let routes = Router::new().get("/ws", echo);
+        let routes = Router::new().get("/ws", echo).get("/broadcast", broadcast);
         let server = Server::bind(&options.address, ServerConfig::default())?;
         common::announce(&core, &server, "websocat URL/ws, with ws:// in place of http://");
-        server.serve(&core, routes, ()).await
+        server.serve(&core, routes, hub.clone()).await
     })
 }

@@ -54,12 +54,16 @@ fn method(options: &Options) -> String {
          - `axum`, `actix`: the frameworks of that name; `aiohttp` on Python with uvloop; `node`: Node's own HTTP server.\n\
          - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\
          - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio.\n\
-         - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there. The load,\n\
+         - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there; in `ws-broadcast`\n\
+           it is a message to one of those that it is for, and the rival is tungstenite's loop over channels. The load,\n\
            `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\
          - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
            TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
            load, `benches/peers/src/bin/tls_load.rs`, is one thread too.{missing}\n\n\
+         `paced` is made by `benches/compare/paced.rs`, on ringhttp's own client, at a fixed rate: its latencies count from the time\n\
+         at which a request was due, so that a stall of the server is not left out. All other latencies of HTTP are wrk's, which waits\n\
+         for an answer before it asks again.\n\n\
          The cheaper one is chosen per scenario, among those that were measured; each table names it.",
         options.server_cpu,
         options.load_cpu,
@@ -141,6 +145,7 @@ fn row(server: &Measured, floor: Option<&Measured>, rival: Option<&Measured>) ->
         format!("{:.0}", server.median(|run| run.requests_per_second)),
         micros(server.median(|run| run.p50_us)),
         micros(server.median(|run| run.p99_us)),
+        micros(server.median(|run| run.p999_us)),
         percent(server.spread()),
     ]
 }
@@ -186,7 +191,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "server",
     "CPU µs/request",
     "user",
@@ -196,6 +201,7 @@ const COLUMNS: [&str; 10] = [
     "requests/s",
     "p50 µs",
     "p99 µs",
+    "p99.9 µs",
     "spread",
 ];
 const MISSING: &str = "Not measured in this run.";
@@ -213,7 +219,7 @@ pub(crate) fn self_check() {
     for expected in [
         "\ncargo bench --bench compare -- --all --charts c --markdown x.md\n",
         "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
-        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | 90.9 % |\n",
+        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | - | 90.9 % |\n",
         "\n| hyper-flush | 0.0 % | 0.0 % |\n",
         "\n| axum | 100 | 1024 | 1224 | 2048 |\n",
         "\n| keep-alive GET /plaintext: ringhttp / hyper | 0.92 | missing | not measured in this run |\n",

@@ -8,6 +8,7 @@ use crate::server::Kind;
 
 /// What a command line asks for.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub(crate) enum Parsed {
     /// `--help`, or no option at all: a plain `cargo bench` shall not take this program's minutes.
     Help,

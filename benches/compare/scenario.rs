@@ -20,19 +20,23 @@ pub(crate) struct Scenario {
     is_secured: bool,
 }
 
-/// How requests are made: by wrk, by `ws_load` or by `tls_load`.
+/// How requests are made: by wrk, by `ws_load`, by `tls_load` or by this program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     /// One GET after the other.
     Get,
     /// This many GETs in one write; the answers are awaited together.
     Pipelined(u32),
+    /// So many GETs a second, whether those before them were answered or not.
+    Paced(u32),
     /// A GET, after which the server closes the connection; then the next one.
     Once,
     /// POST with a body of this many bytes.
     Post(u32),
     /// WebSocket: a binary message of this many bytes and its echo, one after the other.
     Echo(u32),
+    /// WebSocket: a binary message of this many bytes that one says to all, one after the other.
+    Broadcast(u32),
     /// A connection over TLS for each request.
     Handshakes { resumed: bool },
 }
@@ -44,7 +48,7 @@ impl Scenario {
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self.shape {
-            Shape::Echo(_) => Protocol::WebSocket,
+            Shape::Echo(_) | Shape::Broadcast(_) => Protocol::WebSocket,
             _ if self.is_secured => Protocol::Https,
             _ => Protocol::Http,
         }
@@ -65,17 +69,29 @@ impl Scenario {
                 "{} handshake, GET {path} and end of a TLS connection, {connections} at a time",
                 if resumed { "resumed" } else { "full" }
             ),
+            Shape::Paced(rate) => {
+                format!("GET {path}, {rate} a second over up to {connections} connections")
+            }
             Shape::Once => format!("GET {path}, {connections} at a time, each on a new connection"),
             Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
             Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
             Shape::Echo(bytes) => format!("WebSocket messages of {bytes} bytes, {connections} connections"),
+            Shape::Broadcast(bytes) => {
+                format!(
+                    "WebSocket messages of {bytes} bytes to {connections} connections at a time, each counted"
+                )
+            }
         }
     }
 
     /// wrk's script for the shape; `None`: wrk needs none.
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {
-            Shape::Get | Shape::Echo(_) | Shape::Handshakes { .. } => None,
+            Shape::Get
+            | Shape::Paced(_)
+            | Shape::Echo(_)
+            | Shape::Broadcast(_)
+            | Shape::Handshakes { .. } => None,
             Shape::Once => Some("wrk.headers[\"Connection\"] = \"close\"\n".to_owned()),
             // wrk counts answers, so that the script's one string is still 16 requests in its report.
             Shape::Pipelined(depth) => Some(format!(
@@ -93,7 +109,7 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 25] = [
+pub(crate) static SCENARIOS: [Scenario; 27] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-1", 1, "/plaintext"),
@@ -101,6 +117,7 @@ pub(crate) static SCENARIOS: [Scenario; 25] = [
     Scenario::get("plaintext-512", 512, "/plaintext"),
     Scenario::get("plaintext-4096", 4096, "/plaintext"),
     Scenario::get("plaintext-10000", 10_000, "/plaintext"),
+    Scenario { shape: Shape::Paced(5000), ..Scenario::get("paced", 64, "/plaintext") },
     Scenario { shape: Shape::Once, ..Scenario::get("close", 64, "/plaintext") },
     Scenario::get("json", 64, "/json"),
     Scenario::get("users", 64, "/users/42"),
@@ -114,6 +131,11 @@ pub(crate) static SCENARIOS: [Scenario; 25] = [
     Scenario::echo("ws-1k", 64, 1024),
     Scenario::echo("ws-64k", 16, 64 << 10),
     Scenario::echo("ws-1m", 4, 1 << 20),
+    Scenario {
+        path: "/broadcast",
+        shape: Shape::Broadcast(1024),
+        ..Scenario::echo("ws-broadcast", 5000, 1024)
+    },
     Scenario::secured("tls-plaintext", "/plaintext"),
     Scenario::secured("tls-bytes-64k", "/bytes/65536"),
     Scenario::secured("tls-bytes-1m", "/bytes/1048576"),

@@ -9,7 +9,7 @@ use crate::certificate::Certificate;
 use crate::foreign::{self, Foreign};
 use crate::nginx;
 use crate::options::Options;
-use crate::scenario::Protocol;
+use crate::scenario::{Protocol, Scenario, Shape};
 use crate::{Problem, process};
 
 /// One way to run one server.
@@ -112,6 +112,17 @@ impl Kind {
             Self::TlsHyper | Self::TlsNginx | Self::TlsRinghttp | Self::TlsRinghttpEpoll => Protocol::Https,
             _ => Protocol::Http,
         }
+    }
+
+    /// Whose loop over all sockets ours is held against.
+    pub(crate) fn is_tungstenite(self) -> bool {
+        self == Self::WsTungstenite
+    }
+
+    /// Whether it can be loaded so: fastwebsockets has nothing that sends to many.
+    pub(crate) fn takes(self, scenario: &Scenario) -> bool {
+        let has_shape = !matches!((self, scenario.shape), (Self::WsFastwebsockets, Shape::Broadcast(_)));
+        self.protocol() == scenario.protocol() && has_shape
     }
 
     pub(crate) fn is_ours(self) -> bool {

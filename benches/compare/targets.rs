@@ -36,12 +36,14 @@ struct Ratio {
 enum Reference {
     Floor,
     Rival,
+    Tungstenite,
 }
 
 impl Ratio {
     fn judge(&self, results: &Results) -> Verdict {
         let to = match self.to {
             Reference::Floor => "floor",
+            Reference::Tungstenite => "tungstenite",
             Reference::Rival => match self.kind.protocol() {
                 Protocol::Http => "hyper",
                 Protocol::Https => "hyper over tokio-rustls",
@@ -65,6 +67,7 @@ impl Ratio {
         let (wanted, other) = match self.to {
             Reference::Floor => (Kind::is_floor as fn(Kind) -> bool, table::floor(measured)),
             Reference::Rival => (Kind::is_rival as fn(Kind) -> bool, table::rival(measured)),
+            Reference::Tungstenite => (Kind::is_tungstenite as fn(Kind) -> bool, of(Kind::WsTungstenite)),
         };
         let is_wanted = |kind: &Kind| wanted(*kind) && kind.protocol() == self.kind.protocol();
         let complete = Kind::ALL.into_iter().filter(is_wanted).all(|kind| of(kind).is_some());
@@ -110,7 +113,7 @@ const OURS: [Kind; 4] = [Kind::Ringhttp, Kind::RinghttpEpoll, Kind::WsRinghttp, 
 
 const OURS_SECURED: [Kind; 2] = [Kind::TlsRinghttp, Kind::TlsRinghttpEpoll];
 
-const RATIOS: [Ratio; 17] = [
+const RATIOS: [Ratio; 18] = [
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Rival, 0.92),
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Floor, 1.10),
     Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Rival, 0.65),
@@ -126,6 +129,10 @@ const RATIOS: [Ratio; 17] = [
     Ratio::of_websocket("echo of 1 KiB", "ws-1k", 1.0),
     Ratio::of_websocket("echo of 64 KiB", "ws-64k", 1.0),
     Ratio::of_websocket("echo of 1 MiB", "ws-1m", 0.95),
+    Ratio {
+        to: Reference::Tungstenite,
+        ..Ratio::of_websocket("1 KiB to 5,000 sockets, for each", "ws-broadcast", 0.33)
+    },
     Ratio::of_tls("GET /plaintext over TLS", "tls-plaintext", 0.88),
     Ratio::of_tls("GET /bytes/65536 over TLS", "tls-bytes-64k", 0.85),
     Ratio::of_tls("GET /bytes/1048576 over TLS", "tls-bytes-1m", 0.85),
@@ -172,14 +179,14 @@ pub(crate) fn self_check() {
     assert_eq!((outcomes[0], outcomes[7]), ("met", "not met"));
     assert_eq!(verdicts[0].measured, "0.825 (0.750 to 1.500)");
     assert!(outcomes[1..7].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert!(outcomes[8..17].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert_eq!((outcomes[17], outcomes[18]), ("met", "not met"));
+    assert!(outcomes[8..18].iter().all(|outcome| *outcome == "not measured in this run"));
+    assert_eq!((outcomes[18], outcomes[19]), ("met", "not met"));
     let idle = [
         idle_of(Kind::TlsHyper, 90_000),
         idle_of(Kind::TlsRinghttp, 80_000),
         idle_of(Kind::TlsRinghttpEpoll, 91_000),
     ];
     let outcomes: Vec<_> = judge(&[], &idle).iter().map(|verdict| verdict.outcome).collect();
-    assert_eq!(outcomes[21..], ["met", "not met"]);
+    assert_eq!(outcomes[22..], ["met", "not met"]);
     assert_eq!(outcome(f64::NAN, 1.0), "not met");
 }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::StatusCode;
 use ringhttp_runtime::random;
 use ringhttp_runtime::time::{Deadline, Instant};
 
@@ -29,6 +30,10 @@ pub struct ReconnectConfig {
     pub delay: Duration,
     /// What that grows to at the most. Default 30 s.
     pub delay_max: Duration,
+    /// Whether a server is asked again that refuses the handshake with a 4xx. Default: no, `receive` gives the error at once, since
+    /// what was wrong with this request mostly is wrong with the next one. After 408, 425 and 429, which only ask for patience, it is
+    /// asked again in any case.
+    pub retry_refusals: bool,
     /// The heartbeat of sockets whose `WebSocketConfig` has none: how a server is noticed that is gone without a word. Default
     /// 30 s.
     pub heartbeat: Option<Duration>,
@@ -40,6 +45,7 @@ impl Default for ReconnectConfig {
             tries_max: 5,
             delay: Duration::from_secs(1),
             delay_max: Duration::from_secs(30),
+            retry_refusals: false,
             heartbeat: Some(Duration::from_secs(30)),
         }
     }
@@ -230,11 +236,10 @@ impl ReconnectingWebSocket {
     /// Plans the next try, if there is one.
     fn retry(&mut self, error: Option<Error>) -> Result<()> {
         self.state = State::Ended;
-        let is_hopeless = |error: &Error| {
-            matches!(
-                error.kind(),
-                ErrorKind::Closed | ErrorKind::Config | ErrorKind::Request | ErrorKind::Url
-            )
+        let is_hopeless = |error: &Error| match error.kind() {
+            ErrorKind::Closed | ErrorKind::Config | ErrorKind::Request | ErrorKind::Url => true,
+            ErrorKind::WebSocket => !self.config.retry_refusals && error.status().is_some_and(is_refusal),
+            _ => false,
         };
         if error.as_ref().is_some_and(is_hopeless) || self.tries >= self.config.tries_max {
             let given_up =
@@ -283,6 +288,13 @@ impl ReconnectingWebSocket {
             let _ = socket.close().await;
         }
     }
+}
+
+/// Whether the next try is likely to be answered in the same way.
+fn is_refusal(status: StatusCode) -> bool {
+    let asks_for_patience =
+        [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    status.is_client_error() && !asks_for_patience
 }
 
 impl fmt::Debug for ReconnectingWebSocket {

@@ -3,6 +3,8 @@
 
 use std::future::ready;
 
+use http::HeaderMap;
+
 use super::socket::WebSocket;
 use crate::conn::Request;
 use crate::conn::websocket::{Session, WebSocketConfig};
@@ -25,7 +27,36 @@ impl Request {
     /// # Cancellation
     /// The request is answered by the call; the future is ready at once.
     pub fn websocket(self, config: WebSocketConfig) -> impl Future<Output = Result<WebSocket>> {
+        self.websocket_with(config, &HeaderMap::new())
+    }
+
+    /// As [`websocket`](Self::websocket), with fields of the application in the 101: a cookie, mostly. Those that are the
+    /// handshake's own business (`Connection`, `Upgrade`, `Sec-WebSocket-…`) are not taken from there.
+    ///
+    /// ```
+    /// use ringhttp::websocket::Closed;
+    /// use ringhttp::{HeaderMap, HeaderValue, Request, Result, WebSocketConfig};
+    ///
+    /// async fn visit(_: &(), req: Request) -> Result<Closed> {
+    ///     let mut headers = HeaderMap::new();
+    ///     headers.insert("set-cookie", HeaderValue::from_static("visited=yes; Path=/"));
+    ///     let socket = req.websocket_with(WebSocketConfig::default(), &headers).await?;
+    ///     Ok(socket.close().await?)
+    /// }
+    /// # let _ = ringhttp::Router::new().get("/ws", visit);
+    /// ```
+    ///
+    /// # Errors
+    /// As [`websocket`](Self::websocket), and 500 if a field cannot be sent.
+    ///
+    /// # Cancellation
+    /// As [`websocket`](Self::websocket).
+    pub fn websocket_with(
+        self,
+        config: WebSocketConfig,
+        headers: &HeaderMap,
+    ) -> impl Future<Output = Result<WebSocket>> + use<> {
         // No `async fn`: the handler's future would keep room for the whole configuration as long as the socket lives.
-        ready(Session::accept(self, config).map(WebSocket::new))
+        ready(Session::accept(self, config, headers).map(WebSocket::new))
     }
 }

@@ -601,7 +601,7 @@ fn tries_end_with_the_last_error() {
         let client = new_client(&core);
         let server = RawServer::start(|mut peer| {
             while peer.read_head().is_some() {
-                peer.send("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
+                peer.send("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n");
             }
         });
         let mut config = quick();
@@ -612,12 +612,12 @@ fn tries_end_with_the_last_error() {
             match socket.receive().await {
                 Ok(event) => {
                     tries += 1;
-                    assert_eq!(shown(&event.expect("it goes on")), format!("try {tries} behind Some(401)"));
+                    assert_eq!(shown(&event.expect("it goes on")), format!("try {tries} behind Some(503)"));
                 }
                 Err(error) => break error,
             }
         };
-        assert_eq!((tries, error.status().map(|status| status.as_u16())), (2, Some(401)));
+        assert_eq!((tries, error.status().map(|status| status.as_u16())), (2, Some(503)));
         assert!(socket.receive().await.expect("no error").is_none());
 
         let mut socket = client.reconnecting_websocket("ftp://a/", quick());
@@ -625,5 +625,44 @@ fn tries_end_with_the_last_error() {
         client.close().await;
         let mut socket = client.reconnecting_websocket(server.url("/"), quick());
         assert_eq!(socket.receive().await.expect_err("closed").kind(), ErrorKind::Closed);
+    });
+}
+
+#[test]
+fn a_refusal_is_final_unless_it_is_configured_or_asks_for_patience() {
+    each_driver(async |core| {
+        let client = new_client(&core);
+        let answers = |status: u16| {
+            RawServer::start(move |mut peer| {
+                if accept(&mut peer).is_some() {
+                    peer.send(format!(
+                        "HTTP/1.1 {status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    ));
+                }
+            })
+        };
+        for (status, retry_refusals, tries) in
+            [(401, false, 0), (404, false, 0), (404, true, 2), (429, false, 2)]
+        {
+            let server = answers(status);
+            let mut config = quick();
+            config.tries_max = 2;
+            config.retry_refusals = retry_refusals;
+            let mut socket = client.reconnecting_websocket(server.url("/").replace("http", "ws"), config);
+            let mut retries = 0;
+            let error = loop {
+                match socket.receive().await {
+                    Ok(Some(ReconnectEvent::Retrying { .. })) => retries += 1,
+                    Ok(other) => panic!("{status}: {other:?}"),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!(
+                (error.kind(), error.status().map(|status| status.as_u16())),
+                (ErrorKind::WebSocket, Some(status))
+            );
+            assert_eq!(retries, tries, "{status}, {retry_refusals}");
+        }
+        client.close().await;
     });
 }

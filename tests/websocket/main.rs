@@ -12,7 +12,9 @@ use std::time::Duration;
 use ringhttp::proto::websocket::{Deflater, Event};
 use ringhttp::testing::{each_driver, serve_on};
 use ringhttp::websocket::{Closed, CompressionConfig, SlowReader, WebSocket};
-use ringhttp::{Core, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time};
+use ringhttp::{
+    Core, HeaderMap, HeaderValue, Request, Result, Router, ServerConfig, WebSocketConfig, middleware, time,
+};
 
 use frame::frame;
 use peer::Peer;
@@ -184,6 +186,98 @@ fn a_flood_of_messages_does_not_have_the_core_to_itself() {
         let turns = turns.await;
         others.cancel();
         assert!(turns > MESSAGES / 128, "{turns} turns");
+    });
+}
+
+#[test]
+fn the_answer_has_fields_of_the_application_beside_those_of_the_handshake() {
+    async fn visit(_: &(), req: Request) -> Result<Closed> {
+        let mut headers = HeaderMap::new();
+        headers.append("set-cookie", HeaderValue::from_static("a=1"));
+        headers.append("set-cookie", HeaderValue::from_static("b=2"));
+        for own in ["upgrade", "connection", "sec-websocket-accept", "sec-websocket-protocol"] {
+            headers.insert(own, HeaderValue::from_static("mine"));
+        }
+        let mut config = WebSocketConfig::default();
+        config.close_timeout = Duration::from_millis(50);
+        let socket = req.websocket_with(config, &headers).await?;
+        Ok(socket.close().await?)
+    }
+
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", visit), (), |address| {
+            let mut socket = std::net::TcpStream::connect(address).expect("the server listens");
+            std::io::Write::write_all(&mut socket, peer::OPENING.as_bytes()).expect("the server reads");
+            let mut answer = Vec::new();
+            std::io::Read::read_to_end(&mut socket, &mut answer).expect("nobody answers the Close frame");
+            let answer = String::from_utf8_lossy(&answer).to_lowercase();
+            assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+            assert!(answer.contains("set-cookie: a=1\r\nset-cookie: b=2\r\n"), "{answer}");
+            assert!(!answer.contains("mine") && answer.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+        })
+        .await;
+    });
+}
+
+/// A text of so many fragments of one byte each, each in a frame with a mask of nothing.
+fn fragments(count: usize) -> Vec<u8> {
+    let frame = |first: u8| [first, 0x81, 0, 0, 0, 0, b'x'];
+    let mut bytes = frame(0x01).to_vec();
+    bytes.extend(std::iter::repeat_n(frame(0x00), count - 2).flatten());
+    bytes.extend(frame(0x80));
+    bytes
+}
+
+const FRAGMENT_COUNT: usize = 1_000_000;
+
+#[test]
+fn rfc6455_10_4_a_million_fragments_of_one_byte_are_refused_at_the_limit() {
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let mut peer = Peer::open(address, b"");
+            let socket = peer.socket.try_clone().expect("an open socket");
+            // The server stops reading in the middle of it, and hangs up.
+            let sending = std::thread::spawn(move || {
+                let _ = std::io::Write::write_all(&mut &socket, &fragments(FRAGMENT_COUNT));
+            });
+            assert_eq!(peer.closed(), 1009);
+            drop(peer);
+            sending.join().expect("no panic");
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_million_fragments_of_one_byte_are_joined_where_that_is_allowed_and_others_are_served_meanwhile() {
+    async fn echo(_: &(), req: Request) -> Result<Closed> {
+        let mut config = WebSocketConfig::default();
+        config.fragment_count_max = FRAGMENT_COUNT;
+        let mut socket = req.websocket(config).await?;
+        while let Some(message) = socket.receive().await? {
+            socket.send(message).await?;
+        }
+        Ok(socket.close().await?)
+    }
+
+    each_driver(async |core| {
+        with_peer(&core, Router::new().get("/ws", echo), (), |address| {
+            let (mut peer, mut other) = (Peer::open(address, b""), Peer::open(address, b""));
+            let socket = peer.socket.try_clone().expect("an open socket");
+            let sending = std::thread::spawn(move || {
+                std::io::Write::write_all(&mut &socket, &fragments(FRAGMENT_COUNT))
+                    .expect("the server reads");
+            });
+            let mut rounds = 0;
+            while !sending.is_finished() || rounds == 0 {
+                other.send_text("meanwhile");
+                assert_eq!(other.text(), "meanwhile");
+                rounds += 1;
+            }
+            sending.join().expect("no panic");
+            assert!(peer.text() == "x".repeat(FRAGMENT_COUNT));
+        })
+        .await;
     });
 }
 

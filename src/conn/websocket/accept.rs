@@ -3,11 +3,12 @@
 
 use std::rc::Rc;
 
-use http::StatusCode;
 use http::header::ORIGIN;
+use http::{HeaderMap, StatusCode};
 
 use super::codec::has_memory_for_takeover;
 use super::config::{AllowedOrigins, WebSocketConfig};
+use super::opening::OWN_FIELDS;
 use super::session::{Agreed, Session};
 use crate::conn::request::Request;
 use crate::conn::upgrade;
@@ -16,8 +17,8 @@ use crate::proto::cors::is_of_host;
 use crate::proto::websocket::{Refusal, Role, accept_offer, accepted_fields, check_request, choose_protocol};
 
 impl Session {
-    /// Answers a request with 101, and makes a session of its connection.
-    pub(crate) fn accept(request: Request, config: WebSocketConfig) -> Result<Rc<Self>> {
+    /// Answers a request with 101, with `more` fields beside those of the handshake, and makes a session of its connection.
+    pub(crate) fn accept(request: Request, config: WebSocketConfig, more: &HeaderMap) -> Result<Rc<Self>> {
         let config = config.shared().map_err(Error::internal)?;
         check_request(request.method(), request.version(), request.headers()).map_err(refused)?;
         if !is_allowed(&request, &config.origins) {
@@ -32,7 +33,11 @@ impl Session {
             _ => None,
         };
         let protocol = choose_protocol(headers, &config.protocols).map(str::to_owned);
-        let fields = accepted_fields(headers, protocol.as_deref(), deflate.as_ref());
+        let mut fields = more.clone();
+        for name in OWN_FIELDS {
+            fields.remove(name);
+        }
+        fields.extend(accepted_fields(headers, protocol.as_deref(), deflate.as_ref()));
         let connection = Rc::clone(request.connection());
         let upgraded = request.upgrade("websocket", &fields)?;
         let wire = upgraded.into_wire().ok_or_else(|| Error::internal("the server was cut"))?;

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-    UPGRADE,
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ringhttp_runtime::time::Timers;
@@ -74,9 +74,10 @@ impl Opening {
     }
 }
 
-/// What is the handshake's own business.
-const OWN_FIELDS: [http::HeaderName; 6] = [
+/// What is the handshake's own business, of either side.
+pub(super) const OWN_FIELDS: [http::HeaderName; 7] = [
     CONNECTION,
+    SEC_WEBSOCKET_ACCEPT,
     SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL,
