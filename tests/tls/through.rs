@@ -1,6 +1,6 @@
 //! Our client through what stands between: proxies that are spoken to over TLS, and a network that delivers byte by byte.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn byte_by_byte(target: SocketAddr) -> SocketAddr {
             let _ = std::io::copy(&mut from, &mut to);
             let _ = to.shutdown(std::net::Shutdown::Write);
         });
-        for byte in far.bytes().map_while(Result::ok) {
+        for byte in BufReader::new(far).bytes().map_while(Result::ok) {
             if (&near).write_all(&[byte]).is_err() {
                 break;
             }
