@@ -70,9 +70,7 @@ impl Connection {
             return None;
         }
         let mut io = self.io.borrow_mut();
-        let Some(Io { wire, reader, .. }) = io.as_deref_mut() else {
-            return None;
-        };
+        let Io { wire, reader, .. } = io.as_deref_mut()?;
         if wire.has_ended() {
             return (cancel_on == CancelOnDisconnect::End).then_some(CloseReason::PeerClosedEarly);
         }

@@ -41,6 +41,7 @@ pub(crate) struct Session {
     /// Who receives, or waits for the closing handshake.
     receiver: WakerCell,
     /// Who waits for room in the outbox, or for the end, if anybody does.
+    #[expect(clippy::box_collection, reason = "mostly nobody does, and that takes a word")]
     others: Cell<Option<Box<Vec<Waker>>>>,
 }
 
@@ -74,7 +75,7 @@ impl Session {
         role: Role,
         config: Rc<WebSocketConfig>,
         agreed: Agreed,
-        timers: Timers,
+        timers: &Timers,
         stats: Rc<WebSocketStats>,
     ) -> Rc<Self> {
         add(&stats.total, 1);
