@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Talks to the examples `tls` and `mtls` with clients that are not ours: curl, OpenSSL, wrk, tlslite-ng, testssl.sh.
+"""Talks to the examples `tls` and `mtls` with clients that are not ours: curl, OpenSSL, wrk, tlslite-ng, testssl.sh; and with our
+client, by the example `tls_check`, to OpenSSL's server.
 
     tls.py DIRECTORY [DRIVER …]
 
@@ -44,16 +45,26 @@ class Authority:
         run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 36500,
             "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.pem)
 
-    def sign(self, file, name, kind="ec", names="DNS:localhost,IP:127.0.0.1"):
+    def sign(self, file, name, kind="ec", names="DNS:localhost,IP:127.0.0.1", days=36500):
         """A certificate and its key: FILE.pem and FILE.key."""
         pem, key, request = (self.directory / f"{file}.{end}" for end in ("pem", "key", "csr"))
         new = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
         run("openssl", "req", *new, "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         extensions = self.directory / "extensions"
         extensions.write_text(f"subjectAltName={names}\n")
-        run("openssl", "x509", "-req", "-in", request, "-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days", 36500,
+        run("openssl", "x509", "-req", "-in", request, "-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-days", days,
             "-extfile", extensions, "-out", pem)
         return pem, key
+
+    def answer(self, pem, status):
+        """What it says of a certificate by OCSP: V is good, R is revoked."""
+        serial = run("openssl", "x509", "-in", pem, "-noout", "-serial").strip().partition("=")[2]
+        index, answer = self.directory / "index", self.directory / f"{status}.der"
+        since = "240101000000Z" if status == "R" else ""
+        index.write_text(f"{status}\t21240101000000Z\t{since}\t{serial}\tunknown\t/CN=server\n")
+        run("openssl", "ocsp", "-index", index, "-rsigner", self.pem, "-rkey", self.key, "-CA", self.pem, "-issuer", self.pem,
+            "-cert", pem, "-ndays", 7, "-respout", answer)
+        return answer
 
 
 @contextmanager
@@ -280,7 +291,74 @@ def clients_show_certificates(driver, directory):
             run(*trust, "--tls-max", version, "--cert", eve, "--key", eve_key, url, fails=True)
 
 
+def ten_points(port, authority=None, fails=False):
+    """What the example says of a server: by the name of the point, verdict and finding."""
+    trust = ["--ca", authority.pem] if authority else []
+    said = run(EXAMPLES / "tls_check", f"localhost:{port}", *trust, fails=fails)
+    points = dict(re.findall(r"^(\S+(?: \S+)?) +((?:good|fair|BAD) .*)$", said, re.MULTILINE))
+    assert len(points) == 10, said
+    return points
+
+
+def ten_points_are_in_order(port, authority):
+    points = ten_points(port, authority)
+    fair = [name for name, found in points.items() if not found.startswith("good")]
+    assert fair == ["OCSP staple"] and "TLSv1.3" in points["version"], points
+    assert "its issuer is unknown" in ten_points(port, fails=True)["chain"]
+
+
+@contextmanager
+def openssl_server(*arguments):
+    """OpenSSL's server, which answers with a page of its own; and its port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["openssl", "s_server", "-accept", port, "-www", *arguments]
+    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < end, f"{command} accepts nothing"
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def our_client_meets_openssl(directory):
+    """The client against another's TLS: versions, certificates that it must not accept, staples of OCSP."""
+    authority, stranger = Authority(directory, "authority"), Authority(directory, "stranger")
+    good, key = authority.sign("good", "server")
+    own = ["-cert", good, "-key", key]
+    of = lambda file, **rest: [part for pair in zip(("-cert", "-key"), authority.sign(file, "server", **rest)) for part in pair]
+    cases = [
+        (own, {"chain": "good", "version": "good TLSv1.3", "resumption": "good", "OCSP": "fair"}),
+        ([*own, "-tls1_2"], {"chain": "good", "version": "fair TLSv1.2", "resumption": "good", "renegotiation": "good secure"}),
+        ([*own, "-tls1_3"], {"chain": "good", "version": "good TLSv1.3", "renegotiation": "good there is none"}),
+        ([*own, "-status_file", authority.answer(good, "V")], {"chain": "good", "OCSP": "good"}),
+        ([*own, "-status_file", authority.answer(good, "R")], {"chain": "BAD it was revoked", "OCSP": "BAD"}),
+        ([*own, "-tls1_2", "-status_file", authority.answer(good, "R")], {"chain": "BAD it was revoked", "OCSP": "BAD"}),
+        (of("expired", days=-1), {"chain": "BAD it has expired", "expiry": "BAD"}),
+        (of("wrong", names="DNS:wrong.example"), {"chain": "BAD it is for other names"}),
+        (of("rsa", kind="rsa"), {"chain": "good", "key size": "good RSA, 2048 bits"}),
+        (["-cert", stranger.sign("other", "server")[0], "-key", directory / "other.key"], {"chain": "BAD its issuer is unknown"}),
+    ]
+    for arguments, expected in cases:
+        with openssl_server(*arguments) as port:
+            points = ten_points(port, authority, fails=any(text.startswith("BAD") for text in expected.values()))
+        for name, text in expected.items():
+            found = re.sub(" +", " ", next(found for point, found in points.items() if point.startswith(name)))
+            assert found.startswith(text), f"{arguments}: {name}: {found}"
+    print(f"    {len(cases)} servers of OpenSSL")
+
+
 CHECKS = [
+    ten_points_are_in_order,
     curl_speaks_each_version,
     curl_moves_bodies,
     names_choose_certificates,
@@ -320,6 +398,8 @@ def say(one, driver, call):
 
 
 def main():
+    with tempfile.TemporaryDirectory() as directory:
+        say(our_client_meets_openssl, "client", lambda: our_client_meets_openssl(Path(directory)))
     for driver in sys.argv[2:] or ["io_uring", "epoll"]:
         with tempfile.TemporaryDirectory() as directory:
             check(driver, Path(directory))

@@ -17,10 +17,14 @@
 
 #[path = "compare/certificate.rs"]
 mod certificate;
+#[path = "compare/charts.rs"]
+mod charts;
 #[path = "compare/check.rs"]
 mod check;
 #[path = "compare/check_tls.rs"]
 mod check_tls;
+#[path = "compare/foreign.rs"]
+mod foreign;
 #[path = "compare/idle.rs"]
 mod idle;
 #[path = "compare/json.rs"]
@@ -33,6 +37,8 @@ mod markdown;
 mod nginx;
 #[path = "compare/options.rs"]
 mod options;
+#[path = "compare/paced.rs"]
+mod paced;
 #[path = "compare/process.rs"]
 mod process;
 #[path = "compare/scenario.rs"]
@@ -67,6 +73,9 @@ type Problem = String;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((paced::ARGUMENT, rest)) = arguments.split_first().map(|(name, rest)| (name.as_str(), rest)) {
+        return end(paced::load(rest).map(|report| print!("{report}")));
+    }
     let outcome = match options::parse(&arguments) {
         Ok(Parsed::Help) => {
             println!("{}", options::usage());
@@ -76,9 +85,13 @@ fn main() -> ExitCode {
             self_check();
             Ok(())
         }
-        Ok(Parsed::Compare(options)) => compare(&options),
+        Ok(Parsed::Compare(options)) => compare(options),
         Err(problem) => Err(problem),
     };
+    end(outcome)
+}
+
+fn end(outcome: Result<(), Problem>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
@@ -88,12 +101,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(options: &Options) -> Result<(), Problem> {
+fn compare(mut options: Options) -> Result<(), Problem> {
     let wrk = Wrk::find(options.load_cpu)?;
     process::raise_open_files()?;
-    let binaries = server::build(options)?;
-    if options.nginx_is_missing {
-        println!("nginx is not installed, and is left out");
+    let binaries = server::build(&mut options)?;
+    let options = &options;
+    for missing in &options.missing {
+        println!("{missing}, and is left out");
     }
     for &kind in &options.servers {
         check_surface(&binaries, kind).map_err(|problem| format!("{}: {problem}", kind.name()))?;
@@ -133,8 +147,12 @@ fn save(options: &Options, results: &Results, idle: &[idle::Idle]) -> Result<(),
     if let Some(path) = &options.json {
         write(path, json::encode(options, results, idle))?;
     }
+    let charts = charts::draw(results);
+    if let Some(directory) = &options.charts {
+        charts::save(directory, &charts)?;
+    }
     if let Some(path) = &options.markdown {
-        write(path, markdown::report(options, results, idle))?;
+        write(path, markdown::report(options, results, idle, &charts))?;
     }
     Ok(())
 }
@@ -183,8 +201,11 @@ fn run_once(
     let before = process::cpu_time(server.pid())?;
     let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
     let load = match scenario.shape {
-        Shape::Get | Shape::Pipelined(_) | Shape::Post(_) => wrk.run(scenario, port, seconds)?,
+        Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
+            wrk.run(scenario, port, seconds)?
+        }
         Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
     };
     let cpu = process::cpu_time(server.pid())?.since(before);
@@ -197,9 +218,11 @@ fn self_check() {
     process::self_check();
     wrk::self_check();
     ws_load::self_check();
+    paced::self_check();
     check::self_check();
     table::self_check();
     idle::self_check();
+    charts::self_check();
     json::self_check();
     machine::self_check();
     targets::self_check();

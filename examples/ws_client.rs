@@ -57,7 +57,7 @@ fn conformance_config() -> WebSocketConfig {
 
 async fn try_cases(core: &Core, url: &str) -> Result<()> {
     let client = Client::new(core, ClientConfig::default())?;
-    let mut socket = client.websocket(&format!("{url}/getCaseCount")).connect().await?;
+    let mut socket = client.websocket(format!("{url}/getCaseCount")).connect().await?;
     let answer = socket.receive().await?;
     let count = answer.as_ref().and_then(Message::as_text).and_then(|text| text.parse().ok());
     let count: usize = count.ok_or_else(|| Error::internal("nobody counts the cases there"))?;
@@ -73,7 +73,7 @@ async fn try_cases(core: &Core, url: &str) -> Result<()> {
         }
         socket.close().await?;
     }
-    client.websocket(&format!("{url}/updateReports?agent=ringhttp")).connect().await?.close().await?;
+    client.websocket(format!("{url}/updateReports?agent=ringhttp")).connect().await?.close().await?;
     println!("{count} cases tried");
     client.close().await;
     Ok(())

@@ -33,6 +33,7 @@
 //! | `brotli`, `zstd` | no | these two codings beside them (each turns `compression` on) |
 //! | `sessions` | no | signed and encrypted cookies, `session`, `middleware::cookie_sessions`, `stored_sessions` (turns `json` on) |
 //! | `digest-auth` | no | digest authentication of the client |
+//! | `checksum` | no | downloads of the client, checked by SHA-256 |
 //! | `jwt` | no | `middleware::jwt_auth` (turns `json` on) |
 //! | `psl` | no | the Public Suffix List, for the client's cookies |
 //! | `regex` | no | `{name:pattern}` in paths |

@@ -22,8 +22,8 @@ pub(crate) fn surface(server: &Server, chain: &Path) -> Result<(), Problem> {
     let mut client = connect(server.port(), chain).map_err(|error| format!("connect: {error}"))?;
     for (path, body) in [
         ("/plaintext", &b"Hello, World!"[..]),
-        ("/bytes/65536", &[b'x'; 1 << 16]),
-        ("/bytes/1048576", &[b'x'; 1 << 20]),
+        ("/bytes/65536", &vec![b'x'; 1 << 16]),
+        ("/bytes/1048576", &vec![b'x'; 1 << 20]),
     ] {
         let found = ask(&mut client, path, body.len()).map_err(|error| format!("GET {path}: {error}"))?;
         if found != body {

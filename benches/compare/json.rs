@@ -59,6 +59,7 @@ fn encode_run(run: &Run) -> String {
         ("requests_per_second", number(run.requests_per_second)),
         ("p50_us", number(run.p50_us)),
         ("p99_us", number(run.p99_us)),
+        ("p999_us", number(run.p999_us)),
         ("busy", number(run.busy)),
         ("socket_errors", run.socket_errors.to_string()),
     ])

@@ -1,6 +1,7 @@
 //! The report: one run as the whole of BENCHMARKS.md.
 
 use crate::Results;
+use crate::charts::Chart;
 use crate::idle::Idle;
 use crate::options::Options;
 use crate::scenario::{SCENARIOS, Scenario};
@@ -9,11 +10,12 @@ use crate::table::{self, Measured, Run, median, micros};
 use crate::{machine, targets};
 
 /// All of the file's text.
-pub(crate) fn report(options: &Options, results: &Results, idle: &[Idle]) -> String {
+pub(crate) fn report(options: &Options, results: &Results, idle: &[Idle], charts: &[Chart]) -> String {
     let mut sections = vec![head(options), method(options), targets_section(results, idle)];
     sections.push(noise(options, results));
     sections.push("## Load".to_owned());
     sections.extend(results.iter().map(|(scenario, measured)| scenario_section(scenario, measured)));
+    sections.extend(charts_section(options, charts));
     sections.extend(not_measured(results));
     sections.push(idle_section(idle));
     sections.join("\n\n") + "\n"
@@ -49,7 +51,7 @@ fn method(options: &Options) -> String {
          wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\
          - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
          - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to the *rival* is to the cheaper one.\n\
-         - `axum`, `actix`: the frameworks of that name.\n\
+         - `axum`, `actix`: the frameworks of that name; `aiohttp` on Python with uvloop; `node`: Node's own HTTP server.\n\
          - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\
          - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio.\n\
          - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there; in `ws-broadcast`\n\
@@ -58,11 +60,14 @@ fn method(options: &Options) -> String {
          - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
            TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
-           load, `benches/peers/src/bin/tls_load.rs`, is one thread too.{nginx}\n\n\
+           load, `benches/peers/src/bin/tls_load.rs`, is one thread too.{missing}\n\n\
+         `paced` is made by `benches/compare/paced.rs`, on ringhttp's own client, at a fixed rate: its latencies count from the time\n\
+         at which a request was due, so that a stall of the server is not left out. All other latencies of HTTP are wrk's, which waits\n\
+         for an answer before it asks again.\n\n\
          The cheaper one is chosen per scenario, among those that were measured; each table names it.",
         options.server_cpu,
         options.load_cpu,
-        nginx = if options.nginx_is_missing { " nginx was not installed." } else { "" }
+        missing = options.missing.iter().map(|what| format!("\n- Left out: {what}.")).collect::<String>()
     )
 }
 
@@ -76,6 +81,13 @@ fn targets_section(results: &Results, idle: &[Idle]) -> String {
          counts as not measured when one of the floors, or of the rival's settings, is missing.\n\n{}",
         table(&["target", "at most", "measured", "outcome"], rows)
     )
+}
+
+/// Where the charts are, if they were asked for.
+fn charts_section(options: &Options, charts: &[Chart]) -> Option<String> {
+    let directory = options.charts.as_ref()?.display();
+    let images = charts.iter().map(|chart| format!("![{}]({directory}/{})", chart.caption, chart.file));
+    Some(format!("## Charts\n\n{}", images.collect::<Vec<_>>().join("\n\n")))
 }
 
 /// How far each server's rounds lie apart, over all scenarios.
@@ -133,6 +145,7 @@ fn row(server: &Measured, floor: Option<&Measured>, rival: Option<&Measured>) ->
         format!("{:.0}", server.median(|run| run.requests_per_second)),
         micros(server.median(|run| run.p50_us)),
         micros(server.median(|run| run.p99_us)),
+        micros(server.median(|run| run.p999_us)),
         percent(server.spread()),
     ]
 }
@@ -178,7 +191,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "server",
     "CPU µs/request",
     "user",
@@ -188,29 +201,33 @@ const COLUMNS: [&str; 10] = [
     "requests/s",
     "p50 µs",
     "p99 µs",
+    "p99.9 µs",
     "spread",
 ];
 const MISSING: &str = "Not measured in this run.";
 
 /// A report of known runs, and one of nothing.
 pub(crate) fn self_check() {
-    let line: Vec<String> = "--all --bench --markdown x.md".split(' ').map(str::to_owned).collect();
+    let line: Vec<String> =
+        "--all --bench --charts c --markdown x.md".split(' ').map(str::to_owned).collect();
     let Ok(crate::Parsed::Compare(options)) = crate::options::parse(&line) else {
         panic!("a usable command line")
     };
     let idle = Idle { kind: Kind::Axum, connections: 100, before: 1 << 20, after: (1 << 20) + 204_800 };
-    let text = report(&options, &[(&SCENARIOS[0], table::sample())], &[idle]);
+    let results = [(&SCENARIOS[0], table::sample())];
+    let text = report(&options, &results, &[idle], &crate::charts::draw(&results));
     for expected in [
-        "\ncargo bench --bench compare -- --all --markdown x.md\n",
+        "\ncargo bench --bench compare -- --all --charts c --markdown x.md\n",
         "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
-        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | 90.9 % |\n",
+        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | - | 90.9 % |\n",
         "\n| hyper-flush | 0.0 % | 0.0 % |\n",
         "\n| axum | 100 | 1024 | 1224 | 2048 |\n",
         "\n| keep-alive GET /plaintext: ringhttp / hyper | 0.92 | missing | not measured in this run |\n",
+        "\n## Charts\n\n![GET /plaintext, 64 connections: CPU time per request](c/plaintext.svg)\n",
         "\nNot measured in this run: GET /plaintext, 64 connections, pipelined 16; ",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in the report:\n{text}");
     }
-    let nothing = report(&options, &[], &[]);
+    let nothing = report(&options, &[], &[], &[]);
     assert_eq!(nothing.matches(MISSING).count(), 2);
 }

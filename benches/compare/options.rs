@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use crate::Problem;
-use crate::nginx;
 use crate::scenario::{Protocol, SCENARIOS, Scenario};
 use crate::server::Kind;
 
 /// What a command line asks for.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them")]
 pub(crate) enum Parsed {
     /// `--help`, or no option at all: a plain `cargo bench` shall not take this program's minutes.
     Help,
@@ -34,8 +34,10 @@ pub(crate) struct Options {
     pub(crate) ours: Option<PathBuf>,
     pub(crate) server_cpu: usize,
     pub(crate) load_cpu: usize,
-    /// nginx is not installed, and was left out therefore.
-    pub(crate) nginx_is_missing: bool,
+    /// Where the charts go.
+    pub(crate) charts: Option<PathBuf>,
+    /// Servers that cannot be had here and are left out therefore, each with the reason.
+    pub(crate) missing: Vec<String>,
     /// What to type for the same run.
     pub(crate) command: String,
 }
@@ -63,7 +65,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         ours: None,
         server_cpu: 0,
         load_cpu: 1,
-        nginx_is_missing: false,
+        charts: None,
+        missing: Vec::new(),
         command: command(arguments),
     };
     let (mut bench, mut test, mut scenarios_named) = (false, false, false);
@@ -92,6 +95,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
                         scenarios_named = true;
                     }
                     "--json" => options.json = Some(value.into()),
+                    "--charts" => options.charts = Some(value.into()),
                     "--markdown" => options.markdown = Some(value.into()),
                     "--ours" => options.ours = Some(value.into()),
                     _ => return Err(format!("{name}: unknown option\n{}", usage())),
@@ -110,8 +114,6 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         return Ok(Parsed::Help);
     }
     validate(&options)?;
-    options.nginx_is_missing = options.servers.contains(&Kind::TlsNginx) && nginx::find().is_none();
-    options.servers.retain(|kind| *kind != Kind::TlsNginx || !options.nginx_is_missing);
     Ok(Parsed::Compare(options))
 }
 
@@ -128,6 +130,7 @@ pub(crate) fn usage() -> String {
   --scenarios LIST  default, without --idle: {}
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
+  --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
   --markdown FILE   write the report to FILE, as the whole of it
   --ours PATH       ringhttp's plaintext example (default: built by cargo, as ws_echo is in any case)
   --server-cpu N    CPU of the servers (default 0)
@@ -190,10 +193,7 @@ pub(crate) fn self_check() {
     let Ok(Parsed::Compare(all)) = parsed("--all --bench") else { panic!("the defaults are usable") };
     assert_eq!(all.command, "cargo bench --bench compare -- --all");
     assert_eq!((all.rounds, all.seconds, all.server_cpu, all.load_cpu), (3, 3, 0, 1));
-    assert_eq!(
-        (all.servers.len(), all.scenarios.len()),
-        (Kind::ALL.len() - usize::from(all.nginx_is_missing), SCENARIOS.len())
-    );
+    assert_eq!((all.servers.len(), all.scenarios.len()), (Kind::ALL.len(), SCENARIOS.len()));
     assert_eq!(all.idle, None);
 
     let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --markdown x.md --bench";
@@ -223,6 +223,7 @@ pub(crate) fn self_check() {
         "--what 1",
         "--json",
         "--markdown",
+        "--charts",
     ] {
         assert!(parsed(&format!("--bench {refused}")).is_err(), "{refused} must be refused");
     }

@@ -20,13 +20,17 @@ pub(crate) struct Scenario {
     is_secured: bool,
 }
 
-/// How requests are made: by wrk, by `ws_load` or by `tls_load`.
+/// How requests are made: by wrk, by `ws_load`, by `tls_load` or by this program.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     /// One GET after the other.
     Get,
     /// This many GETs in one write; the answers are awaited together.
     Pipelined(u32),
+    /// So many GETs a second, whether those before them were answered or not.
+    Paced(u32),
+    /// A GET, after which the server closes the connection; then the next one.
+    Once,
     /// POST with a body of this many bytes.
     Post(u32),
     /// WebSocket: a binary message of this many bytes and its echo, one after the other.
@@ -50,6 +54,11 @@ impl Scenario {
         }
     }
 
+    /// GETs over plain connections that are kept.
+    pub(crate) fn is_plain_get(&self) -> bool {
+        self.shape == Shape::Get && !self.is_secured
+    }
+
     /// The load in words.
     pub(crate) fn title(&self) -> String {
         let (path, connections) = (self.path, self.connections);
@@ -60,6 +69,10 @@ impl Scenario {
                 "{} handshake, GET {path} and end of a TLS connection, {connections} at a time",
                 if resumed { "resumed" } else { "full" }
             ),
+            Shape::Paced(rate) => {
+                format!("GET {path}, {rate} a second over up to {connections} connections")
+            }
+            Shape::Once => format!("GET {path}, {connections} at a time, each on a new connection"),
             Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
             Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
             Shape::Echo(bytes) => format!("WebSocket messages of {bytes} bytes, {connections} connections"),
@@ -74,7 +87,12 @@ impl Scenario {
     /// wrk's script for the shape; `None`: wrk needs none.
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {
-            Shape::Get | Shape::Echo(_) | Shape::Broadcast(_) | Shape::Handshakes { .. } => None,
+            Shape::Get
+            | Shape::Paced(_)
+            | Shape::Echo(_)
+            | Shape::Broadcast(_)
+            | Shape::Handshakes { .. } => None,
+            Shape::Once => Some("wrk.headers[\"Connection\"] = \"close\"\n".to_owned()),
             // wrk counts answers, so that the script's one string is still 16 requests in its report.
             Shape::Pipelined(depth) => Some(format!(
                 "local batch\n\
@@ -91,14 +109,22 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 19] = [
+pub(crate) static SCENARIOS: [Scenario; 27] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
+    Scenario::get("plaintext-1", 1, "/plaintext"),
+    Scenario::get("plaintext-8", 8, "/plaintext"),
     Scenario::get("plaintext-512", 512, "/plaintext"),
+    Scenario::get("plaintext-4096", 4096, "/plaintext"),
+    Scenario::get("plaintext-10000", 10_000, "/plaintext"),
+    Scenario { shape: Shape::Paced(5000), ..Scenario::get("paced", 64, "/plaintext") },
+    Scenario { shape: Shape::Once, ..Scenario::get("close", 64, "/plaintext") },
     Scenario::get("json", 64, "/json"),
     Scenario::get("users", 64, "/users/42"),
     Scenario { shape: Shape::Post(1024), ..Scenario::get("echo-1k", 64, "/echo") },
+    Scenario { shape: Shape::Post(64 << 10), ..Scenario::get("echo-64k", 64, "/echo") },
     Scenario::get("bytes-1k", 64, "/bytes/1024"),
+    Scenario::get("bytes-16k", 64, "/bytes/16384"),
     Scenario::get("bytes-64k", 64, "/bytes/65536"),
     Scenario::get("bytes-1m", 64, "/bytes/1048576"),
     Scenario::echo("ws-16", 64, 16),

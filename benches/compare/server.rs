@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::certificate::Certificate;
+use crate::foreign::{self, Foreign};
 use crate::nginx;
 use crate::options::Options;
 use crate::scenario::{Protocol, Scenario, Shape};
@@ -21,6 +22,8 @@ pub(crate) enum Kind {
     HyperFlush,
     Axum,
     Actix,
+    Aiohttp,
+    Node,
     Ringhttp,
     RinghttpEpoll,
     WsFastwebsockets,
@@ -34,13 +37,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::FloorEpoll,
         Self::FloorUring,
         Self::Hyper,
         Self::HyperFlush,
         Self::Axum,
         Self::Actix,
+        Self::Aiohttp,
+        Self::Node,
         Self::Ringhttp,
         Self::RinghttpEpoll,
         Self::WsFastwebsockets,
@@ -61,6 +66,8 @@ impl Kind {
             Self::HyperFlush => "hyper-flush",
             Self::Axum => "axum",
             Self::Actix => "actix",
+            Self::Aiohttp => "aiohttp",
+            Self::Node => "node",
             Self::Ringhttp => "ringhttp",
             Self::RinghttpEpoll => "ringhttp-epoll",
             Self::WsFastwebsockets => "ws_fastwebsockets",
@@ -80,6 +87,11 @@ impl Kind {
 
     pub(crate) fn is_floor(self) -> bool {
         matches!(self, Self::FloorEpoll | Self::FloorUring)
+    }
+
+    /// Runs a script, by what its language's registry has.
+    fn is_foreign(self) -> bool {
+        matches!(self, Self::Aiohttp | Self::Node)
     }
 
     fn is_hyper(self) -> bool {
@@ -142,16 +154,18 @@ pub(crate) struct Binaries {
     peers: PathBuf,
     ours: PathBuf,
     ours_websocket: PathBuf,
+    foreign: Vec<(Kind, Foreign)>,
     /// Of the servers that speak TLS; `None`: there are none.
     certificate: Option<Certificate>,
     cpu: usize,
 }
 
-/// Builds what `options.servers` needs. cargo itself knows what is up to date, so that no old binary is measured.
+/// Builds what `options.servers` needs, and takes out of them what cannot be had here. cargo itself knows what is up to date,
+/// so that no old binary is measured.
 ///
 /// # Errors
 /// A build that failed, or an `--ours` that is not there.
-pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
+pub(crate) fn build(options: &mut Options) -> Result<Binaries, Problem> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let ours_target = target.clone().unwrap_or_else(|| root.join("target"));
@@ -159,12 +173,14 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
     let peers_target =
         target.map_or_else(|| root.join("benches/peers/target"), |target| target.join("peers"));
 
+    let foreign = leave_out_missing(options, root, &ours_target);
+    let options = &*options;
     let is_ours_wanted =
         |protocol| options.servers.iter().any(|kind| kind.is_ours() && kind.protocol() == protocol);
     let are_helpers_wanted = options.idle.is_some()
         || options.is_measured(Protocol::WebSocket)
         || options.is_measured(Protocol::Https);
-    if are_helpers_wanted || options.servers.iter().any(|kind| !kind.is_ours()) {
+    if are_helpers_wanted || options.servers.iter().any(|kind| !kind.is_ours() && !kind.is_foreign()) {
         cargo(
             &["build", "--release", "--locked", "--manifest-path", "benches/peers/Cargo.toml"],
             root,
@@ -188,7 +204,26 @@ pub(crate) fn build(options: &Options) -> Result<Binaries, Problem> {
     let speaks_tls = options.servers.iter().any(|kind| kind.protocol() == Protocol::Https);
     let certificate = speaks_tls.then(Certificate::make).transpose()?;
     let peers = peers_target.join("release");
-    Ok(Binaries { peers, ours, ours_websocket, certificate, cpu: options.server_cpu })
+    Ok(Binaries { peers, ours, ours_websocket, foreign, certificate, cpu: options.server_cpu })
+}
+
+/// Servers that cargo does not build: those that are not here are noted as missing.
+fn leave_out_missing(options: &mut Options, root: &Path, target: &Path) -> Vec<(Kind, Foreign)> {
+    let mut found = Vec::new();
+    let missing = &mut options.missing;
+    options.servers.retain(|&kind| {
+        let outcome = match kind {
+            Kind::TlsNginx => nginx::find().map(|_| ()).ok_or_else(|| "nginx is not installed".to_owned()),
+            _ if kind.is_foreign() => {
+                foreign::find(kind, root, target).map(|server| found.push((kind, server)))
+            }
+            _ => Ok(()),
+        };
+        let is_here = outcome.is_ok();
+        missing.extend(outcome.err());
+        is_here
+    });
+    found
 }
 
 fn cargo(arguments: &[&str], root: &Path, target: &Path) -> Result<(), Problem> {
@@ -219,6 +254,9 @@ impl Binaries {
     fn command(&self, kind: Kind, port: u16) -> Result<Command, Problem> {
         if kind == Kind::TlsNginx {
             return nginx::command(self.certificate()?, port, self.cpu);
+        }
+        if let Some((_, server)) = self.foreign.iter().find(|(other, _)| *other == kind) {
+            return Ok(server.command(port, self.cpu));
         }
         let binary = match (kind.is_ours(), kind.protocol()) {
             (true, Protocol::Http | Protocol::Https) => self.ours.clone(),

@@ -15,6 +15,7 @@ pub(crate) struct Run {
     pub(crate) requests_per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
     /// Share of its CPU that the server used, 0 to 1.
     pub(crate) busy: f64,
     pub(crate) socket_errors: u64,
@@ -30,6 +31,7 @@ impl Run {
             requests_per_second: load.requests / load.seconds,
             p50_us: load.p50_us,
             p99_us: load.p99_us,
+            p999_us: load.p999_us,
             busy: cpu.total() / 1e9 / load.seconds,
             socket_errors: load.socket_errors,
         }
@@ -114,7 +116,7 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
         };
         let _infallible = write!(
             text,
-            "\n{:<18} {:>9.3} {:>8.3} {:>8.3} {:>7.1}% {:>10.0} {:>5.0}% {:>9} {:>9} {:>8} {:>8}",
+            "\n{:<18} {:>9.3} {:>8.3} {:>8.3} {:>7.1}% {:>10.0} {:>5.0}% {:>9} {:>9} {:>9} {:>8} {:>8}",
             server.kind.name(),
             server.median(Run::cpu_us),
             server.median(|run| run.user_us),
@@ -124,6 +126,7 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
             server.median(|run| run.busy) * 100.0,
             micros(server.median(|run| run.p50_us)),
             micros(server.median(|run| run.p99_us)),
+            micros(server.median(|run| run.p999_us)),
             ratio(floor),
             ratio(rival)
         );
@@ -158,13 +161,20 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-const HEADING: &str = "server             CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs   /floor   /rival";
+const HEADING: &str = "server             CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs  p99.9 µs   /floor   /rival";
 
 /// Two servers in three rounds; for the checks of this file and of the writers.
 pub(crate) fn sample() -> Vec<Measured> {
     let runs = |cpu: [f64; 3]| {
         let run = |us| {
-            let load = Load { requests: 1e5, seconds: 2.5, p50_us: 400.0, p99_us: 900.0, socket_errors: 0 };
+            let load = Load {
+                requests: 1e5,
+                seconds: 2.5,
+                p50_us: 400.0,
+                p99_us: 900.0,
+                p999_us: f64::NAN,
+                socket_errors: 0,
+            };
             Run::new(CpuTime { user: us * 0.25e8, system: us * 0.75e8 }, &load)
         };
         cpu.map(run).to_vec()
@@ -199,7 +209,20 @@ pub(crate) fn self_check() {
     let cells: Vec<_> = rows[2].split_whitespace().collect();
     assert_eq!(
         cells,
-        ["floor_epoll", "3.300", "0.825", "2.475", "90.9%", "40000", "13%", "400", "900", "1.000", "0.825"]
+        [
+            "floor_epoll",
+            "3.300",
+            "0.825",
+            "2.475",
+            "90.9%",
+            "40000",
+            "13%",
+            "400",
+            "900",
+            "-",
+            "1.000",
+            "0.825"
+        ]
     );
     assert_eq!(rows[1].chars().count(), rows[2].chars().count());
 }

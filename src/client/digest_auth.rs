@@ -6,8 +6,8 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName};
 use ringhttp_runtime::random;
 
 use super::error::{Error, ErrorKind, Result};
@@ -18,7 +18,8 @@ use crate::proto::digest_auth::{Asked, Challenge};
 /// A user and a password for digest authentication (RFC 7616: MD5, SHA-256, SHA-512-256, each with `-sess`; `qop=auth`), for
 /// [`RequestBuilder::digest_auth`](super::RequestBuilder::digest_auth).
 ///
-/// Clones share what servers have asked for, so that only the first request to a server has to be sent twice. It belongs to the core.
+/// Clones share what servers have asked for, so that only the first request to a server has to be sent twice: nonces are counted, and followed
+/// by those that `Authentication-Info` names. It belongs to the core.
 ///
 /// ```no_run
 /// # async fn example(client: ringhttp::Client) -> ringhttp::Result<()> {
@@ -52,6 +53,9 @@ struct Nonce {
 
 /// Origins whose challenges are remembered by one [`DigestAuth`]. Then the one that asked longest ago is forgotten.
 const ORIGINS_MAX: usize = 32;
+
+/// RFC 7615.
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 
 impl DigestAuth {
     /// A user and a password. The user has no colon; that is told when a request is sent.
@@ -114,6 +118,19 @@ impl SigningIn {
 }
 
 impl Outline {
+    /// Takes the nonce that an answer names for the next request.
+    pub(super) fn note_next_nonce(&self, headers: &HeaderMap) {
+        let (Some(digest), Some(info)) = (&self.digest, headers.get(AUTHENTICATION_INFO)) else { return };
+        let mut nonces = digest.auth.0.nonces.borrow_mut();
+        let origin = self.location.origin();
+        let nonce = nonces.iter_mut().find(|nonce| &*nonce.origin == origin);
+        if let Some(nonce) = nonce
+            && nonce.challenge.renew(info.as_bytes())
+        {
+            nonce.count = 0;
+        }
+    }
+
     /// Signs the request, if its server has asked for that before.
     pub(super) fn sign(&mut self) -> Result<()> {
         let Some(digest) = &self.digest else { return Ok(()) };

@@ -47,6 +47,8 @@ pub enum ErrorKind {
     Certificate,
     /// The server failed so often that it is left alone for a while: see `ClientConfig::circuit_breaker`. Nothing was sent.
     CircuitOpen,
+    /// A file that was downloaded is not the one that was meant: `Download::sha256`.
+    Checksum,
     /// The client was closed.
     Closed,
     /// A value in `ClientConfig` cannot work; the text names the field.
@@ -59,6 +61,8 @@ pub enum ErrorKind {
     Decode,
     /// The connection was lost before an answer came.
     Disconnected,
+    /// A file could not be read or written: the cause says why.
+    File,
     /// No answer came within `first_byte_timeout`.
     FirstByteTimeout,
     /// A [middleware](super::middleware) failed, or refused the request.
@@ -111,12 +115,14 @@ impl ErrorKind {
             Self::BodyTooLarge => "the body of the answer is too large",
             Self::Certificate => "the server's certificate is not accepted",
             Self::CircuitOpen => "the server has failed too often, and is left alone for a while",
+            Self::Checksum => "the file is not the one that was meant",
             Self::Closed => "the client is closed",
             Self::Config => "the client's configuration cannot work",
             Self::Connect => "no connection could be made",
             Self::ConnectTimeout => "no connection was made in time",
             Self::Decode => "the body of the answer cannot be read as what it should be",
             Self::Disconnected => "the connection was lost before an answer came",
+            Self::File => "a file could not be read or written",
             Self::FirstByteTimeout => "no answer came in time",
             Self::Middleware => "what stands before the request failed",
             Self::PoolFull => "too many requests wait for a connection",
@@ -189,6 +195,7 @@ impl ErrorKind {
                 | Self::CircuitOpen
                 | Self::Closed
                 | Self::Config
+                | Self::File
                 | Self::Middleware
                 | Self::PoolFull
                 | Self::PoolTimeout
@@ -209,7 +216,7 @@ impl ErrorKind {
     /// The status of an answer that could not be given because of it.
     const fn status(self) -> StatusCode {
         match self {
-            Self::Closed | Self::Config | Self::Request | Self::Upload | Self::Url => {
+            Self::Closed | Self::Config | Self::File | Self::Request | Self::Upload | Self::Url => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
             Self::CircuitOpen | Self::PoolFull => StatusCode::SERVICE_UNAVAILABLE,

@@ -18,6 +18,7 @@
 //! exchange on it (`conn/client.rs`), redirects.
 
 mod address_filter;
+mod batch;
 mod certificate_fault;
 mod circuit;
 #[cfg(feature = "compression")]
@@ -29,6 +30,7 @@ mod cookie_jar;
 mod decode;
 #[cfg(feature = "digest-auth")]
 mod digest_auth;
+mod download;
 mod error;
 mod form_data;
 mod location;
@@ -60,12 +62,14 @@ mod websocket;
 pub use url::Url;
 
 pub use self::address_filter::AddressFilter;
+pub use self::batch::Batch;
 pub use self::certificate_fault::CertificateFault;
 pub use self::circuit::{CircuitBreakerConfig, CircuitState};
 pub use self::config::ClientConfig;
 pub use self::cookie_jar::{CookieJar, CookieRefused, StoredCookie};
 #[cfg(feature = "digest-auth")]
 pub use self::digest_auth::DigestAuth;
+pub use self::download::{Download, Downloaded, Progress};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::form_data::{FormData, FormPart};
 pub use self::middleware::{Next, Request};

@@ -97,9 +97,30 @@ impl fmt::Debug for Key {
     }
 }
 
+/// A connection in the pool. It says that it ends when it is dropped, wherever that is.
+struct Pooled(Option<Box<ClientConnection>>);
+
+impl Pooled {
+    fn connection(&mut self) -> &mut ClientConnection {
+        self.0.as_mut().expect("present until taken")
+    }
+
+    fn take(mut self) -> Box<ClientConnection> {
+        self.0.take().expect("present until taken")
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.say_goodbye();
+        }
+    }
+}
+
 /// The connections of one client.
 pub(super) struct Connections {
-    pool: Pool<Key, Box<ClientConnection>>,
+    pool: Pool<Key, Pooled>,
     closed: Rc<CloseCounts>,
     /// Told when the last connection of a closed pool has come back.
     ended: Rc<Notify>,
@@ -107,11 +128,11 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(core: &Core, config: &ClientConfig) -> Self {
-        let pool: Pool<Key, Box<ClientConnection>> = Pool::new(core.timers(), config.pool());
+        let pool: Pool<Key, Pooled> = Pool::new(core.timers(), config.pool());
         let closed: Rc<CloseCounts> = Rc::default();
         let counts = Rc::clone(&closed);
         // The watch: each idle connection has its next read under way, which wakes this task.
-        let watch = pool.drive(move |cx, _, connection| match connection.poll_idle(cx) {
+        let watch = pool.drive(move |cx, _, pooled| match pooled.connection().poll_idle(cx) {
             Poll::Pending => true,
             Poll::Ready(reason) => {
                 counts.count(reason);
@@ -141,9 +162,10 @@ impl Connections {
     }
 
     /// A connection may have come to its end since its watch was asked last: then the next one is taken, or none.
-    fn lease(&self, mut place: Place<Key, Box<ClientConnection>>) -> Lease {
+    fn lease(&self, mut place: Place<Key, Pooled>) -> Lease {
         let mut cx = Context::from_waker(Waker::noop());
-        while let Some(Poll::Ready(reason)) = place.item_mut().map(|connection| connection.poll_idle(&mut cx))
+        while let Some(Poll::Ready(reason)) =
+            place.item_mut().map(|pooled| pooled.connection().poll_idle(&mut cx))
         {
             self.closed.count(reason);
             if !place.replace() {
@@ -208,23 +230,23 @@ impl Connections {
 /// A place of the pool, with or without a connection. Dropping it closes the connection.
 pub(super) struct Lease {
     /// `None` only while it is being dropped.
-    place: Option<Place<Key, Box<ClientConnection>>>,
-    pool: Pool<Key, Box<ClientConnection>>,
+    place: Option<Place<Key, Pooled>>,
+    pool: Pool<Key, Pooled>,
     closed: Rc<CloseCounts>,
     ended: Rc<Notify>,
 }
 
 impl Lease {
-    fn place(&mut self) -> &mut Place<Key, Box<ClientConnection>> {
+    fn place(&mut self) -> &mut Place<Key, Pooled> {
         self.place.as_mut().expect("present until dropped")
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut ClientConnection> {
-        self.place().item_mut().map(|connection| &mut **connection)
+        self.place().item_mut().map(Pooled::connection)
     }
 
     pub(super) fn fill(&mut self, connection: ClientConnection) {
-        self.place().fill(Box::new(connection));
+        self.place().fill(Pooled(Some(Box::new(connection))));
     }
 
     /// Closes the connection and keeps the place.
@@ -237,7 +259,7 @@ impl Lease {
 
     /// Takes the connection away, and keeps the place: it counts as long as this is held.
     pub(super) fn take_connection(&mut self) -> Option<Box<ClientConnection>> {
-        let connection = self.place().take();
+        let connection = self.place().take().map(Pooled::take);
         if connection.is_some() {
             self.closed.count(CloseReason::Upgraded);
         }
@@ -257,8 +279,8 @@ impl Lease {
         }
     }
 
-    fn give_back(&self, mut place: Place<Key, Box<ClientConnection>>, idle_timeout: Option<Duration>) {
-        let Some(connection) = place.item_mut() else { return };
+    fn give_back(&self, mut place: Place<Key, Pooled>, idle_timeout: Option<Duration>) {
+        let Some(connection) = place.item_mut().map(Pooled::connection) else { return };
         let finished = if connection.is_idle() { Ok(()) } else { connection.finish() };
         // The next read, which the next answer needs, is what watches over it.
         let watched = finished.and_then(|()| match self.pool.with_driver(|cx| connection.poll_idle(cx)) {
@@ -281,7 +303,7 @@ fn margin(named: Duration) -> Duration {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut place) = self.place.take() {
-            match place.item_mut() {
+            match place.item_mut().map(Pooled::connection) {
                 // Nothing was begun on it.
                 Some(connection) if connection.is_idle() => self.give_back(place, None),
                 Some(connection) => {

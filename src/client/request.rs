@@ -202,7 +202,7 @@ impl RequestBuilder {
     pub fn multipart(self, form: FormData) -> Self {
         self.change(|outline| {
             let (content_type, body) = form.into_body()?;
-            outline.body = body;
+            outline.replace_body(body);
             outline.headers.insert(header::CONTENT_TYPE, content_type);
             Ok(())
         })
@@ -222,8 +222,8 @@ impl RequestBuilder {
     /// Signs in by digest authentication (RFC 7616) where the request's server asks for it; where redirects to another origin lead, nobody is
     /// signed in. In place of user and password of the URL and of `basic_auth`.
     ///
-    /// The first request is answered with a challenge, and sent again: a body that can be sent only once, as a stream, gets the 401 then.
-    /// The same `auth` remembers the challenge, and its next requests are signed from the beginning.
+    /// The first request is answered with a challenge, and sent again: a body that can be sent only once, as a stream, gets the 401 then, unless
+    /// it was held back by [`expect_continue`](Self::expect_continue). The same `auth` remembers the challenge, and its next requests are signed from the beginning.
     #[cfg(feature = "digest-auth")]
     pub fn digest_auth(self, auth: &DigestAuth) -> Self {
         self.change(|outline| {

@@ -168,6 +168,8 @@ impl<'a> Run<'a> {
                 self.throw_away(answer).await;
                 continue;
             }
+            #[cfg(feature = "digest-auth")]
+            self.outline.note_next_nonce(&answer.parts.head.headers);
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),

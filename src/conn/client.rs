@@ -341,6 +341,15 @@ impl ClientConnection {
         Some(if is_unsent { Unanswered::Unsent } else { Unanswered::Sent })
     }
 
+    /// Says that it ends, before it is dropped: over TLS, and only between two exchanges, for a message that was cut off must not look
+    /// like one that is whole. Nobody waits for it.
+    pub(crate) fn say_goodbye(&mut self) {
+        #[cfg(feature = "rustls")]
+        if self.upload.is_none() && (self.is_idle() || self.is_complete()) {
+            self.wire.say_goodbye();
+        }
+    }
+
     /// Ends the exchange: `Ok` if another may follow, which it then waits for.
     ///
     /// # Errors

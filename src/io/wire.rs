@@ -132,7 +132,8 @@ impl Wire {
         if !self.output.is_small() {
             return false;
         }
-        // Pending with something left in the queue: an earlier write is still under way.
+        // Pending with something left in the queue: an earlier write is still under way, or one of TLS' own. What has left the
+        // queue was sealed as a whole, and goes by itself.
         self.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready() || self.output.is_empty()
     }
 
@@ -226,6 +227,15 @@ impl Wire {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Established, HandshakeError>> {
         self.transport.tls_mut().expect("only TLS has a handshake").poll_handshake(cx)
+    }
+
+    /// Tells the peer of an end that nobody waits for. TLS has words for it.
+    pub(crate) fn say_goodbye(&mut self) {
+        if self.output.is_empty()
+            && let Some(tls) = self.transport.tls_mut()
+        {
+            tls.say_goodbye();
+        }
     }
 
     /// The TLS that is spoken.

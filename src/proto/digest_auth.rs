@@ -60,6 +60,19 @@ impl Challenge {
         })
     }
 
+    /// Takes the nonce that a server wants to see next, if `Authentication-Info` names one (RFC 7616 §3.5). The secret of a session is made of its first
+    /// one, so that one stays.
+    pub(crate) fn renew(&mut self, authentication_info: &[u8]) -> bool {
+        let field = [b"Digest ", authentication_info].concat();
+        let Ok(parameters) = parameters(Some(&field), "Digest") else { return false };
+        let next = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case("nextnonce"));
+        let Some((_, next)) = next.filter(|(_, next)| !self.is_session && *next != self.nonce) else {
+            return false;
+        };
+        self.nonce = next.to_string();
+        true
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let parameters = parameters(Some(text.as_bytes()), "Digest").ok()?;
         let get = |name: &str| {
@@ -330,6 +343,23 @@ mod tests {
         for (value, expected) in CASES {
             assert_eq!(challenges(value), *expected, "{value}");
         }
+    }
+
+    #[test]
+    fn rfc7616_3_5_the_next_nonce() {
+        let mut challenge = Challenge::find([&b"Digest realm=a, nonce=b"[..]]).expect("a challenge");
+        for (info, renews) in [
+            ("qop=auth, nextnonce=\"c\"", true),
+            ("nextnonce=c", false),
+            ("rspauth=\"x\"", false),
+            ("nextnonce=\"c", false),
+            ("NextNonce=d", true),
+        ] {
+            assert_eq!(challenge.renew(info.as_bytes()), renews, "{info}");
+        }
+        assert_eq!(challenge.nonce, "d");
+        let mut session = Challenge { is_session: true, ..challenge };
+        assert!(!session.renew(b"nextnonce=e"));
     }
 
     #[test]

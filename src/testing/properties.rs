@@ -3,6 +3,7 @@
 //! Every property takes `data`, from which it draws its choices: a fuzzer's input or bytes of a seeded generator.
 #![forbid(unsafe_code)]
 
+mod client;
 mod websocket;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,9 @@ use crate::proto::http1::{
 };
 use crate::proto::multipart::{self, MultipartError};
 
+#[cfg(feature = "digest-auth")]
+pub use self::client::any_challenge;
+pub use self::client::{any_netrc, any_socks_reply};
 #[cfg(feature = "compression")]
 pub use self::websocket::deflate_round_trip;
 pub use self::websocket::{any_websocket_bytes, websocket_round_trip};
@@ -484,6 +488,14 @@ mod tests {
         run(websocket_round_trip);
         #[cfg(feature = "compression")]
         run(deflate_round_trip);
+    }
+
+    #[test]
+    fn what_the_client_is_told() {
+        run(any_socks_reply);
+        run(any_netrc);
+        #[cfg(feature = "digest-auth")]
+        run(any_challenge);
     }
 
     #[test]

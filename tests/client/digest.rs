@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 use md5::{Digest, Md5};
 use ringhttp::client::{DigestAuth, ErrorKind};
 use ringhttp::proto::auth;
+#[cfg(feature = "compression")]
+use ringhttp::proto::content_coding::{ContentCoding, DecodeLimits, Decoder};
 use ringhttp::testing::RawServer;
 use ringhttp::{Body, BodySender, ClientConfig};
 use sha2::Sha256;
@@ -60,6 +62,15 @@ impl Guard {
 
     fn answer(&self, message: &str) -> String {
         match self.fault(message) {
+            // One use: the answer names the nonce of the next.
+            None if self.uses == 1 => {
+                let nonce = self.nonce.fetch_add(1, Ordering::SeqCst) + 1;
+                self.counts.lock().expect("no panic").clear();
+                ok(message).replace(
+                    "content-type",
+                    &format!("authentication-info: nextnonce=\"n{nonce}\"\r\ncontent-type"),
+                )
+            }
             None => ok(message),
             Some(fault) => {
                 self.refused.lock().expect("no panic").push(fault);
@@ -171,6 +182,20 @@ fn a_nonce_that_is_too_old_is_replaced() {
 }
 
 #[test]
+fn a_nonce_for_one_request_is_followed_by_the_next() {
+    let (server, refused) = Guard::start(SCHEMES[0], 1);
+    with_config(&ClientConfig::default(), async |_, client| {
+        refused.lock().expect("no panic").clear();
+        let auth = DigestAuth::new("ada", "open sesame");
+        for _ in 0..5 {
+            let answer = client.get(server.url("/")).digest_auth(&auth).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200);
+        }
+        assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing"]);
+    });
+}
+
+#[test]
 fn what_is_refused_is_an_answer() {
     let (server, refused) = Guard::start(SCHEMES[0], 1000);
     with_config(&ClientConfig::default(), async |_, client| {
@@ -231,4 +256,58 @@ fn credentials_do_not_go_where_redirects_lead() {
             "and it was asked once"
         );
     });
+}
+
+/// A stream that is held back until the server wants it is still there when the server has first asked who sends it, and an encoder that
+/// it passes has not begun.
+#[cfg(feature = "compression")]
+#[test]
+fn a_stream_that_was_held_back_is_sent_once_the_request_is_signed() {
+    let server = RawServer::start(|mut peer| {
+        let Some(head) = peer.read_head() else { return };
+        assert!(
+            head.contains("expect: 100-continue\r\n") && head.contains("content-encoding: gzip\r\n"),
+            "{head}"
+        );
+        if field(&head, "authorization").is_none() {
+            peer.send(
+                "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Digest realm=a, nonce=b, qop=auth\r\ncontent-length: 0\r\n\r\n",
+            );
+            assert_eq!(peer.read_all(), b"", "nothing of the body leaves");
+            return;
+        }
+        peer.send("HTTP/1.1 100 Continue\r\n\r\n");
+        let mut body = Vec::new();
+        while !body.ends_with(b"\r\n0\r\n\r\n") {
+            body.extend(peer.read(1));
+        }
+        let mut decoder = Decoder::new(ContentCoding::Gzip, DecodeLimits::default());
+        let unpacked = decoder.decode(&mut unchunked(&body).into()).expect("gzip").unwrap_or_default();
+        peer.send(ok(str::from_utf8(&unpacked).unwrap_or("something else")));
+    });
+    let mut config = ClientConfig::default();
+    config.expect_continue = true;
+    config.continue_timeout = std::time::Duration::from_secs(60);
+    with_config(&config, async |_, client| {
+        let auth = DigestAuth::new("ada", "open sesame");
+        let body = Body::stream(async |mut out: BodySender| {
+            out.write("a stream").await?;
+            out.flush().await
+        });
+        let request = client.post(server.url("/")).body(body).digest_auth(&auth);
+        assert_eq!(text(request.compress(Some(ContentCoding::Gzip)).send().await).await, "a stream");
+    });
+}
+
+/// What is in the chunks of a body.
+#[cfg(feature = "compression")]
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut content = Vec::new();
+    while let Some(end) = body.iter().position(|byte| *byte == b'\n') {
+        let size = str::from_utf8(&body[..end]).expect("ASCII").trim_end();
+        let size = usize::from_str_radix(size, 16).expect("the size of a chunk");
+        content.extend_from_slice(&body[end + 1..][..size]);
+        body = &body[end + 1 + size + 2..];
+    }
+    content
 }

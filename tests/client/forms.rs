@@ -96,7 +96,8 @@ fn the_type_is_the_forms_own_and_the_boundary_is_new_each_time() {
         let mut seen = Vec::new();
         for _ in 0..2 {
             let form = FormData::new().text("a", "b");
-            let request = client.post(server.url("/")).header("content-type", "text/plain").multipart(form);
+            let request = client.post(server.url("/")).header("content-type", "text/plain");
+            let request = request.body_from(|| "replaced".into()).multipart(form);
             let message = text(request.send().await).await;
             let boundary = field(&message, "content-type")
                 .and_then(|kind| kind.strip_prefix("multipart/form-data; boundary="));

@@ -2,6 +2,7 @@
 //! bytes matter.
 
 mod basics;
+mod batches;
 mod bodies;
 mod circuits;
 #[cfg(feature = "compression")]
@@ -10,6 +11,7 @@ mod connections;
 mod cookies;
 #[cfg(feature = "digest-auth")]
 mod digest;
+mod downloads;
 mod expectations;
 mod forms;
 mod handlers;

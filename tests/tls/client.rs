@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -12,8 +12,8 @@ use ringhttp::client::{CertificateFault, ClientCertificate, Error, ErrorKind, Oc
 use ringhttp::testing::{RawPeer, RawServer, each_driver};
 use ringhttp::websocket::Closed;
 use ringhttp::{
-    Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, HeaderValue, Request,
-    Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion, WebSocketConfig,
+    Body, Client, ClientAuth, ClientConfig, ClientRoots, ClientTls, ClientTlsConfig, CloseReason,
+    HeaderValue, Request, Response, Router, ServerConfig, StatusCode, TlsConfig, TlsVersion, WebSocketConfig,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -228,6 +228,41 @@ fn a_staple_is_the_word_of_the_certificates_signer() {
             }
         });
     }
+}
+
+#[test]
+fn a_connection_of_the_pool_says_that_it_ends() {
+    let authority = Authority::new("test");
+    let identity = authority.server(&["localhost"]);
+    with_site(&identity.config(), async |site| {
+        let stats = &site.stats;
+        let all_ended = async || until("the connection ends", || stats.active.get() == 0).await;
+        let dropped = client(&site, trusting(&authority));
+        text(&dropped, &url(&site, "/")).await.expect("an answer");
+        drop(dropped);
+        all_ended().await;
+        let closed = client(&site, trusting(&authority));
+        text(&closed, &url(&site, "/")).await.expect("an answer");
+        closed.close().await;
+        all_ended().await;
+        assert_eq!((stats.requests.get(), stats.tls_unclean_ends.get()), (2, 0));
+        assert_eq!(stats.closed.get(CloseReason::PeerClosed), 2);
+
+        // What is cut off must not look whole.
+        let cut = client(&site, trusting(&authority));
+        let body = Body::stream(async |mut out| {
+            out.write("beginning").await?;
+            std::future::pending().await
+        });
+        let mut answer =
+            cut.post(url(&site, "/echo")).body(body).send().await.expect("it is echoed as it comes");
+        assert_eq!(answer.chunk().await.expect("a piece").as_deref(), Some(&b"beginning"[..]));
+        drop(answer);
+        all_ended().await;
+        // As the server would call a message that is not whole, at an end that was said.
+        assert_eq!(stats.closed.get(CloseReason::PeerClosedEarly), 0);
+        assert_eq!(stats.closed.get(CloseReason::PeerClosed), 2);
+    });
 }
 
 #[test]
@@ -478,19 +513,13 @@ fn credentials_and_secure_cookies_stay_with_https() {
     });
 }
 
-/// A proxy on threads that makes a tunnel of one connection.
-fn tunneling(target: SocketAddr) -> SocketAddr {
+/// A proxy on threads that makes a tunnel of one connection, behind what `open` says on it.
+fn tunneling(target: SocketAddr, open: fn(&mut TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
         let (mut near, _) = listener.accept().expect("a client");
-        let (mut head, mut byte) = (Vec::new(), [0]);
-        while !head.ends_with(b"\r\n\r\n") {
-            near.read_exact(&mut byte).expect("a head");
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"CONNECT localhost:"));
-        near.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("the client reads");
+        open(&mut near);
         let mut far = connect(target);
         let (mut from, mut to) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
         let there = std::thread::spawn(move || std::io::copy(&mut from, &mut to));
@@ -501,16 +530,41 @@ fn tunneling(target: SocketAddr) -> SocketAddr {
     address
 }
 
+fn by_http(client: &mut TcpStream) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte).expect("a head");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"CONNECT localhost:"));
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("the client reads");
+}
+
+fn by_socks(client: &mut TcpStream) {
+    client.read_exact(&mut [0; 3]).expect("a greeting");
+    client.write_all(b"\x05\x00").expect("the client reads");
+    let mut request = [0; 4 + 1 + 9 + 2];
+    client.read_exact(&mut request).expect("a request");
+    assert!(request.starts_with(b"\x05\x01\x00\x03\x09localhost"));
+    client.write_all(b"\x05\x00\x00\x01\0\0\0\0\0\0").expect("the client reads");
+}
+
 #[test]
 fn tls_goes_through_the_tunnel_of_a_proxy() {
     let authority = Authority::new("test");
     with_site(&authority.server(&["localhost"]).config(), async |site| {
-        let proxy = tunneling(site.address);
         let client = client(&site, trusting(&authority));
-        let proxies = Proxies::all(Proxy::new(format!("http://{proxy}")).expect("a proxy"));
-        let answer = client.get(url(&site, "/")).proxies(&proxies).send().await.expect("an answer");
-        assert_eq!(answer.text().await.expect("text"), "TLSv1.3 false Some(\"localhost\") None");
-        assert_eq!(client.stats().made, 1);
+        let proxies = [
+            format!("http://{}", tunneling(site.address, by_http)),
+            format!("socks5h://{}", tunneling(site.address, by_socks)),
+        ];
+        for (made, proxy) in proxies.into_iter().enumerate() {
+            let proxies = Proxies::all(Proxy::new(proxy).expect("a proxy"));
+            let answer = client.get(url(&site, "/")).proxies(&proxies).send().await.expect("an answer");
+            let told = answer.text().await.expect("text");
+            assert!(told.starts_with("TLSv1.3 ") && told.ends_with(" Some(\"localhost\") None"), "{told}");
+            assert_eq!(client.stats().made, made as u64 + 1);
+        }
         client.close().await;
     });
 }

@@ -24,8 +24,6 @@ impl ClientConnection {
     ) -> Result<Self, HandshakeError> {
         assert!(self.phase == Phase::Idle && !self.wire.is_filling(), "nothing was asked on it");
         self.wire = self.wire.into_tls(Handshake::client(config, server, bytes_max)?);
-        // What is to be sent may have to wait for what TLS itself has to say, and is sealed only when somebody polls.
-        self.may_be_quiet = false;
         let shaken = poll_fn(|cx| self.wire.poll_handshake(cx)).await;
         if let Err(error) = shaken {
             // What we say about it is to arrive.

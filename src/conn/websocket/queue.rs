@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 /// First in, first out.
-#[expect(clippy::box_collection, reason = "while it is empty it takes a word, and not four")]
+#[expect(clippy::box_collection, reason = "an empty one takes a word, where a deque takes four")]
 pub(super) struct Queue<T>(Option<Box<VecDeque<T>>>);
 
 impl<T> Default for Queue<T> {

@@ -41,7 +41,10 @@ pub(crate) struct Session {
     /// Who receives, or waits for the closing handshake.
     receiver: WakerCell,
     /// Who waits for room in the outbox, or for the end, if anybody does.
-    #[expect(clippy::box_collection, reason = "mostly nobody does, and that takes a word")]
+    #[expect(
+        clippy::box_collection,
+        reason = "nobody mostly: that takes a word, where a vector takes three"
+    )]
     others: Cell<Option<Box<Vec<Waker>>>>,
 }
 
@@ -70,12 +73,13 @@ pub(crate) struct Agreed {
 
 impl Session {
     /// A session on a wire that has left HTTP.
+    #[expect(clippy::needless_pass_by_value, reason = "who makes a session has no more use for the clock")]
     pub(crate) fn new(
         wire: Box<Wire>,
         role: Role,
         config: Rc<WebSocketConfig>,
         agreed: Agreed,
-        timers: &Timers,
+        timers: Timers,
         stats: Rc<WebSocketStats>,
     ) -> Rc<Self> {
         add(&stats.total, 1);

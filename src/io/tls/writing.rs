@@ -160,6 +160,24 @@ impl Tls {
         self.carrier.rest();
     }
 
+    /// Tells the peer that nothing more comes, if it takes that at once: for who does not wait for the end. Nothing may be on its
+    /// way, or it would be taken for whole.
+    pub(crate) fn say_goodbye(&mut self) {
+        let _ = self.poll_sent(&mut Context::from_waker(Waker::noop()));
+        if self.end != End::Open || self.is_writing() {
+            return;
+        }
+        let State::Open(session) = &mut self.state else { return };
+        let Ok(close_notify) = session.close_notify() else { return };
+        self.end = End::Told;
+        let mut chunks = self.received.pool().take_chunks();
+        chunks.push(close_notify);
+        // The ring would be told to cancel it, when the socket goes.
+        chunks.leave_at_once();
+        self.carrier.start_write(WriteBatch::Many(chunks));
+        let _ = self.carrier.poll_write(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// As if nothing had been written for that long.
     #[cfg(test)]
     pub(crate) fn has_paused(&mut self) {

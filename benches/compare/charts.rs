@@ -1,0 +1,189 @@
+//! The charts beside BENCHMARKS.md: one run as SVG files.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::certificate::write;
+use crate::scenario::Scenario;
+use crate::table::{self, Measured, Run};
+use crate::{Problem, Results};
+
+/// One file of a chart, and what it shows.
+pub(crate) struct Chart {
+    /// Without a directory.
+    pub(crate) file: String,
+    pub(crate) caption: String,
+    svg: String,
+}
+
+/// All charts that these results have enough for.
+pub(crate) fn draw(results: &Results) -> Vec<Chart> {
+    let mut charts: Vec<Chart> =
+        results.iter().map(|(scenario, measured)| bars(scenario, measured)).collect();
+    charts.extend(curve(results, "connections", "connections", by_connections));
+    charts.extend(curve(results, "body-size", "bytes of a body", by_body));
+    charts
+}
+
+/// Writes them into `directory`, which is made if it is not there.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn save(directory: &Path, charts: &[Chart]) -> Result<(), Problem> {
+    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    charts.iter().try_for_each(|chart| write(&directory.join(&chart.file), &chart.svg))
+}
+
+/// CPU time per request of each server: user and system.
+fn bars(scenario: &Scenario, measured: &[Measured]) -> Chart {
+    let rival = table::rival(measured);
+    let largest = measured.iter().map(|server| server.median(Run::cpu_us)).fold(1e-9, f64::max);
+    let scale = BAR_WIDTH / largest;
+    let mut body = String::new();
+    for (row, server) in (0_u32..).zip(measured) {
+        let y = TOP + f64::from(row) * ROW;
+        let (user, total) = (server.median(|run| run.user_us), server.median(Run::cpu_us));
+        let ratio =
+            rival.map_or_else(String::new, |rival| format!(" · {:.2} of rival", server.ratio_to(rival)));
+        text(&mut body, LEFT - 8.0, y + 13.0, "end", server.kind.name());
+        rectangle(&mut body, (LEFT, y), (user * scale, ROW - 6.0), USER);
+        rectangle(&mut body, (LEFT + user * scale, y), ((total - user) * scale, ROW - 6.0), SYSTEM);
+        text(&mut body, LEFT + total * scale + 6.0, y + 13.0, "start", &format!("{total:.2} µs{ratio}"));
+    }
+    let rows = f64::from(u32::try_from(measured.len()).unwrap_or(u32::MAX));
+    let bottom = TOP + rows * ROW + 14.0;
+    rectangle(&mut body, (LEFT, bottom - 10.0), (10.0, 10.0), USER);
+    text(&mut body, LEFT + 14.0, bottom, "start", "user");
+    rectangle(&mut body, (LEFT + 60.0, bottom - 10.0), (10.0, 10.0), SYSTEM);
+    text(&mut body, LEFT + 74.0, bottom, "start", "system");
+    let title = format!("{}: CPU time per request", scenario.title());
+    Chart {
+        file: format!("{}.svg", scenario.name),
+        svg: document(&title, bottom + 12.0, &body),
+        caption: title,
+    }
+}
+
+/// CPU time per request against a quantity that some scenarios differ in only.
+fn curve(results: &Results, name: &str, unit: &str, quantity: fn(&Scenario) -> Option<u32>) -> Option<Chart> {
+    let mut points: Vec<(f64, &[Measured])> = results
+        .iter()
+        .filter_map(|(scenario, measured)| Some((f64::from(quantity(scenario)?), &measured[..])))
+        .collect();
+    points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    let ((first, servers), (last, _)) = (points.first()?, points.last()?);
+    if first >= last {
+        return None;
+    }
+    let costs = || points.iter().flat_map(|(_, measured)| measured.iter().map(|s| s.median(Run::cpu_us)));
+    let (low, high) = (costs().fold(f64::MAX, f64::min), costs().fold(0.0, f64::max));
+    let x = |value: f64| LEFT + BAR_WIDTH * share(value, *first, *last);
+    let y = |cost: f64| TOP + CURVE_HEIGHT * (1.0 - share(cost, low * 0.9, high * 1.1));
+    let mut body = String::new();
+    for (value, _) in &points {
+        line(&mut body, "#ddd", &[(x(*value), TOP), (x(*value), TOP + CURVE_HEIGHT)]);
+        text(&mut body, x(*value), TOP + CURVE_HEIGHT + 16.0, "middle", &format!("{value:.0}"));
+    }
+    for cost in ticks(low * 0.9, high * 1.1) {
+        line(&mut body, "#ddd", &[(LEFT, y(cost)), (LEFT + BAR_WIDTH, y(cost))]);
+        text(&mut body, LEFT - 8.0, y(cost) + 4.0, "end", &format!("{cost} µs"));
+    }
+    for ((row, server), color) in (0_u32..).zip(*servers).zip(COLORS.iter().cycle()) {
+        let cost = |measured: &[Measured]| {
+            measured.iter().find(|other| other.kind == server.kind).map(|found| found.median(Run::cpu_us))
+        };
+        let path: Vec<(f64, f64)> =
+            points.iter().filter_map(|(value, measured)| Some((x(*value), y(cost(measured)?)))).collect();
+        line(&mut body, color, &path);
+        let legend = TOP + 14.0 * f64::from(row);
+        rectangle(&mut body, (LEFT + BAR_WIDTH + 14.0, legend), (10.0, 10.0), color);
+        text(&mut body, LEFT + BAR_WIDTH + 28.0, legend + 9.0, "start", server.kind.name());
+    }
+    let title = format!("CPU time per request against {unit} (both axes logarithmic)");
+    let height = TOP + CURVE_HEIGHT + 30.0;
+    Some(Chart { file: format!("{name}.svg"), svg: document(&title, height, &body), caption: title })
+}
+
+/// Scenarios that differ in their connections only.
+fn by_connections(scenario: &Scenario) -> Option<u32> {
+    let is_one = scenario.path == "/plaintext" && scenario.is_plain_get();
+    is_one.then_some(scenario.connections)
+}
+
+/// Scenarios that differ in the length of their bodies only.
+fn by_body(scenario: &Scenario) -> Option<u32> {
+    let bytes = scenario.path.strip_prefix("/bytes/")?.parse().ok()?;
+    scenario.is_plain_get().then_some(bytes)
+}
+
+/// Where a value lies between two others, by their orders of magnitude.
+fn share(value: f64, low: f64, high: f64) -> f64 {
+    (value / low).ln() / (high / low).ln()
+}
+
+/// 1, 2 and 5 and their tenfolds between two values.
+fn ticks(low: f64, high: f64) -> impl Iterator<Item = f64> {
+    let steps = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
+    steps.into_iter().filter(move |step| (low..=high).contains(step))
+}
+
+fn document(title: &str, height: f64, body: &str) -> String {
+    let mut heading = String::new();
+    text(&mut heading, 12.0, 20.0, "start", title);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height:.0}\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n{heading}{body}</svg>\n"
+    )
+}
+
+fn rectangle(out: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), color: &str) {
+    let _infallible = writeln!(
+        out,
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"{color}\"/>"
+    );
+}
+
+fn text(out: &mut String, x: f64, y: f64, anchor: &str, what: &str) {
+    let what = what.replace('&', "&amp;").replace('<', "&lt;");
+    let _infallible =
+        writeln!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#222\">{what}</text>");
+}
+
+fn line(out: &mut String, color: &str, points: &[(f64, f64)]) {
+    let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    let _infallible = writeln!(
+        out,
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>",
+        points.join(" ")
+    );
+}
+
+const WIDTH: u32 = 860;
+/// Where bars and axes begin, and where the first row does.
+const LEFT: f64 = 150.0;
+const TOP: f64 = 36.0;
+const ROW: f64 = 24.0;
+const BAR_WIDTH: f64 = 540.0;
+const CURVE_HEIGHT: f64 = 300.0;
+const USER: &str = "#3b6ea5";
+const SYSTEM: &str = "#b9cbe0";
+const COLORS: [&str; 10] = [
+    "#888888", "#bbbbbb", "#d1495b", "#edae49", "#8f5fa8", "#2e8b57", "#1f5fbf", "#4fb3e8", "#00798c",
+    "#7a4b1e",
+];
+
+/// Bars of known runs, and a curve through two scenarios.
+pub(crate) fn self_check() {
+    let scenario = |name| Scenario::by_name(name).expect("it is in the list");
+    let results = [(scenario("plaintext"), table::sample()), (scenario("plaintext-512"), table::sample())];
+    let charts = draw(&results);
+    let files: Vec<&str> = charts.iter().map(|chart| chart.file.as_str()).collect();
+    assert_eq!(files, ["plaintext.svg", "plaintext-512.svg", "connections.svg"]);
+    assert!(
+        charts[0].svg.contains(">3.30 µs · 0.82 of rival<")
+            || charts[0].svg.contains(">3.30 µs · 0.83 of rival<")
+    );
+    assert_eq!(charts[2].svg.matches("<polyline").count(), 2 + ticks(2.97, 4.95).count() + 3);
+    assert!((share(10.0, 1.0, 100.0) - 0.5).abs() < 1e-9);
+}
