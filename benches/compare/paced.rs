@@ -75,14 +75,14 @@ pub(crate) fn load(arguments: &[String]) -> Result<String, Problem> {
         let pace = ask(&core, url, connections, pace).await?;
         let mut waits = pace.waits.take();
         waits.sort_unstable();
-        let at = |share: f64| waits.get((waits.len() as f64 * share) as usize).copied().unwrap_or(0);
+        let at = |per_mille: usize| waits.get(waits.len() * per_mille / 1000).copied().unwrap_or(0);
         *report.lock().expect("nobody panics with it") = format!(
             "{} {} {} {} {}\n",
             waits.len(),
             pace.start.elapsed().as_secs_f64(),
-            at(0.5),
-            at(0.99),
-            at(0.999)
+            at(500),
+            at(990),
+            at(999)
         );
         Ok(())
     });
