@@ -66,7 +66,8 @@ impl Connector {
         timings: &mut Timings,
         tracer: &Tracer,
     ) -> Result<ClientConnection, Error> {
-        if location.is_https() {
+        let secured_proxy = route.and_then(Route::secured_proxy);
+        if location.is_https() || secured_proxy.is_some() {
             self.securer.is_built_in()?;
         }
         let timeout = (settings.connect_timeout, ErrorKind::ConnectTimeout);
@@ -76,7 +77,11 @@ impl Connector {
                 return Box::pin(self.through_socks(location, via, route, timings, tracer)).await;
             }
             let socket = self.socket(location, route, timings, tracer).await?;
-            let connection = self.over(socket);
+            let mut connection = self.over(socket);
+            if let Some(via) = secured_proxy {
+                let securing = self.securer.secure(connection, via.proxy.own_tls(), &via.location);
+                connection = Box::pin(securing).await?;
+            }
             match tunneler {
                 Some(via) => tunnel::open(connection, via, location, self.limits).await,
                 None => Ok(connection),

@@ -48,6 +48,11 @@ impl Route {
         self.via.as_ref().filter(|via| !via.tunnels(location))
     }
 
+    /// The proxy that is spoken to over TLS.
+    pub(super) fn secured_proxy(&self) -> Option<&Via> {
+        self.via.as_ref().filter(|via| via.location.is_https())
+    }
+
     /// The proxy that opens a tunnel to where a URL leads.
     pub(super) fn tunneler(&self, location: &Location) -> Option<&Via> {
         self.via.as_ref().filter(|via| via.tunnels(location))

@@ -20,6 +20,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::location::{Location, UserInfo};
 use super::pool::Route;
 use super::request::basic;
+use super::tls::ClientTls;
 
 /// A proxy that speaks HTTP, or SOCKS 5.
 ///
@@ -35,52 +36,63 @@ use super::request::basic;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Proxy {
     speaks: Speaks,
-    /// `http://host:port`, whatever it speaks.
+    /// `http://host:port`, whatever it speaks; `https://host:port` if that is over TLS.
     origin: Box<str>,
     /// User and password.
     credentials: Option<(Box<str>, Box<str>)>,
     headers: Vec<(HeaderName, HeaderValue)>,
     always_tunnels: bool,
+    /// How TLS is spoken with it; the usual way unless it is said.
+    tls: Option<ClientTls>,
 }
 
 /// What a proxy speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Speaks {
     Http,
-    Socks { resolves: bool },
+    /// HTTP over TLS.
+    Https,
+    Socks {
+        resolves: bool,
+    },
 }
 
 impl Proxy {
     /// A proxy by its URL: `http://host:port`, with the user and the password that it asks for, if it does
     /// (`http://user:password@host:port`). Without a scheme it is `http`, without a port 80.
     ///
+    /// `https://host:port` is one that is spoken to over TLS, so that nobody on the way to it sees what is asked of it; without a port it
+    /// is 443. TLS with a server goes through it inside of that. See `Proxy::tls`.
+    ///
     /// `socks5://host:port` is one that speaks SOCKS 5 (RFC 1928), where names are looked up here; `socks5h://host:port` is one that
     /// looks them up itself. Without a port it is 1080.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it is no URL, or of another scheme: proxies are not spoken to over TLS.
+    /// [`ErrorKind::Config`] if it is no URL, or of another scheme.
     pub fn new(url: impl AsRef<str>) -> Result<Self> {
         let url = url.as_ref();
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
         let speaks = match &*scheme.to_ascii_lowercase() {
             "http" => Speaks::Http,
+            "https" => Speaks::Https,
             "socks5" => Speaks::Socks { resolves: false },
             "socks5h" => Speaks::Socks { resolves: true },
             _ => return Err(no_proxy()),
         };
-        let text = format!("http://{rest}");
+        let scheme = if speaks == Speaks::Https { "https" } else { "http" };
+        let text = format!("{scheme}://{rest}");
         let (mut location, user) =
             Location::parse(&text, None).map_err(|error| no_proxy().with_source(error))?;
         if !matches!(location.target(), "" | "/") {
             return Err(no_proxy());
         }
-        if speaks != Speaks::Http && !names_port(rest) {
+        if matches!(speaks, Speaks::Socks { .. }) && !names_port(rest) {
             let text = format!("{}:{SOCKS_PORT}/", location.origin());
             location = Location::parse(&text, None).map_err(|error| no_proxy().with_source(error))?.0;
         }
         let credentials = user.map(|UserInfo { user, password }| (user.into(), password.into()));
         let origin = location.origin().into();
-        Ok(Self { speaks, origin, credentials, headers: Vec::new(), always_tunnels: false })
+        Ok(Self { speaks, origin, credentials, headers: Vec::new(), always_tunnels: false, tls: None })
     }
 
     /// Signs in at the proxy by user and password (RFC 7617; with SOCKS RFC 1929: 1 to 255 bytes each), in place of those of its
@@ -119,9 +131,23 @@ impl Proxy {
         self
     }
 
+    /// How TLS is spoken with a proxy whose URL is `https`: whom it has to be vouched for by, and what it is shown. Unless it is said,
+    /// it has to have a certificate for its host that the system trusts. What is set for servers does not hold for proxies.
+    #[cfg(feature = "rustls")]
+    #[must_use]
+    pub fn tls(mut self, tls: &ClientTls) -> Self {
+        self.tls = Some(tls.clone());
+        self
+    }
+
+    /// How TLS is spoken with it, if that was said.
+    pub(super) fn own_tls(&self) -> Option<&ClientTls> {
+        self.tls.as_ref()
+    }
+
     /// Whether it speaks SOCKS.
     pub(super) fn is_socks(&self) -> bool {
-        self.speaks != Speaks::Http
+        matches!(self.speaks, Speaks::Socks { .. })
     }
 
     /// Whether it looks names up itself.
@@ -148,7 +174,7 @@ impl Proxy {
 }
 
 fn no_proxy() -> Error {
-    let text = "a proxy's URL must be http://host:port, socks5://host:port or socks5h://host:port";
+    let text = "a proxy's URL must be http://host:port, https://host:port, socks5://host:port or socks5h://host:port";
     Error::new(ErrorKind::Config).with_text(text)
 }
 
@@ -395,13 +421,16 @@ mod tests {
             ("SOCKS5H://user:password@p:80/", "http://p", true),
             ("socks5://[::1]", "http://[::1]:1080", false),
             ("socks5://[::1]:9", "http://[::1]:9", false),
+            ("https://p", "https://p", false),
+            ("HTTPS://ada:password@p:8443/", "https://p:8443", true),
         ] {
             let proxy = Proxy::new(url).unwrap();
             assert_eq!((&*proxy.origin, proxy.credentials.is_some()), (origin, signs_in), "{url}");
             assert!(!format!("{proxy:?}").contains("password"));
         }
         for url in [
-            "https://p",
+            "ftp://p",
+            "https://p/path",
             "socks4://p",
             "socks5://p/path",
             "socks5://",

@@ -170,8 +170,8 @@ fn open(client: &Client, opening: Opening, answer: Response) -> Result<WebSocket
         return Err(Error::new(ErrorKind::Closed));
     }
     let shared = &client.shared;
-    let (timers, stats) = (shared.core.timers().clone(), Rc::clone(&shared.sockets.stats));
-    let session = opening.session(upgraded, agreed, timers, stats);
+    let stats = Rc::clone(&shared.sockets.stats);
+    let session = opening.session(upgraded, agreed, shared.core.timers(), stats);
     let session = session.ok_or_else(|| Error::new(ErrorKind::Disconnected))?;
     shared.sockets.drive(&shared.core, &session, lease);
     Ok(WebSocket::new(session))

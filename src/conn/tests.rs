@@ -151,13 +151,17 @@ fn a_request_is_answered_and_the_connection_waits_for_the_next() {
 
 #[test]
 fn requests_split_at_every_byte_get_the_same_answer() {
+    // The second may change meanwhile.
+    let undated = |answer: &str| -> Vec<String> {
+        answer.lines().filter(|line| !line.starts_with("date: ")).map(str::to_owned).collect()
+    };
     let whole = Bench::new(echo).send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
     assert!(whole.ends_with("hello"));
     for limit in 1..60 {
         let mut bench = Bench::new(echo);
         bench.far.limit_reads(limit);
         let answer = bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
-        assert_eq!(answer, whole, "{limit} bytes at a time");
+        assert_eq!(undated(&answer), undated(&whole), "{limit} bytes at a time");
     }
 }
 

@@ -42,27 +42,27 @@ async fn sent_back(_: &(), request: Request) -> ringhttp::Result<Closed> {
     Ok(socket.close().await?)
 }
 
-fn trusting(authority: &Authority) -> ClientTlsConfig {
+pub(super) fn trusting(authority: &Authority) -> ClientTlsConfig {
     ClientTlsConfig::trusting(authority.pem.clone().into_bytes().into())
 }
 
-fn client(site: &Site, tls: ClientTlsConfig) -> Client {
+pub(super) fn client(site: &Site, tls: ClientTlsConfig) -> Client {
     let mut config = ClientConfig::default();
     config.tls = Some(ClientTls::load(tls).expect("it can be loaded"));
     config.host_overrides.insert("a.example".to_owned(), vec![site.address]);
     Client::new(&site.core, config).expect("a good configuration")
 }
 
-fn url(site: &Site, path: &str) -> String {
+pub(super) fn url(site: &Site, path: &str) -> String {
     format!("https://localhost:{}{path}", site.address.port())
 }
 
-async fn text(client: &Client, url: &str) -> Result<String, Error> {
+pub(super) async fn text(client: &Client, url: &str) -> Result<String, Error> {
     client.get(url).send().await?.text().await
 }
 
 /// Runs `body` on both drivers against a server that shows `identity`.
-fn with_site(tls: &TlsConfig, body: impl AsyncFn(Site) + Send + Sync) {
+pub(super) fn with_site(tls: &TlsConfig, body: impl AsyncFn(Site) + Send + Sync) {
     each_driver(async |core| {
         serve(&core, tls.clone(), ServerConfig::default(), routes(), (), async |site| body(site).await).await;
     });
@@ -514,7 +514,7 @@ fn credentials_and_secure_cookies_stay_with_https() {
 }
 
 /// A proxy on threads that makes a tunnel of one connection, behind what `open` says on it.
-fn tunneling(target: SocketAddr, open: fn(&mut TcpStream)) -> SocketAddr {
+pub(super) fn tunneling(target: SocketAddr, open: fn(&mut TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     std::thread::spawn(move || {
@@ -530,7 +530,7 @@ fn tunneling(target: SocketAddr, open: fn(&mut TcpStream)) -> SocketAddr {
     address
 }
 
-fn by_http(client: &mut TcpStream) {
+pub(super) fn by_http(client: &mut TcpStream) {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte).expect("a head");

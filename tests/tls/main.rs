@@ -11,4 +11,5 @@ mod load;
 mod ocsp;
 mod reload;
 mod talk;
+mod through;
 mod websocket;

@@ -42,8 +42,9 @@ impl Session {
         let upgraded = request.upgrade("websocket", &fields)?;
         let wire = upgraded.into_wire().ok_or_else(|| Error::internal("the server was cut"))?;
         let host = &connection.host;
-        let (timers, stats) = (host.timers.clone(), Rc::clone(&host.stats.websockets));
-        let session = Self::new(wire, Role::Server, config, Agreed { protocol, deflate }, timers, stats);
+        let stats = Rc::clone(&host.stats.websockets);
+        let session =
+            Self::new(wire, Role::Server, config, Agreed { protocol, deflate }, &host.timers, stats);
         connection.hand_over(upgrade::Session::WebSocket(Rc::clone(&session)));
         Ok(session)
     }
@@ -74,7 +75,7 @@ fn is_allowed(request: &Request, allowed: &AllowedOrigins) -> bool {
 pub(crate) fn in_memory(
     role: Role,
     config: WebSocketConfig,
-    timers: ringhttp_runtime::time::Timers,
+    timers: &ringhttp_runtime::time::Timers,
 ) -> (Rc<Session>, super::FarEnd) {
     let (near, far) = crate::io::duplex::Duplex::pair();
     let wire = crate::io::wire::Wire::new(

@@ -66,7 +66,7 @@ impl Opening {
         self,
         upgraded: Upgraded,
         agreed: Agreed,
-        timers: Timers,
+        timers: &Timers,
         stats: Rc<WebSocketStats>,
     ) -> Option<Rc<Session>> {
         let wire = upgraded.into_wire()?;

@@ -73,13 +73,12 @@ pub(crate) struct Agreed {
 
 impl Session {
     /// A session on a wire that has left HTTP.
-    #[expect(clippy::needless_pass_by_value, reason = "who makes a session has no more use for the clock")]
     pub(crate) fn new(
         wire: Box<Wire>,
         role: Role,
         config: Rc<WebSocketConfig>,
         agreed: Agreed,
-        timers: Timers,
+        timers: &Timers,
         stats: Rc<WebSocketStats>,
     ) -> Rc<Self> {
         add(&stats.total, 1);

@@ -14,7 +14,7 @@ use crate::proto::websocket::Role;
 
 /// An open server's socket, and the peer's end of it. Whoever drives it is the test.
 fn open(core: &Core, config: WebSocketConfig) -> (WebSocket, Rc<Session>, FarEnd) {
-    let (session, far) = in_memory(Role::Server, config, core.timers().clone());
+    let (session, far) = in_memory(Role::Server, config, core.timers());
     assert!(session.poll_drive(&mut Context::from_waker(Waker::noop())).is_pending());
     (WebSocket::new(Rc::clone(&session)), session, far)
 }

@@ -7,7 +7,7 @@ use crate::conn::websocket::{Session, in_memory};
 fn open_client() -> (Rc<Session>, FarEnd, Timers) {
     let timers = Timers::new();
     timers.pause();
-    let (session, far) = in_memory(Role::Client, WebSocketConfig::default(), timers.clone());
+    let (session, far) = in_memory(Role::Client, WebSocketConfig::default(), &timers);
     (session, far, timers)
 }
 
