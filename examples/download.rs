@@ -25,7 +25,7 @@ fn line(progress: &Progress, elapsed: Duration) -> String {
         return format!("{:.1} MiB at {:.1} MiB/s", bytes / MEBIBYTE, speed / MEBIBYTE);
     };
     let (part, left) = (bytes / total as f64, (total as f64 - bytes) / speed.max(1.0));
-    let bar = "#".repeat((part * 40.0) as usize);
+    let bar = "#".repeat(usize::try_from(progress.bytes.min(total) * 40 / total).unwrap_or(40));
     format!("[{bar:<40}] {:3.0} % at {:.1} MiB/s, {left:.0} s left", part * 100.0, speed / MEBIBYTE)
 }
 
@@ -59,13 +59,16 @@ fn digest(text: &str) -> Result<[u8; 32]> {
 fn main() -> Result<()> {
     let (mut url, mut to, mut sha256) =
         ("http://127.0.0.1:8080/".to_owned(), "download".to_owned(), String::new());
-    let own = &mut [("--url", &mut url), ("--to", &mut to), ("--sha256", &mut sha256)];
+    let mut parts = "1".to_owned();
+    let own =
+        &mut [("--url", &mut url), ("--to", &mut to), ("--sha256", &mut sha256), ("--parts", &mut parts)];
     let mut options = common::Options::from_args_and(own);
     options.runtime.cores = Cores::Count(1);
+    let parts = parts.parse::<usize>().map_err(Error::internal)?;
     let sha256 = if sha256.is_empty() { None } else { Some(digest(&sha256)?) };
     ringhttp::run(options.runtime, async |core| {
         let client = Client::new(&core, ClientConfig::default())?;
-        let mut download = client.download(&url).progress(bar());
+        let mut download = client.download(&url).parts(parts).progress(bar());
         if let Some(sha256) = sha256 {
             download = download.sha256(sha256);
         }
