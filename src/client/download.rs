@@ -3,6 +3,7 @@
 
 mod answer;
 mod draft;
+mod parts;
 
 use std::fmt;
 use std::path::Path;
@@ -32,6 +33,8 @@ impl Client {
             failures_max: 5,
             delay: Duration::from_secs(1),
             bytes_max: 64 << 30,
+            parts: 1,
+            part_bytes: 4 << 20,
             #[cfg(feature = "checksum")]
             sha256: None,
         }
@@ -67,6 +70,8 @@ pub struct Download {
     failures_max: u32,
     delay: Duration,
     bytes_max: u64,
+    parts: usize,
+    part_bytes: u64,
     #[cfg(feature = "checksum")]
     sha256: Option<[u8; 32]>,
 }
@@ -103,6 +108,8 @@ struct Run {
     origin: String,
     resumed_from: u64,
     total: Option<u64>,
+    /// An answer of this run has said that the content is the one of the draft, and how long it is: the rest can be had in parts.
+    is_confirmed: bool,
     requests: u32,
     headers: HeaderMap,
 }
@@ -148,6 +155,24 @@ impl Download {
         self
     }
 
+    /// Sets how many requests are under way at a time, each for a part of the content. Default 1, which asks for all of it; at most
+    /// [`PARTS_MAX`](Self::PARTS_MAX). Parts are written in their order, and up to so many are in memory; a failure costs those behind
+    /// it, and [`Progress::bytes`] steps back. A server that gives no parts, or names its content by no strong `ETag` and no
+    /// `Last-Modified`, is asked for all of it.
+    pub fn parts(mut self, parts: usize) -> Self {
+        self.parts = parts.clamp(1, Self::PARTS_MAX);
+        self
+    }
+
+    /// Sets how many bytes a part has, if there are several. Default 4 MiB; 1 KiB to 64 MiB.
+    pub fn part_bytes(mut self, part_bytes: usize) -> Self {
+        self.part_bytes = part_bytes.clamp(1 << 10, 64 << 20) as u64;
+        self
+    }
+
+    /// The largest number of [`parts`](Self::parts): more connections of one client are a burden to a server.
+    pub const PARTS_MAX: usize = 16;
+
     /// Sets what the SHA-256 of the file has to be. Otherwise: [`ErrorKind::Checksum`], and nothing is kept.
     #[cfg(feature = "checksum")]
     pub fn sha256(mut self, sha256: [u8; 32]) -> Self {
@@ -174,6 +199,7 @@ impl Download {
             draft,
             origin,
             total: None,
+            is_confirmed: false,
             requests: 0,
             headers: HeaderMap::new(),
         };
@@ -228,28 +254,38 @@ impl Download {
         Ok(())
     }
 
-    /// One request: whether the content is whole then.
+    /// One request, or as many as are missing in parts: whether the content is whole then.
     async fn fetch(&mut self, run: &mut Run) -> Result<bool> {
+        let is_in_parts = self.parts > 1;
+        if let (true, true, Some(total)) = (is_in_parts, run.is_confirmed, run.total) {
+            return self.fetch_side_by_side(run, total).await;
+        }
         let answer = self.ask(run).await?;
         run.requests += 1;
         run.headers.clone_from(answer.headers());
         let draft = &mut run.draft;
         let has_asked_for_rest = draft.length > 0 && draft.validator.is_some();
         let have = if has_asked_for_rest { draft.length } else { 0 };
+        if is_in_parts && have == 0 && answer.status() != StatusCode::OK {
+            return self.begin_parts(run, answer).await;
+        }
         let mut is_to_the_end = true;
         match answer::meaning(answer.status(), answer.headers(), have, draft.validator.as_deref()) {
             Meaning::Rest { total } => {
                 // A part may be less than what was asked for (RFC 9110 §15.3.7): without a total the next request shows.
                 is_to_the_end = total.is_some();
                 run.total = total;
+                run.is_confirmed = true;
             }
             Meaning::Whole { total } => {
+                self.parts = 1;
                 run.resumed_from = 0;
                 run.total = total;
                 draft.begin(&run.origin, answer::validator(answer.headers())).await?;
             }
             Meaning::Complete => return Ok(true),
             Meaning::Again => {
+                self.parts = 1;
                 run.resumed_from = 0;
                 draft.begin(&run.origin, None).await?;
                 return Ok(false);
@@ -257,21 +293,37 @@ impl Download {
             Meaning::Failure => return Err(refused(answer)),
         }
         self.take(run, answer).await?;
+        if is_in_parts && run.total.is_none() {
+            // Where the last part ends is not known: one request for the rest.
+            self.parts = 1;
+            return Ok(have == 0);
+        }
         Ok(is_to_the_end && run.total.is_none_or(|total| run.draft.length >= total))
     }
 
     async fn ask(&self, run: &Run) -> Result<Response> {
+        let first = if run.draft.validator.is_some() { run.draft.length } else { 0 };
+        let end = (self.parts > 1).then(|| first.saturating_add(self.part_bytes));
+        self.request(run.draft.validator.as_deref(), first, end).send().await
+    }
+
+    /// A request for the content from `first` on, up to `end` if there is one.
+    fn request(&self, validator: Option<&str>, first: u64, end: Option<u64>) -> RequestBuilder {
         let request = self.client.get(&self.url).timeout(None);
         // A part of what is compressed is a part of something else each time.
         let request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let mut request = (self.change)(request);
-        if let (1.., Some(validator)) = (run.draft.length, &run.draft.validator) {
-            request = request.header(header::RANGE, format!("bytes={}-", run.draft.length));
-            request = request.header(header::IF_RANGE, validator.as_str());
+        if let Some(last) = end.map(|end| end - 1) {
+            request = request.header(header::RANGE, format!("bytes={first}-{last}"));
+        } else if first > 0 {
+            request = request.header(header::RANGE, format!("bytes={first}-"));
+        }
+        if let (1.., Some(validator)) = (first, validator) {
+            request = request.header(header::IF_RANGE, validator);
         }
         #[cfg(feature = "compression")]
         let request = request.decompress(false);
-        request.send().await
+        request
     }
 
     /// Writes the body of an answer behind what there is. What has come before an error is written, too.

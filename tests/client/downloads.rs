@@ -15,10 +15,10 @@ use ringhttp::{Client, ClientConfig, header, time};
 use super::{field, with_config};
 
 /// A directory that is gone behind the test.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("ringhttp-download-{}-{number}", std::process::id()));
@@ -26,15 +26,15 @@ impl Scratch {
         Self(path)
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.0.join("file")
     }
 
-    fn part(&self) -> Vec<u8> {
+    pub(super) fn part(&self) -> Vec<u8> {
         fs::read(self.0.join("file.part")).unwrap_or_default()
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.0).expect("it exists").flatten();
         let mut names: Vec<_> =
             entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();

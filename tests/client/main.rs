@@ -11,6 +11,7 @@ mod connections;
 mod cookies;
 #[cfg(feature = "digest-auth")]
 mod digest;
+mod download_parts;
 mod downloads;
 mod expectations;
 mod forms;

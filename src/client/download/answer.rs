@@ -1,6 +1,7 @@
 //! What an answer to a request for the rest of a content means (RFC 9110 §14).
 #![forbid(unsafe_code)]
 
+use std::ops;
 use std::time::Duration;
 
 use http::header::{self, HeaderName};
@@ -31,7 +32,7 @@ pub(super) fn meaning(
     match status {
         StatusCode::OK => Meaning::Whole { total: length(headers) },
         StatusCode::PARTIAL_CONTENT if have > 0 => match content_range(headers) {
-            Some(Range { first, total }) if first == have && is_same(headers, validator) => {
+            Some(Range { first, total, .. }) if first == have && is_same(headers, validator) => {
                 Meaning::Rest { total }
             }
             _ => Meaning::Again,
@@ -47,9 +48,28 @@ pub(super) fn meaning(
     }
 }
 
-/// The first byte of a part, and the length of the whole.
+/// Whether an answer that is a part is the one that was asked for, of the same content.
+pub(super) fn is_part(
+    headers: &HeaderMap,
+    range: &ops::Range<u64>,
+    total: u64,
+    validator: Option<&str>,
+) -> bool {
+    let is_range = content_range(headers).is_some_and(|found| {
+        (found.first, found.last + 1, found.total) == (range.start, range.end, Some(total))
+    });
+    is_range && is_same(headers, validator)
+}
+
+/// The length of the whole, if an answer is the beginning of it.
+pub(super) fn total_of_beginning(headers: &HeaderMap) -> Option<u64> {
+    content_range(headers).filter(|range| range.first == 0)?.total
+}
+
+/// The first and the last byte of a part, and the length of the whole.
 struct Range {
     first: u64,
+    last: u64,
     total: Option<u64>,
 }
 
@@ -60,7 +80,7 @@ fn content_range(headers: &HeaderMap) -> Option<Range> {
     let (first, last) = (number(first)?, number(last)?);
     let total = if total == "*" { None } else { Some(number(total)?) };
     let is_possible = first <= last && total.is_none_or(|total| last < total);
-    is_possible.then_some(Range { first, total })
+    is_possible.then_some(Range { first, last, total })
 }
 
 /// `bytes */10`.
@@ -144,6 +164,22 @@ mod tests {
             let found = meaning(status, &fields(pairs), have, Some("\"a\""));
             assert_eq!(found, expected, "{status} {pairs:?} {have}");
         }
+    }
+
+    #[test]
+    fn rfc9110_14_4_a_part_is_the_one_that_was_asked_for() {
+        let is = |range, etag| {
+            is_part(&fields(&[("content-range", range), ("etag", etag)]), &(5..9), 10, Some("\"a\""))
+        };
+        assert!(is("bytes 5-8/10", "\"a\""));
+        for range in
+            ["bytes 5-9/10", "bytes 4-8/10", "bytes 5-7/10", "bytes 5-8/11", "bytes 5-8/*", "bytes */10"]
+        {
+            assert!(!is(range, "\"a\""), "{range}");
+        }
+        assert!(!is("bytes 5-8/10", "\"b\""));
+        let total = |range| total_of_beginning(&fields(&[("content-range", range)]));
+        assert_eq!(["bytes 0-4/10", "bytes 1-4/10", "bytes 0-4/*"].map(total), [Some(10), None, None]);
     }
 
     #[test]
