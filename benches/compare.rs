@@ -1,5 +1,5 @@
-//! Compares ringhttp's examples `plaintext`, also over TLS, and `ws_echo` with their peers: CPU time per request, throughput
-//! and latency.
+//! Compares ringhttp's examples `plaintext`, also over TLS, and `ws_echo`, and its client, with their peers: CPU time per
+//! request, throughput and latency.
 //!
 //! ```text
 //! cargo bench --bench compare -- --all --idle --markdown BENCHMARKS.md       (--help lists the options)
@@ -23,6 +23,8 @@ mod charts;
 mod check;
 #[path = "compare/check_tls.rs"]
 mod check_tls;
+#[path = "compare/client_load.rs"]
+mod client_load;
 #[path = "compare/foreign.rs"]
 mod foreign;
 #[path = "compare/idle.rs"]
@@ -73,8 +75,12 @@ type Problem = String;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let Some((paced::ARGUMENT, rest)) = arguments.split_first().map(|(name, rest)| (name.as_str(), rest)) {
+    let first = |arguments| <[String]>::split_first(arguments).map(|(name, rest)| (name.as_str(), rest));
+    if let Some((paced::ARGUMENT, rest)) = first(&arguments) {
         return end(paced::load(rest).map(|report| print!("{report}")));
+    }
+    if let Some((client_load::ARGUMENT, rest)) = first(&arguments) {
+        return end(client_load::ask(rest));
     }
     let outcome = match options::parse(&arguments) {
         Ok(Parsed::Help) => {
@@ -123,7 +129,7 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     save(options, &results, &[])?;
     let mut idle = Vec::new();
     if let Some(connections) = options.idle {
-        for &kind in &options.servers {
+        for &kind in options.servers.iter().filter(|kind| kind.protocol() != Protocol::Client) {
             idle.push(idle::measure(&binaries, kind, connections)?);
         }
         println!("\n{}", idle::render(&idle));
@@ -131,12 +137,12 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     save(options, &results, &idle)
 }
 
-/// WebSockets are checked by their load.
+/// WebSockets are checked by their load, and clients check the answers themselves.
 fn check_surface(binaries: &server::Binaries, kind: Kind) -> Result<(), Problem> {
     match kind.protocol() {
         Protocol::Http => check::surface(&binaries.start(kind)?),
         Protocol::Https => check_tls::surface(&binaries.start(kind)?, &binaries.certificate()?.chain()),
-        Protocol::WebSocket => Ok(()),
+        Protocol::WebSocket | Protocol::Client => Ok(()),
     }
 }
 
@@ -197,6 +203,9 @@ fn run_once(
     scenario: &Scenario,
     kind: Kind,
 ) -> Result<Run, Problem> {
+    if scenario.shape == Shape::Ask {
+        return client_load::run(options, binaries, scenario, kind);
+    }
     let server = binaries.start(kind)?;
     let before = process::cpu_time(server.pid())?;
     let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
@@ -207,6 +216,7 @@ fn run_once(
         Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Ask => return Err(format!("{} is no load of servers", scenario.name)),
     };
     let cpu = process::cpu_time(server.pid())?.since(before);
     Ok(Run::new(cpu, &load))
@@ -219,6 +229,7 @@ fn self_check() {
     wrk::self_check();
     ws_load::self_check();
     paced::self_check();
+    client_load::self_check();
     check::self_check();
     table::self_check();
     idle::self_check();

@@ -1,4 +1,4 @@
-//! Servers in other languages: aiohttp on Python and Node's own. They come from their registries, and are named if missing.
+//! Servers in other languages: aiohttp on Python and Node's own; and aiohttp's client. They come from their registries, and are named if missing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::Problem;
 use crate::server::Kind;
 
-/// What runs a server that is a script, and the script.
+/// What runs a server or client that is a script, and the script.
 #[derive(Clone, Debug)]
 pub(crate) struct Foreign {
     program: PathBuf,
@@ -14,7 +14,14 @@ pub(crate) struct Foreign {
 }
 
 impl Foreign {
-    /// How to start it, pinned to a CPU.
+    /// How to start a client, before its arguments.
+    pub(crate) fn client(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(&self.script);
+        command
+    }
+
+    /// How to start a server, pinned to a CPU.
     pub(crate) fn command(&self, port: u16, cpu: usize) -> Command {
         let mut command = Command::new("taskset");
         command.args(["-c", &cpu.to_string()]).arg(&self.program).arg(&self.script);
@@ -37,6 +44,7 @@ pub(crate) fn find(kind: Kind, root: &Path, target: &Path) -> Result<Foreign, Pr
             Ok(Foreign { program, script: script("server.js") })
         }
         Kind::Aiohttp => Ok(Foreign { program: python(target)?, script: script("server.py") }),
+        Kind::ClientAiohttp => Ok(Foreign { program: python(target)?, script: script("client.py") }),
         _ => Err(format!("{} is no script", kind.name())),
     }
 }

@@ -60,13 +60,19 @@ fn method(options: &Options) -> String {
          - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
            TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
-           load, `benches/peers/src/bin/tls_load.rs`, is one thread too.{missing}\n\n\
+           load, `benches/peers/src/bin/tls_load.rs`, is one thread too.\n\
+         - `client_hyper` (there the *rival*), `client_reqwest`: hyper-util's pooled client and reqwest, each on a current-thread tokio;\n\
+           `client_aiohttp`: aiohttp's, on Python with uvloop.\n\
+         - `client_ringhttp`, `client_ringhttp-epoll`: ringhttp's client. All clients ask `floor_epoll`, which is pinned to CPU {load} and\n\
+           answers with eight fields; the figures are those of the client's process on CPU {own}.{missing}\n\n\
          `paced` is made by `benches/compare/paced.rs`, on ringhttp's own client, at a fixed rate: its latencies count from the time\n\
          at which a request was due, so that a stall of the server is not left out. All other latencies of HTTP are wrk's, which waits\n\
          for an answer before it asks again.\n\n\
          The cheaper one is chosen per scenario, among those that were measured; each table names it.",
         options.server_cpu,
         options.load_cpu,
+        load = options.load_cpu,
+        own = options.server_cpu,
         missing = options.missing.iter().map(|what| format!("\n- Left out: {what}.")).collect::<String>()
     )
 }

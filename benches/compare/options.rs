@@ -133,8 +133,8 @@ pub(crate) fn usage() -> String {
   --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
   --markdown FILE   write the report to FILE, as the whole of it
   --ours PATH       ringhttp's plaintext example (default: built by cargo, as ws_echo is in any case)
-  --server-cpu N    CPU of the servers (default 0)
-  --load-cpu N      CPU of wrk, ws_load and tls_load (default 1)
+  --server-cpu N    CPU of the servers, or of the clients that are measured (default 0)
+  --load-cpu N      CPU of wrk, ws_load and tls_load, or of the clients' server (default 1)
   --test            check this program only",
         servers.join(","),
         scenarios.join(",")

@@ -40,7 +40,7 @@ pub(crate) fn run(scenario: &Scenario, port: u16, seconds: u32, cpu: usize) -> R
 }
 
 /// What the process prints: requests, seconds, and the percentiles.
-fn parse(report: &str) -> Option<Load> {
+pub(crate) fn parse(report: &str) -> Option<Load> {
     let numbers: Option<Vec<f64>> = report.split_whitespace().map(|number| number.parse().ok()).collect();
     match numbers?[..] {
         [requests, seconds, p50_us, p99_us, p999_us] => {

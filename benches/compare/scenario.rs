@@ -1,12 +1,14 @@
-//! What is asked of the servers.
+//! What is asked of the servers, and of the clients.
 
-/// What a server speaks.
+/// What a server speaks, or that it is a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http,
     /// HTTP over TLS.
     Https,
     WebSocket,
+    /// The other side of HTTP: clients are measured, and a server is their load.
+    Client,
 }
 
 /// One kind of load.
@@ -20,7 +22,7 @@ pub(crate) struct Scenario {
     is_secured: bool,
 }
 
-/// How requests are made: by wrk, by `ws_load`, by `tls_load` or by this program.
+/// How requests are made: by wrk, by `ws_load`, by `tls_load` or by this program; or what a client does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Shape {
     /// One GET after the other.
@@ -39,6 +41,8 @@ pub(crate) enum Shape {
     Broadcast(u32),
     /// A connection over TLS for each request.
     Handshakes { resumed: bool },
+    /// A client that is measured makes one GET after the other.
+    Ask,
 }
 
 impl Scenario {
@@ -49,6 +53,7 @@ impl Scenario {
     pub(crate) fn protocol(&self) -> Protocol {
         match self.shape {
             Shape::Echo(_) | Shape::Broadcast(_) => Protocol::WebSocket,
+            Shape::Ask => Protocol::Client,
             _ if self.is_secured => Protocol::Https,
             _ => Protocol::Http,
         }
@@ -73,6 +78,7 @@ impl Scenario {
                 format!("GET {path}, {rate} a second over up to {connections} connections")
             }
             Shape::Once => format!("GET {path}, {connections} at a time, each on a new connection"),
+            Shape::Ask => format!("client: GET {path}, {connections} at a time over kept connections"),
             Shape::Pipelined(depth) => format!("GET {path}, {connections} connections, pipelined {depth}"),
             Shape::Post(bytes) => format!("POST {path} with {bytes} bytes, {connections} connections"),
             Shape::Echo(bytes) => format!("WebSocket messages of {bytes} bytes, {connections} connections"),
@@ -91,7 +97,8 @@ impl Scenario {
             | Shape::Paced(_)
             | Shape::Echo(_)
             | Shape::Broadcast(_)
-            | Shape::Handshakes { .. } => None,
+            | Shape::Handshakes { .. }
+            | Shape::Ask => None,
             Shape::Once => Some("wrk.headers[\"Connection\"] = \"close\"\n".to_owned()),
             // wrk counts answers, so that the script's one string is still 16 requests in its report.
             Shape::Pipelined(depth) => Some(format!(
@@ -109,7 +116,7 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 27] = [
+pub(crate) static SCENARIOS: [Scenario; 30] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-1", 1, "/plaintext"),
@@ -141,6 +148,9 @@ pub(crate) static SCENARIOS: [Scenario; 27] = [
     Scenario::secured("tls-bytes-1m", "/bytes/1048576"),
     Scenario::handshakes("tls-full", false),
     Scenario::handshakes("tls-resumed", true),
+    Scenario::client("client-1", 1),
+    Scenario::client("client-10", 10),
+    Scenario::client("client-100", 100),
 ];
 
 impl Scenario {
@@ -154,6 +164,11 @@ impl Scenario {
 
     const fn secured(name: &'static str, path: &'static str) -> Self {
         Self { is_secured: true, ..Self::get(name, 64, path) }
+    }
+
+    /// Of a server that answers with eight fields.
+    const fn client(name: &'static str, connections: u32) -> Self {
+        Self { shape: Shape::Ask, ..Self::get(name, connections, "/fields") }
     }
 
     const fn handshakes(name: &'static str, resumed: bool) -> Self {

@@ -1,4 +1,4 @@
-//! The servers: how they are built, started and stopped.
+//! The servers: how they are built, started and stopped. The clients: how they are built.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::scenario::{Protocol, Scenario, Shape};
 use crate::{Problem, process};
 
-/// One way to run one server.
+/// One way to run one server, or one client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     FloorEpoll,
@@ -34,10 +34,15 @@ pub(crate) enum Kind {
     TlsNginx,
     TlsRinghttp,
     TlsRinghttpEpoll,
+    ClientHyper,
+    ClientReqwest,
+    ClientAiohttp,
+    ClientRinghttp,
+    ClientRinghttpEpoll,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::FloorEpoll,
         Self::FloorUring,
         Self::Hyper,
@@ -56,6 +61,11 @@ impl Kind {
         Self::TlsNginx,
         Self::TlsRinghttp,
         Self::TlsRinghttpEpoll,
+        Self::ClientHyper,
+        Self::ClientReqwest,
+        Self::ClientAiohttp,
+        Self::ClientRinghttp,
+        Self::ClientRinghttpEpoll,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -78,6 +88,11 @@ impl Kind {
             Self::TlsNginx => "tls_nginx",
             Self::TlsRinghttp => "tls_ringhttp",
             Self::TlsRinghttpEpoll => "tls_ringhttp-epoll",
+            Self::ClientHyper => "client_hyper",
+            Self::ClientReqwest => "client_reqwest",
+            Self::ClientAiohttp => "client_aiohttp",
+            Self::ClientRinghttp => "client_ringhttp",
+            Self::ClientRinghttpEpoll => "client_ringhttp-epoll",
         }
     }
 
@@ -91,7 +106,7 @@ impl Kind {
 
     /// Runs a script, by what its language's registry has.
     fn is_foreign(self) -> bool {
-        matches!(self, Self::Aiohttp | Self::Node)
+        matches!(self, Self::Aiohttp | Self::Node | Self::ClientAiohttp)
     }
 
     fn is_hyper(self) -> bool {
@@ -99,9 +114,9 @@ impl Kind {
     }
 
     /// The library whose figures ours are held against: hyper in both settings, for WebSockets fastwebsockets,
-    /// for TLS hyper over tokio-rustls.
+    /// for TLS hyper over tokio-rustls, for clients hyper-util.
     pub(crate) fn is_rival(self) -> bool {
-        self.is_hyper() || matches!(self, Self::WsFastwebsockets | Self::TlsHyper)
+        self.is_hyper() || matches!(self, Self::WsFastwebsockets | Self::TlsHyper | Self::ClientHyper)
     }
 
     pub(crate) fn protocol(self) -> Protocol {
@@ -110,6 +125,11 @@ impl Kind {
                 Protocol::WebSocket
             }
             Self::TlsHyper | Self::TlsNginx | Self::TlsRinghttp | Self::TlsRinghttpEpoll => Protocol::Https,
+            Self::ClientHyper
+            | Self::ClientReqwest
+            | Self::ClientAiohttp
+            | Self::ClientRinghttp
+            | Self::ClientRinghttpEpoll => Protocol::Client,
             _ => Protocol::Http,
         }
     }
@@ -130,10 +150,13 @@ impl Kind {
     }
 
     /// The driver that ours shall run on.
-    fn driver(self) -> Option<&'static str> {
+    pub(crate) fn driver(self) -> Option<&'static str> {
         match self {
-            Self::Ringhttp | Self::WsRinghttp | Self::TlsRinghttp => Some("io_uring"),
-            Self::RinghttpEpoll | Self::WsRinghttpEpoll | Self::TlsRinghttpEpoll => Some("epoll"),
+            Self::Ringhttp | Self::WsRinghttp | Self::TlsRinghttp | Self::ClientRinghttp => Some("io_uring"),
+            Self::RinghttpEpoll
+            | Self::WsRinghttpEpoll
+            | Self::TlsRinghttpEpoll
+            | Self::ClientRinghttpEpoll => Some("epoll"),
             _ => None,
         }
     }
@@ -178,8 +201,9 @@ pub(crate) fn build(options: &mut Options) -> Result<Binaries, Problem> {
     let is_ours_wanted =
         |protocol| options.servers.iter().any(|kind| kind.is_ours() && kind.protocol() == protocol);
     let are_helpers_wanted = options.idle.is_some()
-        || options.is_measured(Protocol::WebSocket)
-        || options.is_measured(Protocol::Https);
+        || [Protocol::WebSocket, Protocol::Https, Protocol::Client]
+            .map(|one| options.is_measured(one))
+            .contains(&true);
     if are_helpers_wanted || options.servers.iter().any(|kind| !kind.is_ours() && !kind.is_foreign()) {
         cargo(
             &["build", "--release", "--locked", "--manifest-path", "benches/peers/Cargo.toml"],
@@ -243,28 +267,37 @@ impl Binaries {
     /// # Errors
     /// It can not be started, ends, or is not ready within [`START_TIMEOUT`].
     pub(crate) fn start(&self, kind: Kind) -> Result<Server, Problem> {
+        self.start_on(kind, self.cpu)
+    }
+
+    /// The same on a CPU that is not the servers': beside a client that is measured.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_on(&self, kind: Kind, cpu: usize) -> Result<Server, Problem> {
         let port = free_port()?;
-        let child = self.command(kind, port)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let child = self.command(kind, port, cpu)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("{}: {error}", kind.name()))?;
         let mut server = Server { child, port };
-        server.wait_until_ready(self.cpu).map_err(|problem| format!("{}: {problem}", kind.name()))?;
+        server.wait_until_ready(cpu).map_err(|problem| format!("{}: {problem}", kind.name()))?;
         Ok(server)
     }
 
-    fn command(&self, kind: Kind, port: u16) -> Result<Command, Problem> {
+    fn command(&self, kind: Kind, port: u16, cpu: usize) -> Result<Command, Problem> {
         if kind == Kind::TlsNginx {
-            return nginx::command(self.certificate()?, port, self.cpu);
+            return nginx::command(self.certificate()?, port, cpu);
         }
         if let Some((_, server)) = self.foreign.iter().find(|(other, _)| *other == kind) {
-            return Ok(server.command(port, self.cpu));
+            return Ok(server.command(port, cpu));
         }
         let binary = match (kind.is_ours(), kind.protocol()) {
             (true, Protocol::Http | Protocol::Https) => self.ours.clone(),
             (true, Protocol::WebSocket) => self.ours_websocket.clone(),
+            (true, Protocol::Client) => return Err(format!("{} is no server", kind.name())),
             (false, _) => self.peers.join(kind.binary()),
         };
         let mut command = Command::new(binary);
-        command.args(["--port", &port.to_string(), "--cores", &self.cpu.to_string()]);
+        command.args(["--port", &port.to_string(), "--cores", &cpu.to_string()]);
         command.args(kind.extra_arguments());
         if let Some(driver) = kind.driver() {
             command.args(["--driver", driver]);
@@ -279,6 +312,14 @@ impl Binaries {
     /// What the servers that speak TLS prove themselves by.
     pub(crate) fn certificate(&self) -> Result<&Certificate, Problem> {
         self.certificate.as_ref().ok_or_else(|| "no server speaks TLS".to_owned())
+    }
+
+    /// A client that is not ours, before its arguments.
+    pub(crate) fn client(&self, kind: Kind) -> Command {
+        match self.foreign.iter().find(|(other, _)| *other == kind) {
+            Some((_, script)) => script.client(),
+            None => self.helper(kind.name()),
+        }
     }
 
     /// A program that is no server: `idle_clients`, `ws_load` or `tls_load`.

@@ -116,7 +116,7 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
         };
         let _infallible = write!(
             text,
-            "\n{:<18} {:>9.3} {:>8.3} {:>8.3} {:>7.1}% {:>10.0} {:>5.0}% {:>9} {:>9} {:>9} {:>8} {:>8}",
+            "\n{:<21} {:>9.3} {:>8.3} {:>8.3} {:>7.1}% {:>10.0} {:>5.0}% {:>9} {:>9} {:>9} {:>8} {:>8}",
             server.kind.name(),
             server.median(Run::cpu_us),
             server.median(|run| run.user_us),
@@ -161,7 +161,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-const HEADING: &str = "server             CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs  p99.9 µs   /floor   /rival";
+const HEADING: &str = "server                CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs  p99.9 µs   /floor   /rival";
 
 /// Two servers in three rounds; for the checks of this file and of the writers.
 pub(crate) fn sample() -> Vec<Measured> {

@@ -48,6 +48,7 @@ impl Ratio {
                 Protocol::Http => "hyper",
                 Protocol::Https => "hyper over tokio-rustls",
                 Protocol::WebSocket => "fastwebsockets",
+                Protocol::Client => "hyper-util",
             },
         };
         let what = format!("{}: {} / {to}", self.what, self.kind.name());
@@ -113,7 +114,7 @@ const OURS: [Kind; 4] = [Kind::Ringhttp, Kind::RinghttpEpoll, Kind::WsRinghttp, 
 
 const OURS_SECURED: [Kind; 2] = [Kind::TlsRinghttp, Kind::TlsRinghttpEpoll];
 
-const RATIOS: [Ratio; 18] = [
+const RATIOS: [Ratio; 21] = [
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Rival, 0.92),
     Ratio::of_ringhttp("keep-alive GET /plaintext", "plaintext", Reference::Floor, 1.10),
     Ratio::of_ringhttp("pipelined 16", "pipelined", Reference::Rival, 0.65),
@@ -138,6 +139,9 @@ const RATIOS: [Ratio; 18] = [
     Ratio::of_tls("GET /bytes/1048576 over TLS", "tls-bytes-1m", 0.85),
     Ratio::of_tls("full handshake", "tls-full", 1.05),
     Ratio::of_tls("resumed handshake", "tls-resumed", 1.05),
+    Ratio::of_client("client keep-alive GET, one at a time", "client-1", 1.0),
+    Ratio::of_client("client keep-alive GET at 10", "client-10", 0.75),
+    Ratio::of_client("client keep-alive GET at 100", "client-100", 1.0),
 ];
 
 impl Ratio {
@@ -151,6 +155,10 @@ impl Ratio {
 
     const fn of_tls(what: &'static str, scenario: &'static str, at_most: f64) -> Self {
         Self { what, scenario, kind: Kind::TlsRinghttp, to: Reference::Rival, at_most }
+    }
+
+    const fn of_client(what: &'static str, scenario: &'static str, at_most: f64) -> Self {
+        Self { what, scenario, kind: Kind::ClientRinghttp, to: Reference::Rival, at_most }
     }
 }
 
@@ -179,14 +187,14 @@ pub(crate) fn self_check() {
     assert_eq!((outcomes[0], outcomes[7]), ("met", "not met"));
     assert_eq!(verdicts[0].measured, "0.825 (0.750 to 1.500)");
     assert!(outcomes[1..7].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert!(outcomes[8..18].iter().all(|outcome| *outcome == "not measured in this run"));
-    assert_eq!((outcomes[18], outcomes[19]), ("met", "not met"));
+    assert!(outcomes[8..21].iter().all(|outcome| *outcome == "not measured in this run"));
+    assert_eq!((outcomes[21], outcomes[22]), ("met", "not met"));
     let idle = [
         idle_of(Kind::TlsHyper, 90_000),
         idle_of(Kind::TlsRinghttp, 80_000),
         idle_of(Kind::TlsRinghttpEpoll, 91_000),
     ];
     let outcomes: Vec<_> = judge(&[], &idle).iter().map(|verdict| verdict.outcome).collect();
-    assert_eq!(outcomes[22..], ["met", "not met"]);
+    assert_eq!(outcomes[25..], ["met", "not met"]);
     assert_eq!(outcome(f64::NAN, 1.0), "not met");
 }

@@ -134,7 +134,8 @@ impl Download {
         self
     }
 
-    /// Sets how often in a row it may fail without a byte more before it is given up. Default 5; 0 gives it up at the first failure.
+    /// Sets how often in a row it may fail without a byte more than it ever had before it is given up. Default 5; 0 gives it up at the
+    /// first failure.
     /// Between them times pass: see [`delay`](Self::delay).
     pub fn failures_max(mut self, failures_max: u32) -> Self {
         self.failures_max = failures_max;
@@ -223,10 +224,12 @@ impl Download {
     /// Asks until the content is whole.
     async fn run(&mut self, run: &mut Run) -> Result<()> {
         let mut failures = 0;
+        // What begins anew has no more before it has more than ever: else one that breaks off here and there never ends.
+        let mut furthest = run.draft.length;
         loop {
-            let before = run.draft.length;
             let result = self.fetch(run).await;
-            let has_more = run.draft.length > before;
+            let has_more = run.draft.length > furthest;
+            furthest = furthest.max(run.draft.length);
             match result {
                 Ok(true) => break,
                 Ok(false) if has_more => failures = 0,
@@ -266,10 +269,16 @@ impl Download {
         if is_in_parts && have == 0 && answer.status() != StatusCode::OK {
             return self.begin_parts(run, answer).await;
         }
+        let mut is_to_the_end = true;
         match answer::meaning(answer.status(), answer.headers(), have, draft.validator.as_deref()) {
             Meaning::Rest { total } => {
+                // A part may be less than what was asked for (RFC 9110 §15.3.7): without a total the next request shows.
+                is_to_the_end = total.is_some();
                 run.total = total;
                 run.is_confirmed = true;
+                if total.is_none() {
+                    self.parts = 1;
+                }
             }
             Meaning::Whole { total } => {
                 self.parts = 1;
@@ -287,12 +296,7 @@ impl Download {
             Meaning::Failure => return Err(refused(answer)),
         }
         self.take(run, answer).await?;
-        if is_in_parts && run.total.is_none() {
-            // Where the last part ends is not known: one request for the rest.
-            self.parts = 1;
-            return Ok(have == 0);
-        }
-        Ok(run.total.is_none_or(|total| run.draft.length >= total))
+        Ok(is_to_the_end && run.total.is_none_or(|total| run.draft.length >= total))
     }
 
     async fn ask(&self, run: &Run) -> Result<Response> {

@@ -13,8 +13,9 @@ use super::error::{Error, ErrorKind, Result};
 /// Users and passwords by host, for `ClientConfig::netrc`. The default knows none.
 ///
 /// The format is that of ftp, curl and Python: `machine HOST login USER password PASSWORD`, in as many lines as one likes, the first entry of a
-/// host before later ones, and `default` in place of `machine HOST` for all others. A value may stand in quotes (`"a \"b\""`). `account` and
-/// `macdef` are passed over; so is the rest of a line from a `#` on that stands where a word of the format would.
+/// host before later ones, and `default` in place of `machine HOST` for all others. A value may stand in quotes (`"a \"b\""`). An entry with
+/// neither user nor password signs nobody in. `account` and `macdef` are passed over; so is the rest of a line from a `#` on that
+/// stands where a word of the format would.
 ///
 /// ```
 /// use ringhttp::ClientConfig;
@@ -114,11 +115,13 @@ impl Netrc {
         Ok(Self(entries.into()))
     }
 
-    /// User and password of a host, which is as it stands in a URL.
+    /// User and password of a host, which is as it stands in a URL. An entry without both says that there are none.
     pub(super) fn find(&self, host: &str) -> Option<(&str, &str)> {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let is_of = |entry: &&Entry| entry.host.as_deref().is_none_or(|own| own == host);
-        self.0.iter().find(is_of).map(|entry| (&*entry.user, &*entry.password))
+        let entry =
+            self.0.iter().find(is_of).filter(|entry| !entry.user.is_empty() || !entry.password.is_empty())?;
+        Some((&entry.user, &entry.password))
     }
 }
 
@@ -246,6 +249,8 @@ mod tests {
         }
         assert_eq!(Netrc::default().find("a"), None);
         assert_eq!(Netrc::parse("machine a login b").unwrap().find("sub.a"), None);
+        let without = Netrc::parse("machine a account x default login b password c").unwrap();
+        assert_eq!((without.find("a"), without.find("b")), (None, Some(("b", "c"))));
         let shown = format!("{netrc:?}");
         assert!(shown.contains("a.example") && !shown.contains("pw") && !shown.contains("ada"), "{shown}");
     }

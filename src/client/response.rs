@@ -129,7 +129,7 @@ impl Response {
         self.parts.as_deref().expect("present until dropped")
     }
 
-    fn location(&self) -> &Location {
+    pub(super) fn location(&self) -> &Location {
         self.parts().location.as_ref().expect("set when the answer was made")
     }
 

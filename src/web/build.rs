@@ -29,7 +29,7 @@ pub(super) fn table<S: 'static>(
     let Build { mut groups, shapes, .. } = build;
     parts.refusal.set_methods(groups.iter().flat_map(|group| methods(&group.routes)));
     groups.sort_by_key(|group| group.pattern.order());
-    let index = index(&groups, shapes.len());
+    let index = index(&groups, &shapes);
     let alone = alone(&groups);
     let routes = || groups.iter().flat_map(|group| &group.routes);
     Table {
@@ -48,15 +48,24 @@ pub(super) fn table<S: 'static>(
     }
 }
 
-/// Puts the shapes into a tree, narrow ones first. Those that the tree cannot tell from one that it has are left beside it.
-fn index<S>(groups: &[Group<S>], shapes: usize) -> Index {
+/// Puts the shapes into a tree, narrow ones first. Those that the tree cannot tell from one that it has are left beside it, and
+/// so are those with text behind a parameter where others have one, too: the tree takes the way of the text, and does not
+/// come back if that leads nowhere.
+fn index<S>(groups: &[Group<S>], shapes: &HashMap<String, usize>) -> Index {
+    let mut sorted: Vec<&str> = shapes.keys().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let others_begin_so = |beginning: &String| {
+        let own = sorted.partition_point(|shape| *shape < &**beginning);
+        sorted.get(own + 1).is_some_and(|other| other.starts_with(&**beginning))
+    };
     let mut index =
-        Index { tree: matchit::Router::new(), shapes: vec![Vec::new(); shapes], beside: Vec::new() };
-    let mut beside = vec![false; shapes];
+        Index { tree: matchit::Router::new(), shapes: vec![Vec::new(); shapes.len()], beside: Vec::new() };
+    let mut beside = vec![false; shapes.len()];
     for (number, group) in groups.iter().enumerate() {
         let same = &mut index.shapes[group.shape];
         if same.is_empty() {
-            beside[group.shape] = index.tree.insert(group.pattern.shape(), group.shape).is_err();
+            beside[group.shape] = group.pattern.before_ended_values().any(|text| others_begin_so(&text))
+                || index.tree.insert(group.pattern.shape(), group.shape).is_err();
         }
         same.push(number);
         if beside[group.shape] {

@@ -105,6 +105,24 @@ impl Pattern {
         shape.collect()
     }
 
+    /// The beginnings of its shape up to each parameter that has text behind it in its segment, the brace included.
+    pub(super) fn before_ended_values(&self) -> impl Iterator<Item = String> {
+        let mut number = 0;
+        let mut before = String::new();
+        self.pieces.iter().enumerate().filter_map(move |(index, piece)| {
+            if let Piece::Fixed(text) = piece {
+                before.push_str(text);
+                return None;
+            }
+            number += 1;
+            let beginning = format!("{before}{{");
+            before = format!("{beginning}{number}}}");
+            let is_ended =
+                matches!(self.pieces.get(index + 1), Some(Piece::Fixed(text)) if !text.starts_with('/'));
+            is_ended.then_some(beginning)
+        })
+    }
+
     /// The limits of its parameters: two patterns that are equal in shape and limits are one.
     pub(super) fn limits(&self) -> Vec<String> {
         self.values().map(|limit| format!("{limit:?}")).collect()

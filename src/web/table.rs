@@ -39,7 +39,8 @@ pub(super) struct Index {
     pub(super) tree: matchit::Router<usize>,
     /// The patterns of each shape, in order.
     pub(super) shapes: Vec<Vec<usize>>,
-    /// The patterns whose shape the tree cannot tell from another, in order: `/{*rest}` beside `/{name}`.
+    /// The patterns whose shape the tree cannot tell from another, in order: `/{*rest}` beside `/{name}`, and
+    /// `/{name}.git/info` beside `/{user}/{name}`.
     pub(super) beside: Vec<usize>,
 }
 

@@ -286,6 +286,61 @@ fn what_cannot_go_better_is_given_up_and_nothing_useless_is_left() {
     });
 }
 
+#[test]
+fn what_begins_anew_and_breaks_here_and_there_ends() {
+    with_config(&ClientConfig::default(), async |_, client| {
+        let (scratch, content) = (Scratch::new(), content(100_000, ""));
+        let server = serve(&content);
+        content.lock().expect("no panic").breaks = [500, 400, 450].into_iter().cycle().take(30).collect();
+        let error =
+            download(&client, &server).failures_max(3).to(scratch.path()).await.expect_err("it breaks");
+        assert_eq!((error.kind(), asked(&content).len()), (ErrorKind::Body, 4));
+        assert!(scratch.names().is_empty(), "{:?}", scratch.names());
+    });
+}
+
+#[test]
+fn a_part_of_an_unknown_whole_is_not_taken_for_the_rest() {
+    with_config(&ClientConfig::default(), async |_, client| {
+        let scratch = Scratch::new();
+        let server = RawServer::start(|mut peer| {
+            while let Some(head) = peer.read_head() {
+                let answer = match field(&head, "range") {
+                    None => "HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 10\r\n\r\n0123",
+                    Some("bytes=4-") => {
+                        "HTTP/1.1 206 x\r\ncontent-range: bytes 4-6/*\r\ncontent-length: 3\r\n\r\n456"
+                    }
+                    Some("bytes=7-") => {
+                        "HTTP/1.1 206 x\r\ncontent-range: bytes 7-9/*\r\ncontent-length: 3\r\n\r\n789"
+                    }
+                    Some(_) => "HTTP/1.1 416 x\r\ncontent-range: bytes */10\r\ncontent-length: 0\r\n\r\n",
+                };
+                if !peer.send(answer) || field(&head, "range").is_none() {
+                    return;
+                }
+            }
+        });
+        let done = download(&client, &server).to(scratch.path()).await.expect("a file");
+        assert_eq!((done.bytes, done.requests), (10, 4));
+        assert_eq!(fs::read(scratch.path()).expect("it is there"), b"0123456789");
+    });
+}
+
+#[test]
+fn no_link_leads_what_comes_elsewhere() {
+    with_config(&ClientConfig::default(), async |_, client| {
+        let (scratch, elsewhere, content) = (Scratch::new(), Scratch::new(), content(100_000, "\"a\""));
+        let server = serve(&content);
+        fs::write(elsewhere.path(), "another's").expect("a file");
+        for name in ["file.part", "file.part.from"] {
+            std::os::unix::fs::symlink(elsewhere.path(), scratch.0.join(name)).expect("a link");
+        }
+        download(&client, &server).to(scratch.path()).await.expect("a file");
+        assert!(is_whole(&scratch, &content), "{:?}", scratch.names());
+        assert_eq!(fs::read(elsewhere.path()).expect("it is there"), b"another's");
+    });
+}
+
 #[cfg(feature = "checksum")]
 #[test]
 fn a_file_that_is_not_the_one_that_was_meant_is_not_kept() {

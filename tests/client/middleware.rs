@@ -141,6 +141,53 @@ fn a_token_is_fetched_once_while_others_wait() {
 }
 
 #[test]
+fn what_was_redirected_may_be_done_and_another_server_says_nothing_about_a_token() {
+    const REFUSAL: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno";
+    with_config(&ClientConfig::default(), async |_, client| {
+        let other = answering(|_| REFUSAL.to_owned());
+        let elsewhere = other.url("/");
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&asked);
+        let server = answering(move |request| {
+            let line = request.lines().next().unwrap_or_default();
+            let line = line.trim_end_matches(" HTTP/1.1").to_owned();
+            log.lock().expect("no panic").push(line.clone());
+            let to = |status: u16, path: &str| {
+                format!("HTTP/1.1 {status} x\r\nlocation: {path}\r\ncontent-length: 0\r\n\r\n")
+            };
+            match &*line {
+                "POST /order" => to(303, "/done"),
+                "GET /moved" => to(302, "/done"),
+                "GET /out" => to(302, &elsewhere),
+                _ => REFUSAL.to_owned(),
+            }
+        });
+        let fetches = Rc::new(Cell::new(0));
+        let count = Rc::clone(&fetches);
+        let fetch = async move || {
+            count.set(count.get() + 1);
+            Ok::<_, Error>("t".to_owned())
+        };
+        let signed = client.with(middleware::bearer_token(server.url("/"), fetch).expect("a URL"));
+        let asked = || std::mem::take(&mut *asked.lock().expect("no panic"));
+        let refused = async |request: ringhttp::client::RequestBuilder| {
+            assert_eq!(request.send().await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
+        };
+        refused(signed.post(server.url("/order")).body("one")).await;
+        assert_eq!((asked(), fetches.get()), (vec!["POST /order".to_owned(), "GET /done".to_owned()], 1));
+        refused(signed.get(server.url("/moved"))).await;
+        assert_eq!(
+            (asked(), fetches.get()),
+            (["GET /moved", "GET /done"].repeat(2).into_iter().map(str::to_owned).collect(), 3)
+        );
+        for _ in 0..2 {
+            refused(signed.get(server.url("/out"))).await;
+            assert_eq!((asked(), fetches.get()), (vec!["GET /out".to_owned()], 3), "the token is kept");
+        }
+    });
+}
+
+#[test]
 fn a_token_that_cannot_be_had_fails_those_who_wait_and_who_goes_away_leaves_it_to_the_next() {
     with_config(&ClientConfig::default(), async |core, client| {
         let token = Arc::new(Mutex::new("t3".to_owned()));

@@ -475,6 +475,51 @@ fn a_path_leads_to_its_route_after_any_other() {
     });
 }
 
+/// Text behind a parameter keeps a path from no other route, on a new connection or a used one.
+#[test]
+fn text_behind_a_parameter_hides_no_other_route() {
+    let patterns = [
+        "/{repo}.git/info/{what}",
+        "/{user}/{repo}",
+        "/{user}/log",
+        "/{user}s/{what}",
+        "/x/{a}.b",
+        "/{*all}",
+    ];
+    let expected = [
+        ("/a.git/info/refs", "/{repo}.git/info/{what}"),
+        ("/a.git/b", "/{user}/{repo}"),
+        ("/c/b", "/{user}/{repo}"),
+        ("/a.git/log", "/{user}/log"),
+        ("/bs/log", "/{user}/log"),
+        ("/bs/other", "/{user}s/{what}"),
+        ("/x/y.b", "/x/{a}.b"),
+        ("/x/y.c", "/{user}/{repo}"),
+        ("/a.git/info/x/y", "/{*all}"),
+    ];
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    each_driver(async |core: Core| {
+        let routes = patterns.iter().fold(Router::new(), |router, pattern| router.get(pattern, which));
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            for (path, pattern) in expected {
+                let answer = client.raw(request(path)).await.response(&Method::GET).await;
+                assert!(answer.text().starts_with(pattern), "{path}: {}", answer.text());
+            }
+            for (first, _) in expected {
+                let requests: String =
+                    expected.iter().flat_map(|(path, _)| [request(first), request(path)]).collect();
+                let mut connection = client.raw(requests).await;
+                for (path, pattern) in expected {
+                    connection.response(&Method::GET).await;
+                    let answer = connection.response(&Method::GET).await;
+                    assert!(answer.text().starts_with(pattern), "{path} behind {first}: {}", answer.text());
+                }
+            }
+        })
+        .await;
+    });
+}
+
 /// Two routers behind one connection, with the same paths.
 #[test]
 fn what_another_router_found_counts_for_nothing() {

@@ -30,6 +30,7 @@ pub struct Answers {
     plaintext: Vec<u8>,
     json: Vec<u8>,
     index: Vec<u8>,
+    fields: Vec<u8>,
     not_found: Vec<u8>,
     not_allowed: Vec<u8>,
 }
@@ -43,6 +44,7 @@ impl Answers {
             plaintext: Vec::new(),
             json: Vec::new(),
             index: Vec::new(),
+            fields: Vec::new(),
             not_found: Vec::new(),
             not_allowed: Vec::new(),
         };
@@ -62,6 +64,7 @@ impl Answers {
         self.plaintext = self.whole("200 OK", TEXT, HELLO);
         self.json = self.whole("200 OK", "Content-Type: application/json\r\n", JSON);
         self.index = self.whole("200 OK", TEXT, INDEX);
+        self.fields = self.whole("200 OK", &format!("{TEXT}{MORE_FIELDS}"), HELLO);
         self.not_found = self.whole("404 Not Found", TEXT, "");
         self.not_allowed = self.whole("405 Method Not Allowed", "Allow: GET, HEAD\r\n", "");
     }
@@ -116,6 +119,8 @@ impl Answers {
             output.extend_from_slice(&self.json);
         } else if head.starts_with(b"GET / ") {
             output.extend_from_slice(&self.index);
+        } else if head.starts_with(b"GET /fields ") {
+            output.extend_from_slice(&self.fields);
         } else if let Some(rest) = head.strip_prefix(b"GET /users/") {
             let id = until_space(rest);
             self.head(output, TEXT, id.len() as u64);
@@ -238,6 +243,9 @@ fn coarse_seconds() -> u64 {
 }
 
 const TEXT: &str = "Content-Type: text/plain\r\n";
+/// With those of every answer, the eight fields of `GET /fields`, which clients are measured by.
+const MORE_FIELDS: &str = "ETag: \"a\"\r\nCache-Control: no-store\r\nVary: Accept\r\n\
+    Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 const OCTETS: &str = "Content-Type: application/octet-stream\r\n";
 /// An unfinished head may grow to 8 KiB, far above what the bench sends.
 pub const HEAD_BYTES_MAX: usize = 8 << 10;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+pub mod client;
 pub mod floor;
 pub mod hyper_answers;
 pub mod tls;

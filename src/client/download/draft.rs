@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,12 +45,12 @@ impl Draft {
         let (paths, origin) = (Arc::new(paths), origin.to_owned());
         let own = Arc::clone(&paths);
         let opened = on_blocking_thread(core, move || {
-            let file =
-                OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&own.part)?;
-            let validator = own.validator_of(&origin);
-            if validator.is_none() {
-                file.set_len(0)?;
-            }
+            let is_file = fs::symlink_metadata(&own.part).is_ok_and(|part| part.is_file());
+            let validator = if is_file { own.validator_of(&origin) } else { None };
+            let file = match validator {
+                Some(_) => OpenOptions::new().read(true).write(true).open(&own.part)?,
+                None => fresh(&own.part)?,
+            };
             let length = file.metadata()?.len();
             Ok((Arc::new(file), length, validator))
         });
@@ -62,16 +62,17 @@ impl Draft {
     pub(super) async fn begin(&mut self, origin: &str, validator: Option<String>) -> Result<()> {
         self.length = 0;
         self.validator = validator.clone();
-        let (file, paths, origin) = (Arc::clone(&self.file), Arc::clone(&self.paths), origin.to_owned());
-        on_blocking_thread(&self.core, move || {
-            paths.forget()?;
-            file.set_len(0)?;
-            match validator {
-                Some(validator) => fs::write(&paths.from, format!("{origin}\n{validator}\n")),
-                None => Ok(()),
+        let (paths, origin) = (Arc::clone(&self.paths), origin.to_owned());
+        let begun = on_blocking_thread(&self.core, move || {
+            remove(&paths.from)?;
+            let file = fresh(&paths.part)?;
+            if let Some(validator) = validator {
+                fresh(&paths.from)?.write_all(format!("{origin}\n{validator}\n").as_bytes())?;
             }
-        })
-        .await
+            Ok(Arc::new(file))
+        });
+        self.file = begun.await?;
+        Ok(())
     }
 
     /// Adds bytes; gives their memory back, empty.
@@ -115,7 +116,7 @@ impl Draft {
             // What bears the name is whole, after a power cut too.
             file.sync_all()?;
             fs::rename(&paths.part, &paths.whole)?;
-            paths.forget()
+            remove(&paths.from)
         })
         .await
     }
@@ -124,7 +125,7 @@ impl Draft {
     pub(super) async fn remove(self) -> Result<()> {
         let Self { core, paths, .. } = self;
         on_blocking_thread(&core, move || {
-            paths.forget()?;
+            remove(&paths.from)?;
             fs::remove_file(&paths.part)
         })
         .await
@@ -138,12 +139,20 @@ impl Paths {
         let (of, validator) = text.strip_suffix('\n')?.split_once('\n')?;
         (of == origin && !validator.is_empty()).then(|| validator.to_owned())
     }
+}
 
-    fn forget(&self) -> io::Result<()> {
-        match fs::remove_file(&self.from) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            result => result,
-        }
+/// An empty file in place of whatever has that name: not one that a link leads to, nor one that a download which was dropped
+/// still writes to.
+fn fresh(path: &Path) -> io::Result<File> {
+    remove(path)?;
+    File::create_new(path)
+}
+
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 

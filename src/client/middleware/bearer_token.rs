@@ -11,11 +11,13 @@ use ringhttp_runtime::sync::Semaphore;
 use super::super::error::{Error, ErrorKind, Result};
 use super::super::location::Location;
 use super::super::response::Response;
+use super::super::send::is_idempotent;
 use super::{Next, Request};
 
 /// Signs requests to one server (scheme, host and port of `url`) in by a token (RFC 6750) that `fetch` gets: before the first
-/// request, and when one is answered 401, which is then sent once more with the new token if its body can be. However many
-/// requests need a token, it is fetched once: the others wait, and share the error if it cannot be had.
+/// request, and when one is answered 401, which is then sent once more with the new token if its body can be. One that was
+/// redirected there is so only if it is idempotent: what it asked for may have been done before. However many requests need
+/// a token, it is fetched once: the others wait, and share the error if it cannot be had.
 ///
 /// The token goes to no other server, neither by a redirect. A request that has an `Authorization` of its own is left as it is.
 /// `fetch` asks by a client without this middleware.
@@ -61,7 +63,14 @@ where
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
+        // Another server's 401 says nothing about the token, and what was answered by a redirect was done, so it is done twice
+        // only if that does no harm.
+        let is_answer_to_it = answer.location().origin() == location.origin();
+        if !is_answer_to_it {
+            return Ok(answer);
+        }
         token.forget(number);
+        let again = again.filter(|again| answer.history().is_empty() || is_idempotent(again.method()));
         let Some(mut again) = again else { return Ok(answer) };
         answer.discard().await;
         let (_, value) = token.get().await?;

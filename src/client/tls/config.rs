@@ -55,7 +55,7 @@ pub struct ClientTlsConfig {
 /// What is made of an OCSP response that a server staples to its certificate (RFC 6960): the word of the certificate's signer,
 /// some days old at most, that it is not revoked. A client asks nobody itself.
 ///
-/// One that is not current, not about the certificate, or not signed by the certificate's signer (or by whom that has named for
+/// One that is not current (or a day old, if it does not say when there will be another), not about the certificate, or not signed by the certificate's signer (or by whom that has named for
 /// it) says nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -17,7 +17,7 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCer
 use sha1::{Digest, Sha1};
 
 use super::config::OcspStaple;
-use crate::proto::ocsp::{About, OcspResponse, Status};
+use crate::proto::ocsp::{About, Answer, OcspResponse, Status};
 use crate::proto::x509::{Certificate, PublicKey, Signed};
 
 /// Verifies servers by authorities, and then by what they staple.
@@ -47,6 +47,9 @@ struct Signer<'a> {
 
 /// How far the clocks of authorities may be ahead of ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// How old an answer may be that does not say when there will be news: who has been revoked could staple an old one for ever.
+const AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Signers of the right name whose keys are tried: there is one, and two while it is renewed.
 const SIGNERS_MAX: usize = 8;
@@ -83,14 +86,15 @@ impl StapleVerifier {
         now: SystemTime,
     ) -> Word {
         let is_about_it = |about: &About<'_>| about.serial == certificate.serial && self.names(about, signer);
-        let Some(answer) = response.answers().find(|answer| is_about_it(&answer.about)) else {
+        let is_current = |answer: &Answer<'_>| {
+            answer.this_update <= now + CLOCK_SKEW
+                && now <= answer.next_update.unwrap_or(answer.this_update + AGE_MAX)
+        };
+        let mut answers =
+            response.answers().filter(|answer| is_about_it(&answer.about) && is_current(answer));
+        let Some(answer) = answers.next().filter(|_| self.is_signed_for(signer, response, now)) else {
             return Word::Nothing;
         };
-        let is_current = answer.this_update <= now + CLOCK_SKEW
-            && answer.next_update.is_none_or(|next_update| now <= next_update);
-        if !is_current || !self.is_signed_for(signer, response, now) {
-            return Word::Nothing;
-        }
         match answer.status {
             Status::Good => Word::Good,
             Status::Revoked => Word::Revoked,

@@ -82,9 +82,17 @@ fn the_word_of_the_signer_counts() {
             assert_eq!(case.word(&saying.sign(case.issuer.key())), word);
         }
     }
-    // Nobody says when there will be news: then this is the news.
-    let saying = Saying { next_update: None, ..case.saying(REVOKED) };
-    assert_eq!(case.word(&saying.sign(case.issuer.key())), Word::Revoked);
+}
+
+#[test]
+fn an_answer_that_names_no_next_one_is_good_for_a_day() {
+    const JANUARY_2024: Duration = Duration::from_secs(1_704_067_200);
+    let case = Case::new(OcspStaple::IfUsable);
+    let staple = Saying { next_update: None, ..case.saying(GOOD) }.sign(case.issuer.key());
+    for (hours, word) in [(0, Word::Good), (23, Word::Good), (25, Word::Nothing), (9000, Word::Nothing)] {
+        let now = SystemTime::UNIX_EPOCH + JANUARY_2024 + Duration::from_secs(hours * 3600);
+        assert_eq!(case.verifier.word(&case.own, &[], &staple, now), word, "{hours} hours later");
+    }
 }
 
 #[test]
