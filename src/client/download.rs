@@ -276,6 +276,9 @@ impl Download {
                 is_to_the_end = total.is_some();
                 run.total = total;
                 run.is_confirmed = true;
+                if total.is_none() {
+                    self.parts = 1;
+                }
             }
             Meaning::Whole { total } => {
                 self.parts = 1;
@@ -293,11 +296,6 @@ impl Download {
             Meaning::Failure => return Err(refused(answer)),
         }
         self.take(run, answer).await?;
-        if is_in_parts && run.total.is_none() {
-            // Where the last part ends is not known: one request for the rest.
-            self.parts = 1;
-            return Ok(have == 0);
-        }
         Ok(is_to_the_end && run.total.is_none_or(|total| run.draft.length >= total))
     }
 
