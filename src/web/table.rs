@@ -187,7 +187,8 @@ impl Table {
     fn one_by_one(&self, path: &str, method: &Method, values: &mut Vec<(u32, u32)>) -> Option<Found<'_>> {
         let mut refused: Vec<&Entry> = Vec::new();
         for entry in &self.entries {
-            if !entry.place.pattern.matches(path, values) {
+            let is_rival = refused.first().is_none_or(|first| self.differ_in_limits_alone(first, entry));
+            if !is_rival || !entry.place.pattern.matches(path, values) {
                 continue;
             }
             match entry.route(method) {
@@ -200,6 +201,11 @@ impl Table {
             first.place.pattern.matches(path, values);
         }
         Entry::refused(&refused)
+    }
+
+    fn differ_in_limits_alone(&self, one: &Entry, other: &Entry) -> bool {
+        let has_both = |same: &Vec<usize>| same.contains(&one.number) && same.contains(&other.number);
+        self.index.shapes.iter().any(has_both)
     }
 
     /// What answers a request that no pattern matches. `path`: in its one spelling.

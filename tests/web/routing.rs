@@ -520,6 +520,34 @@ fn text_behind_a_parameter_hides_no_other_route() {
     });
 }
 
+/// A path that has routes but not of its method is refused, whatever routes there are for other paths.
+#[test]
+fn a_method_is_looked_for_where_only_limits_differ() {
+    for other in ["/elsewhere", "/elsewhere/{id:int}", "/{repo}.git/info"] {
+        each_driver(async |core: Core| {
+            let routes = Router::new()
+                .get("/{name}", which)
+                .post("/{*rest}", which)
+                .get("/users/{id:uint}", which)
+                .delete("/users/{name}", which)
+                .get(other, which);
+            serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+                for (head, answer) in [
+                    ("POST /a", "Method Not Allowed\n"),
+                    ("POST /a/b", "/{*rest} of /a/b"),
+                    ("GET /users/7", "/users/{id:uint} of /users/7"),
+                    ("DELETE /users/7", "/users/{name} of /users/7"),
+                    ("POST /users/7", "Method Not Allowed\n"),
+                ] {
+                    let mut raw = client.raw(format!("{head} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+                    assert_eq!(raw.response(&Method::GET).await.text(), answer, "{head} beside {other}");
+                }
+            })
+            .await;
+        });
+    }
+}
+
 /// Two routers behind one connection, with the same paths.
 #[test]
 fn what_another_router_found_counts_for_nothing() {
