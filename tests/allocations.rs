@@ -46,6 +46,7 @@ fn a_keep_alive_get_through_the_router_and_its_middleware_allocates_next_to_noth
         let seen = |state: &Cell<u64>| state.set(COUNT.get());
         let routes = Router::new()
             .get("/users/{id}", async |_: &(Cell<u64>, Cell<u64>), _| "hello")
+            .get("/items/{id}/parts/{part}", async |_: &(Cell<u64>, Cell<u64>), _| "hello")
             .get("/first", async move |state: &(Cell<u64>, Cell<u64>), _| seen(&state.0))
             .get("/last", async move |state: &(Cell<u64>, Cell<u64>), _| {
                 seen(&state.1);
@@ -60,12 +61,14 @@ fn a_keep_alive_get_through_the_router_and_its_middleware_allocates_next_to_noth
             let address = client.address();
             let counted = core.spawn_blocking(move || {
                 let mut socket = TcpStream::connect(address).expect("the server listens");
-                for _ in 0..100 {
-                    ask(&mut socket, "/users/7");
+                // The same again, another one of its route, and another route.
+                let mut paths = ["/users/7", "/users/7", "/users/8", "/items/7/parts/9"].iter().cycle();
+                for path in paths.by_ref().take(100) {
+                    ask(&mut socket, path);
                 }
                 ask(&mut socket, "/first");
-                for _ in 0..REQUESTS {
-                    ask(&mut socket, "/users/7");
+                for path in paths.by_ref().take(REQUESTS as usize) {
+                    ask(&mut socket, path);
                 }
                 ask(&mut socket, "/last")
             });

@@ -377,9 +377,14 @@ impl Request {
         &mut exchange.matched
     }
 
-    /// Memory for the values of this request: that of the one before it, which are of no more use.
-    pub(crate) fn take_values_before(&mut self) -> Vec<(u32, u32)> {
-        std::mem::take(&mut self.exchange_mut().matched_before.values)
+    /// The same, if `matches` says so, which finds the values of this request in its path.
+    pub(crate) fn match_again_if(
+        &mut self,
+        matches: impl FnOnce(&str, &mut Vec<(u32, u32)>) -> bool,
+    ) -> Option<&mut Matched> {
+        let Exchange { head, matched_before, .. } = self.exchange_mut();
+        let does_match = matches(head.target.path(), &mut matched_before.values);
+        does_match.then(|| self.match_again())
     }
 }
 

@@ -120,14 +120,10 @@ impl Table {
             return Some(route);
         }
         let route = if entry.is_alone { entry.route(request.method()) } else { None }?;
-        let mut values = request.take_values_before();
-        let path = request.path();
-        if !is_in_one_spelling(path) || !entry.place.pattern.matches(path, &mut values) {
-            return None;
-        }
-        let matched = request.match_again();
-        matched.values = values;
-        matched.numbers = Some((entry.number, route.number));
+        let matches = |path: &str, values: &mut Vec<(u32, u32)>| {
+            is_in_one_spelling(path) && entry.place.pattern.matches(path, values)
+        };
+        request.match_again_if(matches)?.numbers = Some((entry.number, route.number));
         Some(route)
     }
 
