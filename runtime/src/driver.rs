@@ -105,7 +105,10 @@ pub enum RingFlags {
 }
 
 impl RingFlags {
-    pub(crate) fn builder(self) -> io_uring::Builder {
+    /// Best first.
+    pub(crate) const ALL: [Self; 3] = [Self::DeferTaskrun, Self::CoopTaskrun, Self::Plain];
+
+    fn builder(self) -> io_uring::Builder {
         let mut builder = IoUring::builder();
         match self {
             Self::DeferTaskrun => builder.setup_single_issuer().setup_defer_taskrun(),
@@ -178,7 +181,7 @@ impl DriverChoice {
     /// Finds the best flags the kernel takes; the error is that of the last and simplest try.
     fn probe_rings(&mut self) -> io::Result<RingFlags> {
         let mut refusal = io::Error::from(io::ErrorKind::Unsupported);
-        for flags in [RingFlags::DeferTaskrun, RingFlags::CoopTaskrun, RingFlags::Plain] {
+        for flags in RingFlags::ALL {
             match probe_ring(flags, self.entries) {
                 Ok(()) => {
                     self.rings.push((flags, None));
@@ -212,13 +215,19 @@ fn asked_driver(configured: Driver) -> Result<(Driver, &'static str), RunError> 
 }
 
 fn probe_ring(flags: RingFlags, entries: u32) -> io::Result<()> {
-    let ring: IoUring = flags.builder().build(entries)?;
-    let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe)?;
+    let probe = operations_of(flags, entries)?;
     if OPCODES.iter().all(|(_, code)| probe.is_supported(*code)) {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel lacks operations of io_uring that are needed"))
+}
+
+/// What a ring with these flags can do.
+pub(crate) fn operations_of(flags: RingFlags, entries: u32) -> io::Result<Probe> {
+    let ring: IoUring = flags.builder().build(entries)?;
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    Ok(probe)
 }
 
 const DRIVER_VARIABLE: &str = "RINGHTTP_DRIVER";

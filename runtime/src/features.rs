@@ -4,11 +4,10 @@
 
 use std::{fmt, io};
 
-use io_uring::{IoUring, Probe};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use socket2::{Domain, Socket, Type};
 
-use crate::driver::{KernelReport, OPCODES, RingFlags};
+use crate::driver::{KernelReport, OPCODES, RingFlags, operations_of};
 
 /// Something that a kernel has or lacks, or that the process is not allowed: see [`KernelReport::features`].
 #[derive(Clone, Debug)]
@@ -37,8 +36,7 @@ impl KernelReport {
     /// rings, which are closed again; call it when a person asks, not for each request.
     #[must_use]
     pub fn features(&self) -> Vec<KernelFeature> {
-        let mut features: Vec<_> =
-            [RingFlags::DeferTaskrun, RingFlags::CoopTaskrun, RingFlags::Plain].map(ring).into();
+        let mut features: Vec<_> = RingFlags::ALL.map(ring).into();
         features.extend(operations());
         features.push(reuse_port());
         features.push(open_beneath());
@@ -56,11 +54,11 @@ fn ring(flags: RingFlags) -> KernelFeature {
         RingFlags::CoopTaskrun => "a ring without interrupts for completions: the next best",
         RingFlags::Plain => "any ring at all; epoll without",
     };
-    feature(format!("ring {flags}"), purpose, flags.builder().build(RING_ENTRIES).map(drop))
+    feature(format!("ring {flags}"), purpose, operations_of(flags, RING_ENTRIES).map(drop))
 }
 
 fn operations() -> impl Iterator<Item = KernelFeature> {
-    let probed = probe();
+    let probed = operations_of(RingFlags::Plain, RING_ENTRIES);
     OPCODES.into_iter().map(move |(name, code)| {
         let outcome = match &probed {
             Ok(probe) if probe.is_supported(code) => Ok(()),
@@ -69,13 +67,6 @@ fn operations() -> impl Iterator<Item = KernelFeature> {
         };
         feature(format!("ring operation {name}"), "needed on a ring; epoll without", outcome)
     })
-}
-
-fn probe() -> io::Result<Probe> {
-    let ring = IoUring::new(RING_ENTRIES)?;
-    let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe)?;
-    Ok(probe)
 }
 
 fn reuse_port() -> KernelFeature {
