@@ -31,6 +31,8 @@ mod foreign;
 mod idle;
 #[path = "compare/json.rs"]
 mod json;
+#[path = "compare/load.rs"]
+mod load;
 #[path = "compare/machine.rs"]
 mod machine;
 #[path = "compare/markdown.rs"]
@@ -227,7 +229,7 @@ fn self_check() {
     options::self_check();
     process::self_check();
     wrk::self_check();
-    ws_load::self_check();
+    load::self_check();
     paced::self_check();
     client_load::self_check();
     check::self_check();

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use ringhttp::{Client, ClientConfig, Core, Cores, RuntimeConfig, StatusCode};
 
+use crate::load::Load;
 use crate::options::Options;
 use crate::scenario::Scenario;
 use crate::server::{Binaries, Kind};
 use crate::table::Run;
-use crate::{Problem, paced, process};
+use crate::{Problem, process};
 
 /// The first argument of a process that is ringhttp's client.
 pub(crate) const ARGUMENT: &str = "--client";
@@ -63,7 +64,7 @@ fn watch(child: &mut Child) -> Result<Run, Problem> {
     let before = process::cpu_time(child.id())?;
     let report = line();
     let cpu = process::cpu_time(child.id())?.since(before);
-    let load = paced::parse(&report).ok_or_else(|| format!("its report is {report:?}"))?;
+    let load = Load::parse(&report).ok_or_else(|| format!("its report is {report:?}"))?;
     Ok(Run::new(cpu, &load))
 }
 
@@ -157,7 +158,7 @@ pub(crate) fn self_check() {
     let mut times_us: Vec<u32> = (0..1000).rev().collect();
     let line = report(&mut times_us, Duration::from_millis(2500));
     assert_eq!(line, "1000 2.5 500 990 999");
-    assert!(paced::parse(&line).is_some());
+    assert!(Load::parse(&line).is_some());
     let is_refused = |line: &str| ask(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()).is_err();
     assert!(is_refused("epoll http://127.0.0.1/ 1") && is_refused("kqueue http://127.0.0.1/ 1 1"));
 }

@@ -5,15 +5,15 @@
 //! The program starts itself once more for it, as a process on the load's CPU.
 
 use std::cell::{Cell, RefCell};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ringhttp::{Client, ClientConfig, Core, Cores, RuntimeConfig};
 
 use crate::Problem;
+use crate::load::Load;
 use crate::scenario::{Scenario, Shape};
-use crate::wrk::Load;
 
 /// The first argument of a process that is a load.
 pub(crate) const ARGUMENT: &str = "--paced";
@@ -31,26 +31,10 @@ pub(crate) fn run(scenario: &Scenario, port: u16, seconds: u32, cpu: usize) -> R
     command.args(["-c", &cpu.to_string()]).arg(program).arg(ARGUMENT);
     command.args([rate, seconds, scenario.connections].map(|number| number.to_string()));
     command.arg(format!("http://127.0.0.1:{port}{}", scenario.path));
-    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("taskset: {error}"))?;
-    let report = String::from_utf8_lossy(&output.stdout);
-    match parse(&report) {
-        Some(load) if output.status.success() => Ok(load),
-        _ => Err(format!("{}: {}\n{report}", scenario.name, output.status)),
-    }
+    Load::of(&mut command, scenario.name)
 }
 
-/// What the process prints: requests, seconds, and the percentiles.
-pub(crate) fn parse(report: &str) -> Option<Load> {
-    let numbers: Option<Vec<f64>> = report.split_whitespace().map(|number| number.parse().ok()).collect();
-    match numbers?[..] {
-        [requests, seconds, p50_us, p99_us, p999_us] => {
-            Some(Load { requests, seconds, p50_us, p99_us, p999_us, socket_errors: 0 })
-        }
-        _ => None,
-    }
-}
-
-/// Is the load: asks `arguments` (requests a second, seconds, connections, URL), and gives what `parse` reads.
+/// Is the load: asks `arguments` (requests a second, seconds, connections, URL), and gives what [`Load::parse`] reads.
 ///
 /// # Errors
 /// An argument, or a request that failed.
@@ -135,18 +119,8 @@ async fn ask(core: &Core, url: &str, connections: u32, pace: Pace) -> ringhttp::
     Ok(pace)
 }
 
-/// Its report, and when requests are due.
+/// When requests are due, and arguments that are none.
 pub(crate) fn self_check() {
-    let load = Load {
-        requests: 15_000.0,
-        seconds: 3.5,
-        p50_us: 60.0,
-        p99_us: 140.0,
-        p999_us: 900.0,
-        socket_errors: 0,
-    };
-    assert_eq!(parse("15000 3.5 60 140 900\n"), Some(load));
-    assert_eq!(parse("15000 3.5 60 140"), None);
     let pace = Pace {
         start: Instant::now(),
         every: Duration::from_millis(2),

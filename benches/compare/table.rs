@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::load::Load;
 use crate::process::CpuTime;
 use crate::scenario::Scenario;
 use crate::server::Kind;
-use crate::wrk::Load;
 
 /// One run of one server.
 #[derive(Clone, Debug)]

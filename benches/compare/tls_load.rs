@@ -1,12 +1,9 @@
 //! The load generator for handshakes: how `tls_load` is run.
 
-use std::process::Stdio;
-
 use crate::Problem;
+use crate::load::Load;
 use crate::scenario::{Scenario, Shape};
 use crate::server::Binaries;
-use crate::wrk::Load;
-use crate::ws_load;
 
 /// Loads the server at `port` for `seconds`, from one thread on `cpu`.
 ///
@@ -25,10 +22,5 @@ pub(crate) fn run(
     if scenario.shape == (Shape::Handshakes { resumed: true }) {
         command.arg("--resumed");
     }
-    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("tls_load: {error}"))?;
-    let report = String::from_utf8_lossy(&output.stdout);
-    match ws_load::parse(&report) {
-        Some(load) if output.status.success() && load.requests > 0.0 => Ok(load),
-        _ => Err(format!("{}: tls_load: {}\n{report}", scenario.name, output.status)),
-    }
+    Load::of(&mut command, &format!("{}: tls_load", scenario.name))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Problem;
+use crate::load::Load;
 use crate::scenario::{Protocol, Scenario, Shape};
 
 /// wrk, pinned to one CPU.
@@ -11,19 +12,6 @@ use crate::scenario::{Protocol, Scenario, Shape};
 pub(crate) struct Wrk {
     cpu: usize,
     scripts: PathBuf,
-}
-
-/// What one run of wrk reports.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Load {
-    pub(crate) requests: f64,
-    pub(crate) seconds: f64,
-    /// Percentiles of the time to an answer; NaN when wrk can not tell.
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-    /// Connections that broke, and reads and writes that failed or took too long.
-    pub(crate) socket_errors: u64,
 }
 
 impl Wrk {

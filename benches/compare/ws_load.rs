@@ -1,11 +1,9 @@
-//! The load generator for WebSockets: how `ws_load` is run, and what it says.
-
-use std::process::Stdio;
+//! The load generator for WebSockets: how `ws_load` is run.
 
 use crate::Problem;
+use crate::load::Load;
 use crate::scenario::{Scenario, Shape};
 use crate::server::Binaries;
-use crate::wrk::Load;
 
 /// Loads the server at `port` for `seconds`, from one thread on `cpu`.
 ///
@@ -31,28 +29,5 @@ pub(crate) fn run(
     let mut command = binaries.helper("ws_load");
     command.args(["--path", scenario.path]);
     command.args(numbers.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]));
-    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("ws_load: {error}"))?;
-    let report = String::from_utf8_lossy(&output.stdout);
-    match parse(&report) {
-        Some(load) if output.status.success() && load.requests > 0.0 => Ok(load),
-        _ => Err(format!("{}: ws_load: {}\n{report}", scenario.name, output.status)),
-    }
-}
-
-/// Messages, seconds, and the percentiles.
-pub(crate) fn parse(report: &str) -> Option<Load> {
-    let numbers: Option<Vec<f64>> = report.split_whitespace().map(|number| number.parse().ok()).collect();
-    match numbers?[..] {
-        [requests, seconds, p50_us, p99_us] => {
-            Some(Load { requests, seconds, p50_us, p99_us, p999_us: f64::NAN, socket_errors: 0 })
-        }
-        _ => None,
-    }
-}
-
-/// Its line, and others.
-pub(crate) fn self_check() {
-    let load = parse("90000 3.5 400 900\n").expect("it is one of ws_load's");
-    assert_eq!([load.requests, load.seconds, load.p50_us, load.p99_us], [9e4, 3.5, 400.0, 900.0]);
-    assert!(parse("90000 3.5 400\n").is_none() && parse("nothing").is_none());
+    Load::of(&mut command, &format!("{}: ws_load", scenario.name))
 }

@@ -83,11 +83,7 @@ impl Answers {
             }
             let Some(end) = self.head_end.find(&input[consumed..]) else {
                 let close = input.len() - consumed > HEAD_BYTES_MAX;
-                return Pass {
-                    consumed,
-                    body: &[],
-                    close,
-                };
+                return Pass { consumed, body: &[], close };
             };
             let head = &input[consumed..consumed + end + 2];
             consumed += end + 4;
@@ -95,18 +91,10 @@ impl Answers {
                 Next::Request => {}
                 Next::Echo(length) => *echo_left = length,
                 Next::Static(body) => {
-                    return Pass {
-                        consumed,
-                        body,
-                        close: false,
-                    };
+                    return Pass { consumed, body, close: false };
                 }
                 Next::Close => {
-                    return Pass {
-                        consumed,
-                        body: &[],
-                        close: true,
-                    };
+                    return Pass { consumed, body: &[], close: true };
                 }
             }
         }
@@ -125,40 +113,21 @@ impl Answers {
             let id = until_space(rest);
             self.head(output, TEXT, id.len() as u64);
             output.extend_from_slice(id.as_bytes());
-        } else if let Some(body) = head
-            .strip_prefix(b"GET /bytes/")
-            .and_then(|n| static_bytes(until_space(n)))
+        } else if let Some(body) =
+            head.strip_prefix(b"GET /bytes/").and_then(|n| static_bytes(until_space(n)))
         {
             self.head(output, OCTETS, body.len() as u64);
             return Next::Static(body);
         } else if head.starts_with(b"POST /echo ") {
             return self.echo(head, output);
         } else {
-            let known = [
-                " / ",
-                " /plaintext ",
-                " /json ",
-                " /users/",
-                " /bytes/",
-                " /echo ",
-            ];
-            let path = head
-                .iter()
-                .position(|&byte| byte == b' ')
-                .map_or(&[][..], |space| &head[space..]);
+            let known = [" / ", " /plaintext ", " /json ", " /users/", " /bytes/", " /echo "];
+            let path = head.iter().position(|&byte| byte == b' ').map_or(&[][..], |space| &head[space..]);
             let other_method =
                 !head.starts_with(b"GET ") && known.iter().any(|known| path.starts_with(known.as_bytes()));
-            output.extend_from_slice(if other_method {
-                &self.not_allowed
-            } else {
-                &self.not_found
-            });
+            output.extend_from_slice(if other_method { &self.not_allowed } else { &self.not_found });
             // A body of unknown length may follow.
-            return if content_length(head) == Some(0) {
-                Next::Request
-            } else {
-                Next::Close
-            };
+            return if content_length(head) == Some(0) { Next::Request } else { Next::Close };
         }
         Next::Request
     }
@@ -177,12 +146,7 @@ impl Answers {
     }
 
     fn head(&self, output: &mut Vec<u8>, content_type: &str, length: u64) {
-        for part in [
-            "HTTP/1.1 200 OK\r\n",
-            &self.common,
-            content_type,
-            "Content-Length: ",
-        ] {
+        for part in ["HTTP/1.1 200 OK\r\n", &self.common, content_type, "Content-Length: "] {
             output.extend_from_slice(part.as_bytes());
         }
         output.extend_from_slice(length.to_string().as_bytes());
@@ -217,9 +181,7 @@ fn content_length(head: &[u8]) -> Option<u64> {
             continue;
         };
         if line[..colon].eq_ignore_ascii_case(b"content-length") {
-            length = std::str::from_utf8(&line[colon + 1..])
-                .ok()
-                .and_then(|value| value.trim().parse().ok());
+            length = std::str::from_utf8(&line[colon + 1..]).ok().and_then(|value| value.trim().parse().ok());
         } else if line[..colon].eq_ignore_ascii_case(b"transfer-encoding") {
             return None;
         }
@@ -233,10 +195,7 @@ fn until_space(text: &[u8]) -> &str {
 }
 
 fn coarse_seconds() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a live `timespec`.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut now) };
     u64::try_from(now.tv_sec).unwrap_or(0)

@@ -106,6 +106,14 @@ pub fn raise_open_files() {
     }
 }
 
+/// Runs a load to its end: on a current-thread tokio, pinned to a CPU, with as many open files as there may be.
+pub fn run_on<T>(cpu: usize, load: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    pin(cpu)?;
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, load)
+}
+
 /// Keeps this thread, and those it starts, on one CPU.
 pub fn pin(cpu: usize) -> io::Result<()> {
     assert!(cpu < libc::CPU_SETSIZE as usize, "CPU number too large for a cpu_set_t");

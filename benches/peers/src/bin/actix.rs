@@ -47,10 +47,7 @@ async fn bytes(n: web::Path<String>) -> HttpResponse {
 }
 
 async fn echo(request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let length = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     match length {
         Some(length) if length <= COLLECTED_BYTES_MAX => match payload.to_bytes().await {
             Ok(body) => ok("application/octet-stream").body(body),
@@ -69,9 +66,7 @@ fn limited(payload: web::Payload) -> impl futures_util::Stream<Item = Result<Byt
     let mut left = ECHO_BYTES_MAX;
     payload.map(move |chunk| {
         let chunk = chunk?;
-        left = left
-            .checked_sub(chunk.len() as u64)
-            .ok_or(PayloadError::Overflow)?;
+        left = left.checked_sub(chunk.len() as u64).ok_or(PayloadError::Overflow)?;
         Ok(chunk)
     })
 }

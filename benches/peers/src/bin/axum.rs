@@ -13,10 +13,7 @@ use ringhttp_peers::{ECHO_BYTES_MAX, HELLO, INDEX, JSON, Options, listen, static
 
 fn main() -> io::Result<()> {
     let options = Options::start();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(serve(&options))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(serve(&options))
 }
 
 async fn serve(options: &Options) -> io::Result<()> {
@@ -24,10 +21,7 @@ async fn serve(options: &Options) -> io::Result<()> {
         .route("/", get(async || fields("text/plain", INDEX)))
         .route("/plaintext", get(async || fields("text/plain", HELLO)))
         .route("/json", get(async || fields("application/json", JSON)))
-        .route(
-            "/users/{id}",
-            get(async |Path(id): Path<String>| fields("text/plain", id)),
-        )
+        .route("/users/{id}", get(async |Path(id): Path<String>| fields("text/plain", id)))
         .route("/bytes/{n}", get(bytes))
         .route("/echo", post(echo));
     axum::serve(tokio::net::TcpListener::from_std(listen(options.port)?)?, routes).await
@@ -50,9 +44,5 @@ async fn echo(body: Body) -> Response {
 
 fn fields(content_type: &'static str, body: impl IntoResponse) -> Response {
     let server = (SERVER, HeaderValue::from_static("axum"));
-    (
-        [server, (CONTENT_TYPE, HeaderValue::from_static(content_type))],
-        body,
-    )
-        .into_response()
+    ([server, (CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
 }

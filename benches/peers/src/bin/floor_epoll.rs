@@ -12,11 +12,8 @@ fn main() -> io::Result<()> {
     let poll = Poll::new()?;
     poll.add(listener.as_raw_fd(), libc::EPOLLIN)?;
 
-    let mut responder = Responder {
-        answers: Answers::new(),
-        input: vec![0; INPUT_BYTES],
-        output: Vec::new(),
-    };
+    let mut responder =
+        Responder { answers: Answers::new(), input: vec![0; INPUT_BYTES], output: Vec::new() };
     // Indexed by file descriptor: the kernel hands out the smallest free one, so the table stays dense.
     let mut connections: Vec<Option<Box<Connection>>> = Vec::new();
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS_MAX];
@@ -149,9 +146,7 @@ impl Responder {
 
     fn answer(&mut self, connection: &mut Connection, filled: usize) -> io::Result<()> {
         self.output.clear();
-        let pass = self
-            .answers
-            .answer(&self.input[..filled], &mut connection.echo_left, &mut self.output);
+        let pass = self.answers.answer(&self.input[..filled], &mut connection.echo_left, &mut self.output);
         connection.closing = pass.close;
         if pass.consumed < filled || !connection.input_rest.is_empty() {
             connection.input_rest = self.input[pass.consumed..filled].to_vec();
@@ -183,13 +178,10 @@ impl Poll {
     }
 
     fn add(&self, fd: RawFd, events: i32) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: events as u32,
-            u64: fd as u64,
-        };
+        let mut event = libc::epoll_event { events: events as u32, u64: fd as u64 };
         // SAFETY: the pointer is to a live event; the kernel copies it.
         checked(
-            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } as isize,
+            unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } as isize
         )?;
         Ok(())
     }
@@ -223,18 +215,11 @@ fn send(socket: &OwnedFd, head: &[u8], body: &[u8]) -> io::Result<usize> {
     if body.is_empty() {
         // SAFETY: pointer and length describe `head`.
         return checked(unsafe {
-            libc::send(
-                socket.as_raw_fd(),
-                head.as_ptr().cast(),
-                head.len(),
-                libc::MSG_NOSIGNAL,
-            )
+            libc::send(socket.as_raw_fd(), head.as_ptr().cast(), head.len(), libc::MSG_NOSIGNAL)
         });
     }
-    let mut parts = [head, body].map(|part| libc::iovec {
-        iov_base: part.as_ptr().cast_mut().cast(),
-        iov_len: part.len(),
-    });
+    let mut parts = [head, body]
+        .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
     // SAFETY: all zero is an empty message.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = parts.as_mut_ptr();

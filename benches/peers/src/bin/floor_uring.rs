@@ -33,9 +33,7 @@ fn main() -> io::Result<()> {
                 }
                 continue;
             }
-            let connection = connections[fd]
-                .as_mut()
-                .expect("a connection outlives its operations");
+            let connection = connections[fd].as_mut().expect("a connection outlives its operations");
             match operation {
                 RECEIVE => connection.received(entry.result()),
                 _ => connection.sent(entry.result()),
@@ -53,9 +51,7 @@ fn open(connections: &mut Vec<Option<Box<Connection>>>, queue: &mut Queue, fd: R
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     let index = fd as usize;
     connections.resize_with(connections.len().max(index + 1), || None);
-    connections[index]
-        .insert(Box::new(Connection::new(socket)))
-        .queue_receive(queue)
+    connections[index].insert(Box::new(Connection::new(socket))).queue_receive(queue)
 }
 
 /// One client. Boxed and never moved: the kernel works on `input`, `output` and `message` between completions.
@@ -88,10 +84,7 @@ impl Connection {
             output: Vec::new(),
             output_sent: 0,
             body: &[],
-            parts: [libc::iovec {
-                iov_base: std::ptr::null_mut(),
-                iov_len: 0,
-            }; 2],
+            parts: [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; 2],
             // SAFETY: all zero is an empty message.
             message: unsafe { std::mem::zeroed() },
         }
@@ -173,24 +166,15 @@ impl Connection {
         self.sending = true;
         let head = &self.output[self.output_sent.min(self.output.len())..];
         let body = &self.body[self.output_sent.saturating_sub(self.output.len())..];
-        let (fd, flags) = (
-            Fd(self.socket.as_raw_fd()),
-            libc::MSG_NOSIGNAL | libc::MSG_WAITALL,
-        );
+        let (fd, flags) = (Fd(self.socket.as_raw_fd()), libc::MSG_NOSIGNAL | libc::MSG_WAITALL);
         let entry = if body.is_empty() {
-            opcode::Send::new(fd, head.as_ptr(), head.len() as u32)
-                .flags(flags)
-                .build()
+            opcode::Send::new(fd, head.as_ptr(), head.len() as u32).flags(flags).build()
         } else {
-            self.parts = [head, body].map(|part| libc::iovec {
-                iov_base: part.as_ptr().cast_mut().cast(),
-                iov_len: part.len(),
-            });
+            self.parts = [head, body]
+                .map(|part| libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() });
             self.message.msg_iov = self.parts.as_mut_ptr();
             self.message.msg_iovlen = self.parts.len();
-            opcode::SendMsg::new(fd, &raw const self.message)
-                .flags(flags as u32)
-                .build()
+            opcode::SendMsg::new(fd, &raw const self.message).flags(flags as u32).build()
         };
         queue.push(&entry.user_data(tag(SEND, &self.socket)))
     }
@@ -229,10 +213,7 @@ impl Queue {
 }
 
 fn accept_all(listener: RawFd) -> squeue::Entry {
-    opcode::AcceptMulti::new(Fd(listener))
-        .flags(libc::SOCK_CLOEXEC)
-        .build()
-        .user_data(ACCEPT << 32)
+    opcode::AcceptMulti::new(Fd(listener)).flags(libc::SOCK_CLOEXEC).build().user_data(ACCEPT << 32)
 }
 
 fn tag(operation: u64, socket: &OwnedFd) -> u64 {

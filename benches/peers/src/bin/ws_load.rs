@@ -29,11 +29,7 @@ struct Arguments {
 fn main() -> io::Result<()> {
     let usage = "usage: ws_load --path PATH --port N --cpu N --connections N --bytes N --seconds N";
     let arguments = arguments().ok_or_else(|| io::Error::other(usage))?;
-    ringhttp_peers::pin(arguments.cpu)?;
-    ringhttp_peers::raise_open_files();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, load(&arguments))
+    ringhttp_peers::run_on(arguments.cpu, load(&arguments))
 }
 
 fn arguments() -> Option<Arguments> {
