@@ -5,6 +5,7 @@ mod corpus;
 mod dropped;
 mod misbehaviour;
 mod storm;
+mod thrown_away;
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};
