@@ -72,7 +72,8 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Option<Options> {
-    let mut options = Options { host: String::new(), port: 443, authority: None, certificate: None, key: None };
+    let mut options =
+        Options { host: String::new(), port: 443, authority: None, certificate: None, key: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
