@@ -82,6 +82,18 @@ impl Transport {
         }
     }
 
+    /// Sends what a socket takes of `batch` now; other carriers take nothing in this way.
+    #[inline(always)]
+    pub(crate) fn write_at_once(&mut self, batch: &mut WriteBatch) -> io::Result<()> {
+        match self {
+            Self::Socket(stream) => stream.write_at_once(batch),
+            #[cfg(feature = "rustls")]
+            Self::Tls(_) => Ok(()),
+            #[cfg(test)]
+            Self::Duplex(_) => Ok(()),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn start_write(&mut self, batch: WriteBatch) {
         match self {

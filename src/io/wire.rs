@@ -26,6 +26,8 @@ pub(crate) struct Wire {
     ended: bool,
     /// Bytes of the batch that is being written.
     in_flight: usize,
+    /// Writes begin by themselves, and not with the ring's next turn.
+    sends_at_once: bool,
     turn: Turn,
 }
 
@@ -43,6 +45,7 @@ impl Wire {
             output: WriteQueue::new(pool.clone()),
             ended: false,
             in_flight: 0,
+            sends_at_once: false,
             turn: Turn::default(),
         }
     }
@@ -116,7 +119,18 @@ impl Wire {
                 }
             }
             match self.output.take_batch() {
-                Some(batch) => {
+                Some(mut batch) => {
+                    if self.sends_at_once {
+                        let sent = self.transport.write_at_once(&mut batch);
+                        if sent.is_err() || batch.remaining() == 0 {
+                            self.output.give_back(batch);
+                            if sent.is_err() {
+                                self.output.clear();
+                                return Poll::Ready(sent);
+                            }
+                            continue;
+                        }
+                    }
                     self.in_flight = batch.remaining();
                     self.transport.start_write(batch);
                 }
@@ -185,6 +199,11 @@ impl Wire {
     /// What comes from now on is of another protocol: how long its messages are is to be seen.
     pub(crate) fn switch(&mut self) {
         self.input.switch(&Landing::MESSAGES);
+    }
+
+    /// What is queued from now on is handed to the kernel right away by whoever flushes, as far as the peer takes it.
+    pub(crate) fn send_at_once(&mut self) {
+        self.sends_at_once = true;
     }
 
     /// Takes the unread bytes out as one view.

@@ -74,13 +74,14 @@ pub(crate) struct Agreed {
 impl Session {
     /// A session on a wire that has left HTTP.
     pub(crate) fn new(
-        wire: Box<Wire>,
+        mut wire: Box<Wire>,
         role: Role,
         config: Rc<WebSocketConfig>,
         agreed: Agreed,
         timers: &Timers,
         stats: Rc<WebSocketStats>,
     ) -> Rc<Self> {
+        wire.send_at_once();
         add(&stats.total, 1);
         add(&stats.active, 1);
         let mut rules = ReaderRules::new(role.other());
