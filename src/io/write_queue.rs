@@ -23,9 +23,17 @@ pub(crate) struct WriteQueue {
     chunk_bytes: usize,
     /// The buffer that is being filled; without memory while nothing is queued.
     tail: BytesMut,
-    /// A part of a file, with what goes right before it, and how many of `chunks` go before that.
-    file: Option<(usize, Box<FileBatch>)>,
+    /// A part of a file, with what goes right before it.
+    file: Option<Box<QueuedFile>>,
     pool: BufferPool,
+}
+
+/// A part of a file that waits. In a box: most connections never send one.
+#[derive(Debug)]
+struct QueuedFile {
+    /// How many of the `chunks` go before it.
+    chunks_before: usize,
+    batch: Box<FileBatch>,
 }
 
 impl WriteQueue {
@@ -85,7 +93,8 @@ impl WriteQueue {
         assert!(self.file.is_none(), "one part of a file at a time");
         let head = std::mem::take(&mut self.tail);
         let before = self.chunks.as_ref().map_or(0, |chunks| chunks.count());
-        self.file = Some((before, Box::new(FileBatch { head, slice })));
+        self.file =
+            Some(Box::new(QueuedFile { chunks_before: before, batch: Box::new(FileBatch { head, slice }) }));
     }
 
     /// Whether a part of a file waits.
@@ -95,11 +104,12 @@ impl WriteQueue {
 
     /// Takes what waits for one write: all of it, or what goes before a file, or the file.
     pub(crate) fn take_batch(&mut self) -> Option<WriteBatch> {
-        if let Some((before, batch)) = self.file.take() {
+        if let Some(mut file) = self.file.take() {
+            let before = std::mem::take(&mut file.chunks_before);
             if before == 0 {
-                return Some(WriteBatch::File(batch));
+                return Some(WriteBatch::File(file.batch));
             }
-            self.file = Some((0, batch));
+            self.file = Some(file);
             return Some(WriteBatch::Many(self.take_chunks(before)));
         }
         if self.chunks.is_some() {

@@ -121,7 +121,7 @@ impl Inner {
     /// Bytes that are held for the peer.
     fn held_bytes(&self) -> usize {
         let job = self.outbox.job.as_ref().map_or(0, |job| job.len());
-        self.wire.as_ref().map_or(0, Wire::unsent) + self.outbox.bytes + job
+        self.wire.as_deref().map_or(0, Wire::unsent) + self.outbox.bytes + job
     }
 }
 
@@ -289,7 +289,7 @@ impl Session {
             match wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
-                    if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
+                    if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
                         return inner.clock.forget_stall();
                     }
                 }
