@@ -21,6 +21,8 @@ pub struct Place<K: Clone + Eq + Hash, T> {
     old_at: Option<Instant>,
     /// It had an item at some time.
     was_filled: bool,
+    /// It counts no more towards its key's limit of use.
+    is_aside: bool,
     is_given_up: bool,
 }
 
@@ -35,7 +37,7 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
             count(&pool.stats.reused);
         }
         let was_filled = item.is_some();
-        Self { pool: Rc::clone(pool), slot, item, old_at, was_filled, is_given_up: false }
+        Self { pool: Rc::clone(pool), slot, item, old_at, was_filled, is_aside: false, is_given_up: false }
     }
 
     /// The item, if the place is filled.
@@ -78,6 +80,18 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
         self.item.take()
     }
 
+    /// As [`take`](Self::take), of an item that stays in use for long: the place counts towards all limits but
+    /// [`Pool::set_in_use_max`](super::Pool::set_in_use_max).
+    pub fn take_aside(&mut self) -> Option<T> {
+        let item = self.item.take()?;
+        if !std::mem::replace(&mut self.is_aside, true) {
+            let mut after = Aftermath::default();
+            self.pool.table.borrow_mut().set_aside(self.slot, &self.pool.config, &mut after);
+            self.pool.follow(after);
+        }
+        Some(item)
+    }
+
     /// Gives the item back, for the next who asks for its key.
     pub fn give_back(self) {
         self.give_back_for(None);
@@ -117,7 +131,13 @@ impl<K: Clone + Eq + Hash, T> Drop for Place<K, T> {
         let item = self.item.take();
         drop(item);
         let mut after = Aftermath::default();
-        self.pool.table.borrow_mut().give_up(self.slot, &self.pool.config, &mut after);
+        let mut table = self.pool.table.borrow_mut();
+        if self.is_aside {
+            table.give_up_aside(self.slot, &self.pool.config, &mut after);
+        } else {
+            table.give_up(self.slot, &self.pool.config, &mut after);
+        }
+        drop(table);
         self.pool.follow(after);
     }
 }
