@@ -25,6 +25,8 @@ mod check;
 mod check_tls;
 #[path = "compare/client_load.rs"]
 mod client_load;
+#[path = "compare/content.rs"]
+mod content;
 #[path = "compare/foreign.rs"]
 mod foreign;
 #[path = "compare/idle.rs"]
@@ -49,6 +51,8 @@ mod process;
 mod scenario;
 #[path = "compare/server.rs"]
 mod server;
+#[path = "compare/slow.rs"]
+mod slow;
 #[path = "compare/table.rs"]
 mod table;
 #[path = "compare/targets.rs"]
@@ -113,12 +117,10 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     let wrk = Wrk::find(options.load_cpu)?;
     process::raise_open_files()?;
     let binaries = server::build(&mut options)?;
+    leave_out_failing(&mut options, &binaries)?;
     let options = &options;
     for missing in &options.missing {
         println!("{missing}, and is left out");
-    }
-    for &kind in &options.servers {
-        check_surface(&binaries, kind).map_err(|problem| format!("{}: {problem}", kind.name()))?;
     }
 
     let mut results = Vec::new();
@@ -131,7 +133,7 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     save(options, &results, &[])?;
     let mut idle = Vec::new();
     if let Some(connections) = options.idle {
-        for &kind in options.servers.iter().filter(|kind| kind.protocol() != Protocol::Client) {
+        for &kind in options.servers.iter().filter(|kind| !matches!(kind.protocol(), Protocol::Client | Protocol::Files)) {
             idle.push(idle::measure(&binaries, kind, connections)?);
         }
         println!("\n{}", idle::render(&idle));
@@ -139,10 +141,26 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     save(options, &results, &idle)
 }
 
+/// Servers that do not run here, or answer something else, are noted as missing: a fast wrong answer is no result. Ours must do.
+fn leave_out_failing(options: &mut Options, binaries: &server::Binaries) -> Result<(), Problem> {
+    for kind in options.servers.clone() {
+        match check_surface(binaries, kind) {
+            Ok(()) => {}
+            Err(problem) if kind.is_ours() => return Err(format!("{}: {problem}", kind.name())),
+            Err(problem) => {
+                options.servers.retain(|&other| other != kind);
+                options.missing.push(format!("{} fails: {problem}", kind.name()));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// WebSockets are checked by their load, and clients check the answers themselves.
 fn check_surface(binaries: &server::Binaries, kind: Kind) -> Result<(), Problem> {
     match kind.protocol() {
         Protocol::Http => check::surface(&binaries.start(kind)?),
+        Protocol::Files => check::file(&binaries.start(kind)?),
         Protocol::Https => check_tls::surface(&binaries.start(kind)?, &binaries.certificate()?.chain()),
         Protocol::WebSocket | Protocol::Client => Ok(()),
     }
@@ -215,6 +233,10 @@ fn run_once(
         Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
             wrk.run(scenario, port, seconds)?
         }
+        Shape::BesideSlow(slow) => {
+            let _slow = slow::Clients::open(port, slow)?;
+            wrk.run(scenario, port, seconds)?
+        }
         Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
@@ -231,6 +253,7 @@ fn self_check() {
     wrk::self_check();
     load::self_check();
     paced::self_check();
+    slow::self_check();
     client_load::self_check();
     check::self_check();
     table::self_check();

@@ -30,7 +30,7 @@ pub(crate) struct Options {
     pub(crate) idle: Option<usize>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
-    /// Our server's binary; `None`: build the example.
+    /// The directory of our examples; `None`: build those that are wanted.
     pub(crate) ours: Option<PathBuf>,
     pub(crate) server_cpu: usize,
     pub(crate) load_cpu: usize,
@@ -46,6 +46,17 @@ impl Options {
     /// Whether scenarios of `protocol` are to be measured.
     pub(crate) fn is_measured(&self, protocol: Protocol) -> bool {
         self.scenarios.iter().any(|scenario| scenario.protocol() == protocol)
+    }
+
+    /// Goes on without the servers that are such, and notes of each `why`.
+    pub(crate) fn leave_out(&mut self, are_such: fn(Kind) -> bool, why: &str) {
+        let missing = &mut self.missing;
+        self.servers.retain(|&kind| {
+            if are_such(kind) {
+                missing.push(format!("{} {why}", kind.name()));
+            }
+            !are_such(kind)
+        });
     }
 }
 
@@ -132,7 +143,7 @@ pub(crate) fn usage() -> String {
   --json FILE       write all runs to FILE
   --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
   --markdown FILE   write the report to FILE, as the whole of it
-  --ours PATH       ringhttp's plaintext example (default: built by cargo, as ws_echo is in any case)
+  --ours DIR        where ringhttp's examples are (default: built by cargo)
   --server-cpu N    CPU of the servers, or of the clients that are measured (default 0)
   --load-cpu N      CPU of wrk, ws_load and tls_load, or of the clients' server (default 1)
   --test            check this program only",

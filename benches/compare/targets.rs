@@ -47,6 +47,7 @@ impl Ratio {
             Reference::Rival => match self.kind.protocol() {
                 Protocol::Http => "hyper",
                 Protocol::Https => "hyper over tokio-rustls",
+                Protocol::Files => "nginx",
                 Protocol::WebSocket => "fastwebsockets",
                 Protocol::Client => "hyper-util",
             },
