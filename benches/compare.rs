@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports by printing")]
 
+#[path = "compare/behind.rs"]
+mod behind;
 #[path = "compare/certificate.rs"]
 mod certificate;
 #[path = "compare/charts.rs"]
@@ -33,6 +35,8 @@ mod foreign;
 mod idle;
 #[path = "compare/json.rs"]
 mod json;
+#[path = "compare/latency.rs"]
+mod latency;
 #[path = "compare/load.rs"]
 mod load;
 #[path = "compare/machine.rs"]
@@ -68,6 +72,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use options::{Options, Parsed};
+use paced::Rate;
 use scenario::{Protocol, Scenario, Shape};
 use server::Kind;
 use table::{Measured, Run};
@@ -75,6 +80,14 @@ use wrk::Wrk;
 
 /// What was measured in each scenario, in the order of measurement.
 type Results = [(&'static Scenario, Vec<Measured>)];
+
+/// All that one comparison has found out.
+#[derive(Debug, Default)]
+struct Outcome {
+    results: Vec<(&'static Scenario, Vec<Measured>)>,
+    latency: Option<latency::Curves>,
+    idle: Vec<idle::Idle>,
+}
 
 /// A failure that ends the program: a clause for the user.
 type Problem = String;
@@ -129,16 +142,23 @@ fn compare(mut options: Options) -> Result<(), Problem> {
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
-    // Also before the idle part, whose failure shall not cost the runs.
-    save(options, &results, &[])?;
-    let mut idle = Vec::new();
-    if let Some(connections) = options.idle {
-        for &kind in options.servers.iter().filter(|kind| !matches!(kind.protocol(), Protocol::Client | Protocol::Files)) {
-            idle.push(idle::measure(&binaries, kind, connections)?);
-        }
-        println!("\n{}", idle::render(&idle));
+    let mut outcome = Outcome { results, latency: None, idle: Vec::new() };
+    // Also before the other parts, whose failure shall not cost the runs.
+    save(options, &outcome)?;
+    if options.latency {
+        let measured = latency::measure(options, &binaries)?;
+        println!("\n{}", measured.render());
+        outcome.latency = Some(measured);
+        save(options, &outcome)?;
     }
-    save(options, &results, &idle)
+    if let Some(connections) = options.idle {
+        let kinds = options.servers.iter();
+        for &kind in kinds.filter(|kind| !matches!(kind.protocol(), Protocol::Client | Protocol::Files)) {
+            outcome.idle.push(idle::measure(&binaries, kind, connections)?);
+        }
+        println!("\n{}", idle::render(&outcome.idle));
+    }
+    save(options, &outcome)
 }
 
 /// Servers that do not run here, or answer something else, are noted as missing: a fast wrong answer is no result. Ours must do.
@@ -166,19 +186,19 @@ fn check_surface(binaries: &server::Binaries, kind: Kind) -> Result<(), Problem>
     }
 }
 
-fn save(options: &Options, results: &Results, idle: &[idle::Idle]) -> Result<(), Problem> {
+fn save(options: &Options, outcome: &Outcome) -> Result<(), Problem> {
     let write = |path: &std::path::Path, text: String| {
         std::fs::write(path, text).map_err(|error| format!("writing {}: {error}", path.display()))
     };
     if let Some(path) = &options.json {
-        write(path, json::encode(options, results, idle))?;
+        write(path, json::encode(options, outcome))?;
     }
-    let charts = charts::draw(results);
+    let charts = charts::draw(outcome);
     if let Some(directory) = &options.charts {
         charts::save(directory, &charts)?;
     }
     if let Some(path) = &options.markdown {
-        write(path, markdown::report(options, results, idle, &charts))?;
+        write(path, markdown::report(options, outcome, &charts))?;
     }
     Ok(())
 }
@@ -238,7 +258,10 @@ fn run_once(
             wrk.run(scenario, port, seconds)?
         }
         Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
-        Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
+        Shape::Paced(rate) => {
+            let url = format!("http://127.0.0.1:{port}{}", scenario.path);
+            paced::run(Rate::Fixed(rate), scenario.connections, &url, seconds, cpu)?
+        }
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Ask => return Err(format!("{} is no load of servers", scenario.name)),
     };
@@ -258,6 +281,8 @@ fn self_check() {
     check::self_check();
     table::self_check();
     idle::self_check();
+    latency::self_check();
+    behind::self_check();
     charts::self_check();
     json::self_check();
     machine::self_check();

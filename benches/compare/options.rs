@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) scenarios: Vec<&'static Scenario>,
     /// Idle connections to open on each server; `None`: not asked for.
     pub(crate) idle: Option<usize>,
+    /// Whether latencies at several rates are asked for.
+    pub(crate) latency: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
     /// The directory of our examples; `None`: build those that are wanted.
@@ -71,6 +73,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         servers: Kind::ALL.to_vec(),
         scenarios: SCENARIOS.iter().collect(),
         idle: None,
+        latency: false,
         json: None,
         markdown: None,
         ours: None,
@@ -88,6 +91,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
             "--bench" => bench = true,
             "--test" => test = true,
             "--all" => scenarios_named = true,
+            "--latency" => options.latency = true,
             // The number may be left out.
             "--idle" => {
                 let count = rest.next_if(|next| !next.starts_with("--"));
@@ -114,8 +118,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
             }
         }
     }
-    // `--idle` alone is a measurement of its own.
-    if options.idle.is_some() && !scenarios_named {
+    // Each alone is a measurement of its own.
+    if (options.idle.is_some() || options.latency) && !scenarios_named {
         options.scenarios.clear();
     }
     if test || !bench {
@@ -134,11 +138,12 @@ pub(crate) fn usage() -> String {
     let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     format!(
         "cargo bench --bench compare -- OPTIONS        (without any, this text is shown)
-  --all             all scenarios, also beside --idle
+  --all             all scenarios, also beside --idle and --latency
   --rounds N        rounds, the median of which is shown; 3 at least (default 3)
   --seconds N       length of one run (default 3)
   --servers LIST    default: {}
-  --scenarios LIST  default, without --idle: {}
+  --scenarios LIST  default, without --idle and --latency: {}
+  --latency         latencies at shares of the greatest rate
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
   --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
@@ -216,6 +221,9 @@ pub(crate) fn self_check() {
 
     let Ok(Parsed::Compare(idle)) = parsed("--bench --idle 50") else { panic!("--idle 50 is usable") };
     assert!(idle.scenarios.is_empty() && idle.idle == Some(50));
+
+    let Ok(Parsed::Compare(latency)) = parsed("--bench --latency") else { panic!("--latency is usable") };
+    assert!(latency.scenarios.is_empty() && latency.latency && latency.idle.is_none());
 
     let Ok(Parsed::Compare(both)) = parsed("--all --idle --bench") else { panic!("both are usable") };
     assert_eq!((both.scenarios.len(), both.idle), (SCENARIOS.len(), Some(IDLE_CONNECTIONS)));

@@ -137,10 +137,7 @@ impl Kind {
 
     /// Runs a script, by what its language's registry has.
     fn is_foreign(self) -> bool {
-        matches!(
-            self,
-            Self::Aiohttp | Self::Node | Self::WsNpm | Self::WsAiohttp | Self::ClientAiohttp
-        )
+        matches!(self, Self::Aiohttp | Self::Node | Self::WsNpm | Self::WsAiohttp | Self::ClientAiohttp)
     }
 
     /// Of the workspace of those on runtimes of their own.
@@ -165,10 +162,7 @@ impl Kind {
     /// for files nginx with sendfile, for TLS hyper over tokio-rustls, for clients hyper-util.
     pub(crate) fn is_rival(self) -> bool {
         self.is_hyper()
-            || matches!(
-                self,
-                Self::WsFastwebsockets | Self::FileNginx | Self::TlsHyper | Self::ClientHyper
-            )
+            || matches!(self, Self::WsFastwebsockets | Self::FileNginx | Self::TlsHyper | Self::ClientHyper)
     }
 
     pub(crate) fn protocol(self) -> Protocol {
@@ -197,6 +191,10 @@ impl Kind {
     /// Whose loop over all sockets ours is held against.
     pub(crate) fn is_tungstenite(self) -> bool {
         self == Self::WsTungstenite
+    }
+
+    pub(crate) fn is_reqwest(self) -> bool {
+        self == Self::ClientReqwest
     }
 
     /// Whether it can be loaded so: fastwebsockets has nothing that sends to many.
@@ -331,7 +329,9 @@ fn leave_out_missing(options: &mut Options, root: &Path, target: &Path) -> Vec<(
     let missing = &mut options.missing;
     options.servers.retain(|&kind| {
         let outcome = match kind {
-            _ if kind.is_nginx() => nginx::find().map(|_| ()).ok_or_else(|| format!("{}: nginx is not installed", kind.name())),
+            _ if kind.is_nginx() => {
+                nginx::find().map(|_| ()).ok_or_else(|| format!("{}: nginx is not installed", kind.name()))
+            }
             _ if kind.is_foreign() => {
                 foreign::find(kind, root, target).map(|server| found.push((kind, server)))
             }

@@ -107,7 +107,8 @@ fn connect(port: u16) -> io::Result<TcpStream> {
     Ok(socket.into())
 }
 
-const HEAD: &[u8] = b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a slow one\r\nAccept: */*\r\n\r\n";
+const HEAD: &[u8] =
+    b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a slow one\r\nAccept: */*\r\n\r\n";
 const LARGE: &[u8] = b"GET /bytes/1048576 HTTP/1.1\r\nHost: localhost\r\n\r\n";
 /// Between two bytes.
 const PAUSE: Duration = Duration::from_millis(100);
