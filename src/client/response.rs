@@ -13,15 +13,15 @@ use http::header::{self, CONTENT_LENGTH};
 use http::{HeaderMap, StatusCode, Version};
 use url::Url;
 
-use super::config::Settings;
 #[cfg(feature = "compression")]
 use super::decode::Decoding;
+use super::drain;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use super::pool::Lease;
 use super::redirect::Redirected;
-use super::send;
 use super::session::Shared;
+use super::settings::Settings;
 use super::spare;
 use super::trace::{Timings, Tracer};
 use crate::conn::client::Failure;
@@ -262,7 +262,9 @@ impl Response {
     fn fail(&mut self, error: Error) -> Error {
         let error = error.at(self.location());
         self.failed = Some(error.kind());
-        self.body.lease = None;
+        if let Some(lease) = self.body.lease.take() {
+            lease.note_broken_body(error.kind());
+        }
         count(&self.body.shared.counters.errors);
         self.tracer.tell(|trace, request| trace.request_exception(request, &error));
         error
@@ -365,7 +367,7 @@ impl Response {
     /// The connection is closed.
     pub async fn discard(mut self) {
         let shared = Rc::clone(&self.body.shared);
-        send::drains(&shared, |cx| self.body.poll_chunk(cx)).await;
+        drain::drains(&shared, |cx| self.body.poll_chunk(cx)).await;
     }
 
     /// The body as that of another message, to be passed on while it is read: of an answer of one's own, or of a request.
