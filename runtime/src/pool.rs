@@ -341,10 +341,10 @@ impl<K: Clone + Eq + Hash, T> Pool<K, T> {
         self.0.table.borrow().counts_of(key)
     }
 
-    /// Those who wait for one key.
+    /// Of one key, places that are out, but for those that were [set aside](Place::take_aside), and those who wait.
     #[must_use]
-    pub fn waiting_of(&self, key: &K) -> usize {
-        self.0.table.borrow().waiting_of(key)
+    pub fn use_of(&self, key: &K) -> (usize, usize) {
+        self.0.table.borrow().use_of(key)
     }
 
     /// Limits how many places of a key may be out at a time, idle items left aside; `None`: as many as the other limits allow, as it is

@@ -14,6 +14,7 @@ use ringhttp_runtime::connect::ConnectOptions;
 use ringhttp_runtime::pool::{PoolConfig, Priority, ReuseOrder, SharedLimit};
 use url::Url;
 
+use super::adaptive_limit::AdaptiveLimit;
 use super::address_filter::AddressFilter;
 use super::circuit::CircuitBreakerConfig;
 use super::error::{Error, ErrorKind, Result};
@@ -75,6 +76,9 @@ pub struct ClientConfig {
     /// Connections to one server: scheme, host and port. Default 0: no limit of its own; 10 to 30 is kind to a server that is
     /// not yours. Then: the request waits in line.
     pub limit_per_host: usize,
+    /// How many requests may be under way to one server at a time, found out by how it fares. Default: not, so the limits above hold alone.
+    /// Then: the request waits in line.
+    pub adaptive_limit: Option<AdaptiveLimit>,
     /// Connections of the clients of all cores together. Default: none. Then: as `limit`, and other cores give up idle ones.
     pub limit_total: Option<SharedLimit>,
     /// Requests that wait for a connection. Default 10,000. Then: [`ErrorKind::PoolFull`].
@@ -194,6 +198,7 @@ impl Default for ClientConfig {
             write_timeout: Some(Duration::from_secs(60)),
             limit: 100,
             limit_per_host: 0,
+            adaptive_limit: None,
             limit_total: None,
             waiting_max: 10_000,
             keep_alive: true,
@@ -323,6 +328,7 @@ impl ClientConfig {
         self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
         self.retry_budget.check()?;
         self.circuit_breaker.as_ref().map_or(Ok(()), CircuitBreakerConfig::check)?;
+        self.adaptive_limit.as_ref().map_or(Ok(()), AdaptiveLimit::check)?;
         if let Some(base) = &self.base_url
             && (!matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base())
         {

@@ -17,6 +17,7 @@
 //! A request is followed from `send.rs`: its deadline, its cookies, a connection of `pool.rs` or a new one of `connector.rs`, the
 //! exchange on it (`conn/client.rs`), redirects.
 
+mod adaptive_limit;
 mod address_filter;
 mod batch;
 mod certificate_fault;
@@ -61,6 +62,7 @@ mod websocket;
 
 pub use url::Url;
 
+pub use self::adaptive_limit::{AdaptiveLimit, HostLimit};
 pub use self::address_filter::AddressFilter;
 pub use self::batch::Batch;
 pub use self::certificate_fault::CertificateFault;

@@ -261,7 +261,9 @@ impl Response {
     fn fail(&mut self, error: Error) -> Error {
         let error = error.at(self.location());
         self.failed = Some(error.kind());
-        self.body.lease = None;
+        if let Some(lease) = self.body.lease.take() {
+            lease.note_broken_body(error.kind());
+        }
         count(&self.body.shared.counters.errors);
         self.tracer.tell(|trace, request| trace.request_exception(request, &error));
         error

@@ -204,13 +204,26 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// One exchange: a connection, the request, the head of the answer. A connection that had been used before and is gone
-    /// without an answer is replaced, once, by a new one.
+    /// One exchange: a place, a connection, the request, the head of the answer.
     async fn exchange(&mut self) -> Result<Answer> {
         let mut timings = Timings::default();
         self.has_place = false;
         let mut lease = self.lease(&mut timings).await?;
         self.has_place = true;
+        match self.exchange_over(&mut lease, timings).await {
+            Ok(parts) => {
+                lease.note_answer(parts.head.status, parts.timings.first_byte);
+                Ok(Answer { parts, lease })
+            }
+            Err(error) => {
+                lease.note_error(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection that had been used before and is gone without an answer is replaced, once, by a new one.
+    async fn exchange_over(&mut self, lease: &mut Lease, mut timings: Timings) -> Result<Box<Parts>> {
         let mut has_resent = false;
         loop {
             if lease.connection().is_none() {
@@ -232,7 +245,7 @@ impl<'a> Run<'a> {
                 timings.total = self.started.elapsed();
                 parts.timings = timings;
                 parts.interim = connection.interim();
-                return Ok(Answer { parts, lease });
+                return Ok(parts);
             };
             spare::give(parts);
             let unanswered = connection.unanswered();

@@ -52,6 +52,12 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
         self.item.as_mut()
     }
 
+    /// Places of its key that are out, this one too, but for those that were [set aside](Self::take_aside).
+    #[must_use]
+    pub fn in_use_of_key(&self) -> usize {
+        self.pool.table.borrow().in_use_of_slot(self.slot)
+    }
+
     /// Puts an item in that was just made; its age begins now. One that was there is dropped.
     pub fn fill(&mut self, item: T) {
         let pool = &self.pool;

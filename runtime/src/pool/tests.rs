@@ -492,7 +492,7 @@ fn a_limit_of_use_holds_up_its_key_and_changes_while_places_are_out() {
     bench.pool.set_in_use_max(&"a", Some(2));
     let mut held = vec![bench.place("a", 1), bench.place("a", 2)];
     let [mut first, mut second, mut third] = bench.line("a");
-    assert_eq!((bench.counts(), bench.pool.waiting_of(&"a")), ((2, 0, 3), 3));
+    assert_eq!((bench.counts(), bench.pool.use_of(&"a")), ((2, 0, 3), (2, 3)));
     drop(bench.place("b", 9));
     bench.pool.set_in_use_max(&"a", Some(3));
     let mut place = bench.now(&mut first);
@@ -550,7 +550,7 @@ fn what_is_set_aside_counts_for_the_other_limits_only() {
     let [mut waits] = bench.line("a");
     assert_eq!((long.take_aside(), long.take_aside()), (Some(1), None));
     let place = bench.now(&mut waits);
-    assert_eq!(bench.counts(), (2, 0, 0));
+    assert_eq!((bench.counts(), bench.pool.use_of(&"a"), place.in_use_of_key()), ((2, 0, 0), (1, 0), 1));
     bench.pool.set_in_use_max(&"a", Some(9));
     let [mut waits] = bench.line("a");
     drop(long);

@@ -69,11 +69,17 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         self.give_up(slot, config, after);
     }
 
-    /// Those who wait for a key.
-    pub(in crate::pool) fn waiting_of<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> usize
+    /// Places of a key that are out, but for those that were set aside.
+    pub(in crate::pool) fn in_use_of_slot(&self, slot: usize) -> usize {
+        self.slots[slot].in_use()
+    }
+
+    /// As [`in_use_of_slot`](Self::in_use_of_slot), and those who wait, by key.
+    pub(in crate::pool) fn use_of<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> (usize, usize)
     where
         K: Borrow<Q>,
     {
-        self.keys.get(key).map_or(0, |slot| self.slots[*slot].waiting.len())
+        let slot = self.keys.get(key).map(|slot| &self.slots[*slot]);
+        slot.map_or((0, 0), |slot| (slot.in_use(), slot.waiting.len()))
     }
 }
