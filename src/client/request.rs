@@ -466,6 +466,15 @@ impl Outline {
         body
     }
 
+    /// Whether all of the body, as it is sent, is in memory, and will be again.
+    pub(super) fn has_body_in_memory(&self) -> bool {
+        #[cfg(feature = "compression")]
+        if self.compress.is_some() && !Compress::is_at_once(&self.body) {
+            return false;
+        }
+        self.make_body.is_none() && self.body.as_bytes().is_some()
+    }
+
     /// Takes a body back that was not sent after all.
     pub(super) fn put_body_back(&mut self, body: Body) {
         if self.is_body_spent {

@@ -18,6 +18,8 @@ use ringhttp_runtime::{deadline, random};
 #[cfg(feature = "compression")]
 use super::compress::Compress;
 use super::config::Settings;
+#[cfg(feature = "digest-auth")]
+use super::digest_auth::SigningIn;
 use super::error::{Error, ErrorKind, Result};
 use super::middleware;
 use super::pool::{Key, Lease};
@@ -77,6 +79,8 @@ struct Run<'a> {
     tries: u32,
     /// There was a place for the exchange among the connections.
     has_place: bool,
+    /// How often it was sent again to sign in at a proxy that forwards it.
+    proxy_met: u32,
     history: Vec<Redirected>,
 }
 
@@ -101,6 +105,7 @@ impl<'a> Run<'a> {
             expects_continue,
             tries: 1,
             has_place: false,
+            proxy_met: 0,
             history,
         };
         #[cfg(feature = "compression")]
@@ -163,13 +168,11 @@ impl<'a> Run<'a> {
                 self.ask_no_more(answer).await;
                 continue;
             }
-            #[cfg(feature = "digest-auth")]
             if self.has_signed_in(&answer) {
                 self.throw_away(answer).await;
                 continue;
             }
-            #[cfg(feature = "digest-auth")]
-            self.outline.note_next_nonce(&answer.parts.head.headers);
+            self.note_next_nonces(&answer);
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),
@@ -313,9 +316,9 @@ impl<'a> Run<'a> {
     /// Queues the request on its connection.
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
-        #[cfg(feature = "digest-auth")]
-        self.outline.sign()?;
         let body = self.outline.take_body();
+        #[cfg(feature = "digest-auth")]
+        self.outline.sign(&body)?;
         let expects_continue = self.expects_continue && body.length() != Some(0);
         let settings = self.settings();
         let limits = ExchangeLimits {
@@ -334,7 +337,8 @@ impl<'a> Run<'a> {
             (None, Some(_)) => location.absolute(),
             (None, None) => location.target(),
         };
-        let more = via.map(|via| &via.fields).filter(|fields| !fields.is_empty());
+        let more = via.map(|via| via.fields_for(method, target, body.as_bytes())).transpose()?;
+        let more = more.as_deref().filter(|fields| !fields.is_empty());
         let with_more = (cookies.is_some() || more.is_some() || expects_continue)
             .then(|| self.outline.headers_with(cookies.as_deref(), more, expects_continue))
             .transpose()?;
@@ -429,12 +433,38 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the answer is a challenge that the request, sent once more, can meet.
-    #[cfg(feature = "digest-auth")]
     fn has_signed_in(&mut self, answer: &Answer) -> bool {
         let head = &answer.parts.head;
-        let is_spent = self.outline.is_body_spent;
-        let Outline { digest: Some(digest), location, .. } = &mut self.outline else { return false };
-        head.status == StatusCode::UNAUTHORIZED && !is_spent && digest.meets(location, &head.headers)
+        if !matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED)
+            || self.outline.is_body_spent
+        {
+            return false;
+        }
+        let has_body = self.outline.has_body_in_memory();
+        let settings = self.outline.own_settings.as_deref().unwrap_or(&self.shared.settings);
+        let route = settings.route_to(&self.outline.location);
+        if let Some(via) = route.and_then(|route| route.forwarder(&self.outline.location))
+            && via.can_sign_in(&mut self.proxy_met, head.status, &head.headers, has_body)
+        {
+            return true;
+        }
+        #[cfg(feature = "digest-auth")]
+        if let Outline { digest: Some(digest), location, .. } = &mut self.outline {
+            return head.status == StatusCode::UNAUTHORIZED
+                && digest.meets(location, &head.headers, has_body);
+        }
+        false
+    }
+
+    /// Takes what an answer says about how the next request signs in (RFC 7615).
+    fn note_next_nonces(&self, answer: &Answer) {
+        let headers = &answer.parts.head.headers;
+        #[cfg(feature = "digest-auth")]
+        self.outline.note_next_nonce(headers);
+        let route = self.settings().route_to(&self.outline.location);
+        if let Some(via) = route.and_then(|route| route.forwarder(&self.outline.location)) {
+            via.note_next_nonce(headers);
+        }
     }
 
     /// Reads an answer that nobody is given, so that its connection can be used again.
@@ -486,13 +516,14 @@ impl<'a> Run<'a> {
         });
         drain(lease, self.shared.config.drain_bytes_max, idle_timeout).await;
 
+        self.proxy_met = 0;
         let is_same_origin = next.location.origin() == self.outline.location.origin();
         redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
+        #[cfg(feature = "digest-auth")]
+        {
+            self.outline.digest = self.outline.digest.take().filter(|_| is_same_origin).map(SigningIn::again);
+        }
         if !is_same_origin {
-            #[cfg(feature = "digest-auth")]
-            {
-                self.outline.digest = None;
-            }
             // Those that the client has of its own stay behind, too.
             self.without.extend(redirect::CREDENTIALS);
         }
