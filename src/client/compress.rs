@@ -4,7 +4,7 @@
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::config::Settings;
+use super::settings::Settings;
 use crate::conn::{Body, EncodeStage};
 use crate::proto::content_coding::{ContentCoding, Encoder, Level};
 

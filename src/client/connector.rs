@@ -16,12 +16,13 @@ use ringhttp_runtime::connect::ConnectOptions;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::time::Instant;
 
-use super::config::{ClientConfig, Settings};
+use super::config::ClientConfig;
 use super::error::{Error, ErrorKind};
 use super::location::Location;
 use super::pool::Route;
 use super::proxy::Via;
 use super::resolver::Resolver;
+use super::settings::Settings;
 use super::socks::{self, Fault};
 use super::tls::Securer;
 use super::trace::{Timings, Tracer, now};

@@ -12,7 +12,7 @@ use ringhttp_runtime::random;
 
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
-use super::request::Outline;
+use super::outline::Outline;
 use crate::conn::Body;
 use crate::proto::digest_auth::{Asked, Challenge};
 

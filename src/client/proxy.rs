@@ -22,8 +22,8 @@ use self::exception::Exception;
 use self::sign_in::SignIn;
 use super::error::{Error, ErrorKind, Result};
 use super::location::{Location, UserInfo};
+use super::outline::basic;
 use super::pool::Route;
-use super::request::basic;
 use super::tls::ClientTls;
 
 /// A proxy that speaks HTTP, or SOCKS 5.

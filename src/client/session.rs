@@ -11,7 +11,7 @@ use ringhttp_runtime::Core;
 
 use super::adaptive_limit::HostLimit;
 use super::circuit::{CircuitState, Circuits};
-use super::config::{ClientConfig, Settings};
+use super::config::ClientConfig;
 use super::connector::Connector;
 use super::cookie_jar::CookieJar;
 use super::error::{Error, ErrorKind, Result};
@@ -22,6 +22,7 @@ use super::reconnect::{ReconnectConfig, ReconnectingWebSocket};
 use super::request::RequestBuilder;
 use super::response::Response;
 use super::retry::Allowance;
+use super::settings::Settings;
 use super::sockets::Sockets;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
