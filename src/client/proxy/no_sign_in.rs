@@ -15,11 +15,7 @@ impl SignIn {
         Self
     }
 
-    #[expect(
-        clippy::unused_self,
-        clippy::needless_pass_by_ref_mut,
-        reason = "the one with digest authentication is asked"
-    )]
+    #[expect(clippy::unused_self, reason = "the one with digest authentication is asked")]
     pub(in super::super) fn meets(&self, _: &mut u32, _: &str, _: &HeaderMap, _: bool) -> bool {
         false
     }
