@@ -3,6 +3,7 @@
 
 mod corpus;
 mod dropped;
+mod every_poll;
 mod misbehaviour;
 mod storm;
 mod thrown_away;
