@@ -169,6 +169,9 @@ pub struct ClientConfig {
     /// Bytes of the body of an answer that nobody is given, as a redirect's, that are read so that the connection can be used
     /// again. Default 64 KiB. Beyond: it is closed.
     pub drain_bytes_max: u64,
+    /// How long such a body is read, in all. Default 1 s; zero takes what is here already. Beyond, and when the request's own time is
+    /// over: it is closed.
+    pub drain_timeout: Duration,
     /// Bytes of an answer's head. Default 64 KiB. Beyond: [`ErrorKind::Protocol`].
     pub head_bytes_max: usize,
     /// Fields of an answer's head. Default 128. Beyond: [`ErrorKind::Protocol`].
@@ -237,6 +240,7 @@ impl Default for ClientConfig {
             decode_limits: DecodeLimits::default(),
             body_bytes_max: 16 * 1024 * 1024,
             drain_bytes_max: 64 * 1024,
+            drain_timeout: Duration::from_secs(1),
             head_bytes_max: limits.head_bytes_max,
             header_count_max: 128,
             trailer_bytes_max: limits.trailer_bytes_max,

@@ -55,6 +55,11 @@ impl RequestBuilder {
         Self { client, outline }
     }
 
+    /// The URL, unless something is wrong with the request.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.outline.as_ref().ok().map(|outline| outline.location.as_str())
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Outline) -> Result<()>) -> Self {
         if let Ok(outline) = &mut self.outline
             && let Err(error) = change(outline)

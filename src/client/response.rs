@@ -19,6 +19,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use super::pool::Lease;
 use super::redirect::Redirected;
+use super::send;
 use super::session::Shared;
 use super::settings::Settings;
 use super::spare;
@@ -366,14 +367,8 @@ impl Response {
     /// # Cancellation
     /// The connection is closed.
     pub async fn discard(mut self) {
-        let bytes_max = self.body.shared.config.drain_bytes_max;
-        let mut read = 0;
-        while let Ok(Some(piece)) = poll_fn(|cx| self.body.poll_chunk(cx)).await {
-            read += piece.len() as u64;
-            if read > bytes_max {
-                break;
-            }
-        }
+        let shared = Rc::clone(&self.body.shared);
+        send::drains(&shared, |cx| self.body.poll_chunk(cx)).await;
     }
 
     /// The body as that of another message, to be passed on while it is read: of an answer of one's own, or of a request.

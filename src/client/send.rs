@@ -17,6 +17,7 @@ use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
 
+pub(super) use self::again::drains;
 #[cfg(feature = "compression")]
 use super::compress::Compress;
 use super::error::{Error, ErrorKind, Result};

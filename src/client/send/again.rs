@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
@@ -20,6 +20,7 @@ use super::super::pool::Lease;
 use super::super::redirect::{self, Next, Redirected};
 use super::super::response::Answer;
 use super::super::retry::retry_after;
+use super::super::session::Shared;
 use super::super::spare;
 use super::Run;
 use crate::conn::Body;
@@ -57,10 +58,12 @@ impl Run<'_> {
     pub(super) async fn wait_for_retry(&mut self, failure: Result<Answer>, delay: Duration) {
         let told = failure.as_ref().map(|answer| answer.parts.head.status);
         self.tracer.tell(|trace, request| trace.request_retry(request, self.tries, delay, told));
+        let timers = self.shared.core.timers();
+        let at = timers.now() + delay;
         if let Ok(answer) = failure {
             self.throw_away(answer).await;
         }
-        self.shared.core.timers().sleep(delay).await;
+        timers.sleep(at - timers.now()).await;
         self.begin_try();
         count(&self.shared.counters.retries);
     }
@@ -118,7 +121,7 @@ impl Run<'_> {
         self.take_cookies(&answer);
         let idle_timeout = answer.parts.head.idle_timeout;
         spare::give(answer.parts);
-        drain(answer.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+        drain(self.shared, answer.lease, idle_timeout).await;
     }
 
     fn take_cookies(&self, answer: &Answer) {
@@ -160,7 +163,7 @@ impl Run<'_> {
             status,
             headers: std::mem::take(&mut parts.head.headers),
         });
-        drain(lease, self.shared.config.drain_bytes_max, idle_timeout).await;
+        drain(self.shared, lease, idle_timeout).await;
 
         self.proxy_met = 0;
         let is_same_origin = next.location.origin() == self.outline.location.origin();
@@ -186,24 +189,36 @@ impl Run<'_> {
 pub(super) type Verdict = ControlFlow<Result<Answer>, (Result<Answer>, Duration)>;
 
 /// Reads the body of an answer that nobody asks for, which is short mostly, so that its connection can be used again.
-async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>) {
-    let mut drained = 0;
-    let is_done = poll_fn(|cx| {
-        let connection = lease.connection().expect("an exchange is under way");
+async fn drain(shared: &Shared, mut lease: Lease, idle_timeout: Option<Duration>) {
+    let connection = lease.connection().expect("an exchange is under way");
+    if drains(shared, |cx| connection.poll_body(cx)).await {
+        lease.release(idle_timeout);
+    }
+}
+
+/// Takes pieces of a body to its end: false if it fails, or is not worth a connection. A server that gives them drop by drop holds
+/// the next request up.
+pub(crate) async fn drains<T, E>(
+    shared: &Shared,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<T>, E>>,
+) -> bool
+where
+    T: AsRef<[u8]>,
+{
+    let bytes_max = shared.config.drain_bytes_max;
+    let mut bytes = 0;
+    let all = poll_fn(|cx| {
         loop {
-            match connection.poll_body(cx) {
+            match poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Some(piece))) => drained += piece.len() as u64,
+                Poll::Ready(Ok(Some(piece))) => bytes += piece.as_ref().len() as u64,
                 Poll::Ready(Ok(None)) => return Poll::Ready(true),
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
             }
-            if drained > bytes_max {
+            if bytes > bytes_max {
                 return Poll::Ready(false);
             }
         }
-    })
-    .await;
-    if is_done {
-        lease.release(idle_timeout);
-    }
+    });
+    shared.core.timers().timeout(shared.config.drain_timeout, all).await.unwrap_or(false)
 }
