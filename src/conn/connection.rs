@@ -63,7 +63,7 @@ pub(crate) struct Connection {
     /// The task that serves the connection, to be woken when the server stops.
     task: WakerCell,
     /// Those in other tasks, who wait for what this task does, if there are any.
-    others: RefCell<Option<Box<Others>>>,
+    others: Cell<Option<Box<Others>>>,
     /// What the handler has made of the connection, if it took it out of HTTP.
     session: RefCell<Option<Session>>,
     /// The last request: the next one mostly has the same fields. Given up when the connection turns out to be idle.
@@ -126,7 +126,7 @@ impl Connection {
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
             task: WakerCell::default(),
-            others: RefCell::default(),
+            others: Cell::default(),
             session: RefCell::new(None),
             last: Cell::new(None),
             answered: Cell::new(false),
@@ -178,11 +178,26 @@ impl Connection {
     fn poll_flush(&self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
         let flushed = wire.poll_flush(cx);
         let drained = |(queued_max, _): &mut (usize, Waker)| is_drained(wire, *queued_max);
-        let writer = self.others.borrow_mut().as_mut().and_then(|others| others.writer.take_if(drained));
+        let writer = self.with_others(|others| others.writer.take_if(drained));
         if let Some((_, writer)) = writer {
             writer.wake();
         }
         flushed
+    }
+
+    /// Asks for something of those who wait in other tasks, if there are any.
+    fn with_others<T>(&self, ask: impl FnOnce(&mut Others) -> Option<T>) -> Option<T> {
+        let mut others = self.others.take()?;
+        let answer = ask(&mut others);
+        self.others.set(Some(others));
+        answer
+    }
+
+    /// Somebody waits in another task.
+    fn others_or_new(&self, change: impl FnOnce(&mut Others)) {
+        let mut others = self.others.take().unwrap_or_default();
+        change(&mut others);
+        self.others.set(Some(others));
     }
 
     /// Has the connection's task send what is queued.
@@ -273,7 +288,7 @@ impl Connection {
             if is_drained(wire, queued_max) {
                 return Poll::Ready(Ok(()));
             }
-            self.others.borrow_mut().get_or_insert_default().writer = Some((queued_max, cx.waker().clone()));
+            self.others_or_new(|others| others.writer = Some((queued_max, cx.waker().clone())));
             return Poll::Pending;
         }
         match self.poll_flush(cx, wire) {

@@ -293,7 +293,7 @@ impl Session {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
                     if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
-                        return inner.clock.forget_stall();
+                        return inner.talk.clock.forget_stall();
                     }
                 }
                 Poll::Ready(Err(_)) => return self.end(inner, None),

@@ -52,17 +52,27 @@ pub(crate) struct Session {
 pub(super) struct Inner {
     /// Gone once the session has ended.
     pub(super) wire: Option<Box<Wire>>,
-    pub(super) reader: Reader,
+    pub(super) talk: Box<Talk>,
     pub(super) state: State,
+    /// Messages and control frames that were seen to since the session last had to wait.
+    pub(super) streak: u8,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     /// Compresses what is sent, if that was agreed on.
     pub(super) packer: Option<Box<Packer>>,
-    pub(super) clock: Clock,
-    pub(super) closing: Closing,
     /// Gives others their turn behind many messages, and while a large one is unpacked.
     pub(super) pause: Option<Box<YieldNow>>,
 }
+
+/// Where the conversation stands. Apart from the rest it fits into the memory that HTTP has just given up, of which nothing larger could
+/// be made.
+pub(super) struct Talk {
+    pub(super) reader: Reader,
+    pub(super) clock: Clock,
+    pub(super) closing: Closing,
+}
+
+const _: () = assert!(size_of::<Talk>() <= 136 && size_of::<Session>() <= 216);
 
 /// What an opening handshake has agreed on.
 #[derive(Debug, Default)]
@@ -93,13 +103,16 @@ impl Session {
         let opened = timers.now();
         let inner = Inner {
             wire: Some(wire),
-            reader: Reader::new(rules),
+            talk: Box::new(Talk {
+                reader: Reader::new(rules),
+                clock: Clock::new(opened),
+                closing: Closing::default(),
+            }),
             state: State::Open,
+            streak: 0,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             packer,
-            clock: Clock::new(opened),
-            closing: Closing::default(),
             pause: None,
         };
         let session = Rc::new(Self {
@@ -227,9 +240,9 @@ impl Session {
         let Some(wire) = inner.wire.take() else { return };
         drop(wire);
         inner.state = State::Ended;
-        inner.closing.error = inner.closing.error.or(error);
+        inner.talk.closing.error = inner.talk.closing.error.or(error);
         // What has come complete may still be received; all else is given up.
-        inner.reader = Reader::new(ReaderRules::new(self.role.other()));
+        inner.talk.reader = Reader::new(ReaderRules::new(self.role.other()));
         inner.outbox = Outbox::default();
         inner.packer = None;
         inner.pause = None;
