@@ -300,12 +300,18 @@ impl fmt::Debug for Stream {
     }
 }
 
-async fn read_on_demand(mut socket: impl AsyncReadRent, slot: Rc<Slot<BytesMut, usize>>) {
-    loop {
-        // No waker is needed: the owner polls after it has asked.
-        let room = poll_fn(|_| slot.take_room().map_or(Poll::Pending, Poll::Ready)).await;
-        let (result, filled) = socket.read(room).await;
-        slot.finish_read(result, filled);
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep room for its arguments twice")]
+fn read_on_demand(
+    mut socket: impl AsyncReadRent,
+    slot: Rc<Slot<BytesMut, usize>>,
+) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            // No waker is needed: the owner polls after it has asked.
+            let room = poll_fn(|_| slot.take_room().map_or(Poll::Pending, Poll::Ready)).await;
+            let (result, filled) = socket.read(room).await;
+            slot.finish_read(result, filled);
+        }
     }
 }
 

@@ -124,7 +124,8 @@ impl Session {
         }
         if std::mem::take(&mut inner.talk.clock.heard) || self.is_full(inner) {
             // Within 100 ms of what came first, as far as is known. (Who is not read cannot be heard.)
-            inner.talk.clock.heard_at = inner.talk.clock.active_since.map_or(now, |since| now.min(since + LOOK_AFTER));
+            inner.talk.clock.heard_at =
+                inner.talk.clock.active_since.map_or(now, |since| now.min(since + LOOK_AFTER));
             inner.talk.clock.pong_by = None;
         }
         let dues = [

@@ -19,7 +19,7 @@ use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
 use crate::conn::waker_cell::WakerCell;
 use crate::io::wire::Wire;
-use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, State};
+use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, Sequence, State};
 
 /// A WebSocket. Shared by its user, by those who send on it, and by the task that drives it.
 pub(crate) struct Session {
@@ -29,7 +29,7 @@ pub(crate) struct Session {
     pub(super) deadline: Deadline,
     pub(super) stats: Rc<WebSocketStats>,
     /// The subprotocol, by its place in the configuration.
-    protocol: Option<u32>,
+    protocol: Option<u16>,
     is_compressed: bool,
     opened: Instant,
     /// The driving task runs now, and will drive before it waits: nobody has to wake it.
@@ -56,6 +56,8 @@ pub(super) struct Inner {
     pub(super) state: State,
     /// Messages and control frames that were seen to since the session last had to wait.
     pub(super) streak: u8,
+    /// Where the pieces of messages that are sent stand.
+    pub(super) sending: Sequence,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     /// Compresses what is sent, if that was agreed on.
@@ -72,7 +74,7 @@ pub(super) struct Talk {
     pub(super) closing: Closing,
 }
 
-const _: () = assert!(size_of::<Talk>() <= 136 && size_of::<Session>() <= 216);
+const _: () = assert!(size_of::<Talk>() <= 136 && size_of::<Session>() <= 200);
 
 /// What an opening handshake has agreed on.
 #[derive(Debug, Default)]
@@ -110,6 +112,7 @@ impl Session {
             }),
             state: State::Open,
             streak: 0,
+            sending: Sequence::Between,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             packer,
@@ -136,7 +139,7 @@ impl Session {
 
     /// The subprotocol that was agreed on.
     pub(crate) fn protocol(&self) -> Option<&str> {
-        self.protocol.map(|place| self.config.protocols[place as usize].as_str())
+        self.protocol.map(|place| self.config.protocols[usize::from(place)].as_str())
     }
 
     /// Whether messages may be compressed.
@@ -263,8 +266,8 @@ impl Session {
     }
 }
 
-fn place_of(agreed: &str, protocols: &[String]) -> Option<u32> {
-    protocols.iter().position(|known| known == agreed).and_then(|place| u32::try_from(place).ok())
+fn place_of(agreed: &str, protocols: &[String]) -> Option<u16> {
+    protocols.iter().position(|known| known == agreed).and_then(|place| u16::try_from(place).ok())
 }
 
 impl Drop for Session {
