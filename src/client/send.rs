@@ -9,7 +9,7 @@ use std::time::{Duration, Instant as ExactInstant, SystemTime};
 
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::{AUTHORIZATION, EXPECT, HeaderName};
+use http::header::{AUTHORIZATION, EXPECT, HeaderName, SEC_WEBSOCKET_KEY};
 use http::{Method, StatusCode};
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
@@ -445,7 +445,9 @@ impl<'a> Run<'a> {
         if settings.redirects_max == 0 || !head.status.is_redirection() {
             return Ok(None);
         }
-        let next = redirect::next(&self.outline.location, &self.outline.method, head.status, &head.headers)?;
+        let Outline { location, method, headers, .. } = &self.outline;
+        let asks_for_websocket = headers.contains_key(SEC_WEBSOCKET_KEY);
+        let next = redirect::next(location, method, head.status, &head.headers, asks_for_websocket)?;
         let Some(next) = next else { return Ok(None) };
         let wrong = |text: &str| Err(Error::new(ErrorKind::Redirect).with_text(text));
         if self.history.len() >= settings.redirects_max as usize {
