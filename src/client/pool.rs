@@ -312,7 +312,7 @@ impl Lease {
 
     /// Takes the connection away, and keeps the place: it counts as long as this is held.
     pub(super) fn take_connection(&mut self) -> Option<Box<ClientConnection>> {
-        let connection = self.place().take_aside().map(Pooled::take);
+        let connection = self.place().take().map(Pooled::take);
         if connection.is_some() {
             self.set_aside();
             self.closed.count(CloseReason::Upgraded);

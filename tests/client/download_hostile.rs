@@ -133,8 +133,7 @@ fn a_part_of_another_length_than_it_says_is_an_error() {
                         let lie = LIES[lie].replace('\n', "\r\n");
                         peer.send(format!("HTTP/1.1 206 x\r\n{lie}"));
                         peer.send([b'!'; 600]);
-                        peer.send("\r\n0\r\n\r\n");
-                        return;
+                        peer.send("\r\n0\r\n\r\n")
                     }
                     _ => send(
                         &mut peer,

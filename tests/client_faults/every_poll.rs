@@ -1,7 +1,7 @@
 //! What is built on requests, dropped behind its first poll, its second, and so on to its last: batches, middleware, tries, probes.
 //! After each, what was taken is given back, those who wait go on, and the next request works.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,17 +17,17 @@ use super::{OK, alone, config, get_text, leaves_nothing};
 
 type Doomed<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-/// Polls a future so often, each time when it was woken, and drops it then: whether it was done.
-async fn polled_only(polls: usize, mut future: Doomed<'_>) -> bool {
+/// Polls a future so often, each time when it was woken, and drops it then: `None` if it was not done.
+async fn polled_only<F: Future + ?Sized>(polls: usize, mut future: Pin<Box<F>>) -> Option<F::Output> {
     let mut left = polls;
     poll_fn(|cx| {
         if left == 0 {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         left -= 1;
         match future.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(true),
-            Poll::Pending if left == 0 => Poll::Ready(false),
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     })
@@ -54,14 +54,15 @@ async fn drop_behind_each_poll(
                 if let Some(future) = &mut doomed
                     && let Poll::Ready(done) = future.as_mut().poll(cx)
                 {
-                    was_done = done;
+                    was_done = done.is_some();
                     doomed = None;
                 }
                 beside.as_mut().poll(cx)
             });
             time::timeout(Duration::from_secs(20), both).await.expect("who waits is woken");
             if let Some(doomed) = doomed {
-                was_done = time::timeout(Duration::from_secs(20), doomed).await.expect("it goes on");
+                was_done =
+                    time::timeout(Duration::from_secs(20), doomed).await.expect("it goes on").is_some();
             }
             let stats = client.stats();
             assert_eq!((stats.in_use, stats.waiting), (0, 0), "behind {polls} polls: {stats}");
@@ -123,23 +124,17 @@ fn the_next_of_a_batch() {
             for polls in 1..4 {
                 let requests = (0..20).map(|_| client.get(server.url("/good")));
                 let batch = client.batch(requests).concurrency(3).then(async |answer| answer.text().await);
-                let (batch, numbers) = (RefCell::new(batch), RefCell::new(Vec::new()));
-                let is_over = Cell::new(false);
-                while !is_over.get() {
-                    let next: Doomed<'_> = Box::pin(async {
-                        #[expect(clippy::await_holding_refcell_ref, reason = "nobody else borrows it")]
-                        match batch.borrow_mut().next().await {
-                            Some((number, result)) => {
-                                assert_eq!(result.expect("it goes well"), "hello");
-                                numbers.borrow_mut().push(number);
-                            }
-                            None => is_over.set(true),
+                let (mut batch, mut numbers) = (batch, Vec::new());
+                loop {
+                    match polled_only(polls, Box::pin(batch.next())).await {
+                        Some(Some((number, result))) => {
+                            assert_eq!(result.expect("it goes well"), "hello");
+                            numbers.push(number);
                         }
-                    });
-                    polled_only(polls, next).await;
-                    core.yield_now().await;
+                        Some(None) => break,
+                        None => core.yield_now().await,
+                    }
                 }
-                let mut numbers = numbers.into_inner();
                 numbers.sort_unstable();
                 assert_eq!(numbers, (0..20).collect::<Vec<_>>());
             }
@@ -241,7 +236,7 @@ fn the_probe_of_a_server_that_was_in_trouble() {
                 get_text(client, server, "/").await.expect_err("it is left alone");
                 time::sleep(Duration::from_millis(60)).await;
                 let probe = async { drop(get_text(client, server, "/").await.expect("it is well")) };
-                was_done = polled_only(polls, Box::pin(probe)).await;
+                was_done = polled_only(polls, Box::pin(probe)).await.is_some();
                 assert_eq!(get_text(client, server, "/").await.expect("it is well"), "hello", "{polls}");
                 assert_eq!(client.stats().in_use, 0);
             })

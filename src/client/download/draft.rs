@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ringhttp_runtime::Core;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::content::Content;
 use crate::client::error::{Error, ErrorKind, Result};
@@ -179,10 +180,9 @@ impl Paths {
             }
             opened => opened?,
         };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-            // A file system without locks: then nobody sees to it.
-            Err(_) | Ok(()) => {}
+        // On a file system without locks nobody sees to it.
+        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            return Ok(None);
         }
         if !is_at(&file, &self.part)? {
             return Ok(None);

@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use http::header::EXPECT;
+use http::header::{EXPECT, SEC_WEBSOCKET_KEY};
 use ringhttp_runtime::random;
 
 #[cfg(feature = "digest-auth")]
 use super::super::digest_auth::SigningIn;
 use super::super::error::{Error, ErrorKind, Result};
-#[cfg(feature = "digest-auth")]
 use super::super::outline::Outline;
 use super::super::pool::Lease;
 use super::super::redirect::{self, Next, Redirected};
@@ -137,7 +136,9 @@ impl Run<'_> {
         if settings.redirects_max == 0 || !head.status.is_redirection() {
             return Ok(None);
         }
-        let next = redirect::next(&self.outline.location, &self.outline.method, head.status, &head.headers)?;
+        let Outline { location, method, headers, .. } = &self.outline;
+        let asks_for_websocket = headers.contains_key(SEC_WEBSOCKET_KEY);
+        let next = redirect::next(location, method, head.status, &head.headers, asks_for_websocket)?;
         let Some(next) = next else { return Ok(None) };
         let wrong = |text: &str| Err(Error::new(ErrorKind::Redirect).with_text(text));
         if self.history.len() >= settings.redirects_max as usize {
