@@ -34,7 +34,7 @@ pub use self::bearer_token::bearer_token;
 pub use self::logging::logging;
 pub use self::rate_limit::rate_limit;
 use super::error::{Error, ErrorKind, Result};
-use super::request::Outline;
+use super::outline::Outline;
 use super::response::Response;
 use super::send;
 use super::session::Shared;

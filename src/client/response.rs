@@ -13,7 +13,6 @@ use http::header::{self, CONTENT_LENGTH};
 use http::{HeaderMap, StatusCode, Version};
 use url::Url;
 
-use super::config::Settings;
 #[cfg(feature = "compression")]
 use super::decode::Decoding;
 use super::error::{Error, ErrorKind, Result};
@@ -21,6 +20,7 @@ use super::location::Location;
 use super::pool::Lease;
 use super::redirect::Redirected;
 use super::session::Shared;
+use super::settings::Settings;
 use super::spare;
 use super::trace::{Timings, Tracer};
 use crate::conn::client::Failure;
@@ -261,7 +261,9 @@ impl Response {
     fn fail(&mut self, error: Error) -> Error {
         let error = error.at(self.location());
         self.failed = Some(error.kind());
-        self.body.lease = None;
+        if let Some(lease) = self.body.lease.take() {
+            lease.note_broken_body(error.kind());
+        }
         count(&self.body.shared.counters.errors);
         self.tracer.tell(|trace, request| trace.request_exception(request, &error));
         error

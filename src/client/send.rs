@@ -1,35 +1,34 @@
 //! A request's way, from its outline to the head of its answer: middleware → deadline → cookies → connection → exchange → redirect.
 #![forbid(unsafe_code)]
 
+mod again;
+
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::{Duration, Instant as ExactInstant, SystemTime};
+use std::time::Instant as ExactInstant;
 
+use http::Method;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::{AUTHORIZATION, EXPECT, HeaderName};
-use http::{Method, StatusCode};
+use http::header::{AUTHORIZATION, HeaderName};
+use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
-use ringhttp_runtime::{deadline, random};
 
 #[cfg(feature = "compression")]
 use super::compress::Compress;
-use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
 use super::middleware;
+use super::outline::Outline;
 use super::pool::{Key, Lease};
-use super::redirect::{self, Next, Redirected};
-use super::request::Outline;
+use super::redirect::Redirected;
 use super::response::{Answer, Parts, Response};
-use super::retry::retry_after;
 use super::session::{Client, Shared};
+use super::settings::Settings;
 use super::spare;
 use super::trace::{Timings, Tracer, now};
 use super::tunnel;
-use crate::conn::Body;
 use crate::conn::client::{ClientConnection, CloseReason, ExchangeLimits, Failure, Outgoing, Unanswered};
 use crate::conn::count;
 use crate::proto::http1::ImpliedRequest;
@@ -77,6 +76,8 @@ struct Run<'a> {
     tries: u32,
     /// There was a place for the exchange among the connections.
     has_place: bool,
+    /// How often it was sent again to sign in at a proxy that forwards it.
+    proxy_met: u32,
     history: Vec<Redirected>,
 }
 
@@ -101,6 +102,7 @@ impl<'a> Run<'a> {
             expects_continue,
             tries: 1,
             has_place: false,
+            proxy_met: 0,
             history,
         };
         #[cfg(feature = "compression")]
@@ -163,13 +165,11 @@ impl<'a> Run<'a> {
                 self.ask_no_more(answer).await;
                 continue;
             }
-            #[cfg(feature = "digest-auth")]
             if self.has_signed_in(&answer) {
                 self.throw_away(answer).await;
                 continue;
             }
-            #[cfg(feature = "digest-auth")]
-            self.outline.note_next_nonce(&answer.parts.head.headers);
+            self.note_next_nonces(&answer);
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),
@@ -204,13 +204,26 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// One exchange: a connection, the request, the head of the answer. A connection that had been used before and is gone
-    /// without an answer is replaced, once, by a new one.
+    /// One exchange: a place, a connection, the request, the head of the answer.
     async fn exchange(&mut self) -> Result<Answer> {
         let mut timings = Timings::default();
         self.has_place = false;
         let mut lease = self.lease(&mut timings).await?;
         self.has_place = true;
+        match self.exchange_over(&mut lease, timings).await {
+            Ok(parts) => {
+                lease.note_answer(parts.head.status, parts.timings.first_byte);
+                Ok(Answer { parts, lease })
+            }
+            Err(error) => {
+                lease.note_error(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection that had been used before and is gone without an answer is replaced, once, by a new one.
+    async fn exchange_over(&mut self, lease: &mut Lease, mut timings: Timings) -> Result<Box<Parts>> {
         let mut has_resent = false;
         loop {
             if lease.connection().is_none() {
@@ -232,7 +245,7 @@ impl<'a> Run<'a> {
                 timings.total = self.started.elapsed();
                 parts.timings = timings;
                 parts.interim = connection.interim();
-                return Ok(Answer { parts, lease });
+                return Ok(parts);
             };
             spare::give(parts);
             let unanswered = connection.unanswered();
@@ -300,9 +313,9 @@ impl<'a> Run<'a> {
     /// Queues the request on its connection.
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
-        #[cfg(feature = "digest-auth")]
-        self.outline.sign()?;
         let body = self.outline.take_body();
+        #[cfg(feature = "digest-auth")]
+        self.outline.sign(&body)?;
         let expects_continue = self.expects_continue && body.length() != Some(0);
         let settings = self.settings();
         let limits = ExchangeLimits {
@@ -321,7 +334,8 @@ impl<'a> Run<'a> {
             (None, Some(_)) => location.absolute(),
             (None, None) => location.target(),
         };
-        let more = via.map(|via| &via.fields).filter(|fields| !fields.is_empty());
+        let more = via.map(|via| via.fields_for(method, target, body.as_bytes())).transpose()?;
+        let more = more.as_deref().filter(|fields| !fields.is_empty());
         let with_more = (cookies.is_some() || more.is_some() || expects_continue)
             .then(|| self.outline.headers_with(cookies.as_deref(), more, expects_continue))
             .transpose()?;
@@ -362,138 +376,7 @@ impl<'a> Run<'a> {
         let is_asked_for = self.settings().retry_lost && !self.outline.is_body_spent;
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
     }
-
-    /// Whether a failure is to be tried again, and in how long; everything else is what there is.
-    fn retries(&self, result: Result<Answer>, is_idempotent: bool) -> Verdict {
-        let Some(retry) = &self.settings().retry else { return ControlFlow::Break(result) };
-        let is_failure = match &result {
-            Ok(answer) => retry.is_status_of_failure(answer.parts.head.status, is_idempotent),
-            Err(error) => retry.is_failure(error, is_idempotent),
-        };
-        if !is_failure || self.tries >= retry.tries_max || self.outline.is_body_spent {
-            return ControlFlow::Break(result);
-        }
-        let headers = result.as_ref().ok().map(|answer| &answer.parts.head.headers);
-        let asked = headers.and_then(|headers| retry_after(headers, SystemTime::now()));
-        let chance = u32::from_ne_bytes(random::bytes());
-        let Some(delay) = retry.delay_behind(self.tries, asked, chance) else {
-            return ControlFlow::Break(result);
-        };
-        let left = self.until.map(|until| until - self.shared.core.timers().now());
-        if left.is_some_and(|left| left <= delay) {
-            return ControlFlow::Break(result);
-        }
-        if !self.shared.allowance.take() {
-            count(&self.shared.counters.retries_refused);
-            return ControlFlow::Break(result);
-        }
-        ControlFlow::Continue((result, delay))
-    }
-
-    /// Waits until it is time for the next try. Nothing is held meanwhile: the place of the last one is another's.
-    async fn wait_for_retry(&mut self, failure: Result<Answer>, delay: Duration) {
-        let told = failure.as_ref().map(|answer| answer.parts.head.status);
-        self.tracer.tell(|trace, request| trace.request_retry(request, self.tries, delay, told));
-        if let Ok(answer) = failure {
-            self.throw_away(answer).await;
-        }
-        self.shared.core.timers().sleep(delay).await;
-        self.tries += 1;
-        count(&self.shared.counters.retries);
-    }
-
-    /// RFC 9110 §10.1.1: the server, or a proxy before it, does not know the expectation.
-    fn is_expectation_refused(&self, answer: &Answer) -> bool {
-        let is_refusal = answer.parts.head.status == StatusCode::EXPECTATION_FAILED;
-        self.expects_continue && is_refusal && !self.outline.is_body_spent
-    }
-
-    /// Has the request sent once more, without asking whether the body is wanted.
-    async fn ask_no_more(&mut self, refusal: Answer) {
-        self.expects_continue = false;
-        self.outline.headers.remove(EXPECT);
-        self.throw_away(refusal).await;
-    }
-
-    /// Whether the answer is a challenge that the request, sent once more, can meet.
-    #[cfg(feature = "digest-auth")]
-    fn has_signed_in(&mut self, answer: &Answer) -> bool {
-        let head = &answer.parts.head;
-        let is_spent = self.outline.is_body_spent;
-        let Outline { digest: Some(digest), location, .. } = &mut self.outline else { return false };
-        head.status == StatusCode::UNAUTHORIZED && !is_spent && digest.meets(location, &head.headers)
-    }
-
-    /// Reads an answer that nobody is given, so that its connection can be used again.
-    async fn throw_away(&self, answer: Answer) {
-        self.take_cookies(&answer);
-        let idle_timeout = answer.parts.head.idle_timeout;
-        spare::give(answer.parts);
-        drain(answer.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
-    }
-
-    fn take_cookies(&self, answer: &Answer) {
-        if self.settings().cookies {
-            self.shared.cookies.take_from(&self.outline.location, &answer.parts.head.headers);
-        }
-    }
-
-    /// Where the answer leads, if that is to be followed.
-    fn follows(&self, answer: &Answer) -> Result<Option<Next>> {
-        self.take_cookies(answer);
-        let (settings, head) = (self.settings(), &answer.parts.head);
-        if settings.redirects_max == 0 || !head.status.is_redirection() {
-            return Ok(None);
-        }
-        let next = redirect::next(&self.outline.location, &self.outline.method, head.status, &head.headers)?;
-        let Some(next) = next else { return Ok(None) };
-        let wrong = |text: &str| Err(Error::new(ErrorKind::Redirect).with_text(text));
-        if self.history.len() >= settings.redirects_max as usize {
-            return wrong("there are too many");
-        }
-        if next.keeps_body && self.outline.is_body_spent {
-            return wrong("the body of the request cannot be sent again");
-        }
-        Ok(Some(next))
-    }
-
-    /// Turns the request into the next one.
-    async fn redirect(&mut self, answer: Answer, next: Next) -> Result<()> {
-        let Answer { mut parts, lease } = answer;
-        let status = parts.head.status;
-        count(&self.shared.counters.redirects);
-        self.tracer.tell(|trace, request| {
-            trace.request_redirect(request, status, next.location.as_str());
-        });
-        let idle_timeout = parts.head.idle_timeout;
-        self.history.push(Redirected {
-            url: self.outline.location.to_url(),
-            status,
-            headers: std::mem::take(&mut parts.head.headers),
-        });
-        drain(lease, self.shared.config.drain_bytes_max, idle_timeout).await;
-
-        let is_same_origin = next.location.origin() == self.outline.location.origin();
-        redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
-        if !is_same_origin {
-            #[cfg(feature = "digest-auth")]
-            {
-                self.outline.digest = None;
-            }
-            // Those that the client has of its own stay behind, too.
-            self.without.extend(redirect::CREDENTIALS);
-        }
-        if !next.keeps_body {
-            self.outline.replace_body(Body::empty());
-        }
-        self.outline.method = next.method;
-        self.outline.location = next.location;
-        Ok(())
-    }
 }
-
-/// What the caller is given, or what failed and is tried again in a while.
-type Verdict = ControlFlow<Result<Answer>, (Result<Answer>, Duration)>;
 
 /// Waits for the head of the answer, and tells what of the request leaves meanwhile.
 async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tracer) -> Result<(), Failure> {
@@ -510,29 +393,6 @@ async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tra
         polled
     })
     .await
-}
-
-/// Reads the body of an answer that nobody asks for, which is short mostly, so that its connection can be used again.
-async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>) {
-    let mut drained = 0;
-    let is_done = poll_fn(|cx| {
-        let connection = lease.connection().expect("an exchange is under way");
-        loop {
-            match connection.poll_body(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Some(piece))) => drained += piece.len() as u64,
-                Poll::Ready(Ok(None)) => return Poll::Ready(true),
-                Poll::Ready(Err(_)) => return Poll::Ready(false),
-            }
-            if drained > bytes_max {
-                return Poll::Ready(false);
-            }
-        }
-    })
-    .await;
-    if is_done {
-        lease.release(idle_timeout);
-    }
 }
 
 /// RFC 9110 §9.2.2.
