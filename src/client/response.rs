@@ -181,8 +181,9 @@ impl Response {
         self.parts().interim
     }
 
-    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry`. What is sent again because its
-    /// connection was gone (`retry_lost`) is the same try.
+    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry` and each time that a
+    /// [middleware](super::middleware) sends it once more, with a new token, say. What is sent again because its
+    /// connection was gone (`retry_lost`), to sign in by digest, or where a redirect leads, is the same try.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.parts().attempts

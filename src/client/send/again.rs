@@ -61,7 +61,7 @@ impl Run<'_> {
             self.throw_away(answer).await;
         }
         self.shared.core.timers().sleep(delay).await;
-        self.tries += 1;
+        self.begin_try();
         count(&self.shared.counters.retries);
     }
 
