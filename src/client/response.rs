@@ -98,7 +98,7 @@ impl Response {
         let is_complete = connection.is_complete();
         #[cfg(feature = "compression")]
         let decoding = if settings.decompress && !is_complete {
-            let decoding = Decoding::of_answer(&mut parts.head.headers, shared.config.decode_limits);
+            let decoding = Decoding::of_answer(&mut parts.head.headers, settings.decode_limits);
             decoding.map_err(|error| error.at(&location))?.map(Box::new)
         } else {
             None

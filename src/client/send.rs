@@ -12,7 +12,7 @@ use std::time::Instant as ExactInstant;
 use http::Method;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
 use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
@@ -94,8 +94,16 @@ impl<'a> Run<'a> {
         let settings = outline.settings(shared);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
-        let without = settings.without.clone();
+        let keep_alive = settings.keep_alive;
+        let mut without = settings.without.clone();
         let expects_continue = settings.expect_continue || outline.expects_continue();
+        match keep_alive {
+            Some(true) if shared.closes => without.push(CONNECTION),
+            Some(false) => {
+                outline.headers.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
         if !without.contains(&AUTHORIZATION) {
             outline.name_user(&shared.config.netrc, shared.defaults.fields());
         }
@@ -348,7 +356,7 @@ impl<'a> Run<'a> {
             first_byte: settings.first_byte_timeout,
             read: settings.read_timeout,
             write: settings.write_timeout,
-            queued_max: shared.config.write_buffer_bytes_max,
+            queued_max: settings.write_buffer_bytes_max,
         };
         let cookies = if settings.cookies { shared.cookies.field_at(&self.outline.location) } else { None };
         let Outline { method, location, headers, .. } = &self.outline;
@@ -373,10 +381,11 @@ impl<'a> Run<'a> {
                 defaults: Some(&shared.defaults),
                 without: &self.without,
             },
-            closes: shared.closes,
+            closes: settings.keep_alive.map_or(shared.closes, |keep_alive| !keep_alive),
             continue_wait: expects_continue.then_some(settings.continue_timeout),
             body,
         };
+        connection.limit_answer(settings.answer_limits);
         let begun = connection.begin(request, limits);
         begun.map_err(|failure| Error::of_failure(failure, false))?;
         tracer.tell(|trace, request| trace.request_headers_sent(request));

@@ -106,10 +106,10 @@ fn a_server_that_becomes_slow_is_asked_about_as_much_as_it_bears() {
     });
     with_config(&config, async |core, client| {
         let (server, _) = counting(|number| {
-            thread::sleep(Duration::from_millis(if number > BEARS { 200 } else { 10 }));
+            thread::sleep(Duration::from_millis(if number > BEARS { 100 } else { 10 }));
             ok("hello")
         });
-        let limit = load(&core, &client, &server, 40, 25).await;
+        let limit = load(&core, &client, &server, 40, 10).await;
         assert!((BEARS / 3..=2 * BEARS).contains(&limit), "{limit}");
         assert!(client.stats().limits_lowered > 0);
     });
