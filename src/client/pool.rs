@@ -305,10 +305,16 @@ impl Lease {
         }
     }
 
+    /// It is no request under way, or not any more: it counts as a connection only.
+    pub(super) fn set_aside(&mut self) {
+        self.place().set_aside();
+    }
+
     /// Takes the connection away, and keeps the place: it counts as long as this is held.
     pub(super) fn take_connection(&mut self) -> Option<Box<ClientConnection>> {
-        let connection = self.place().take_aside().map(Pooled::take);
+        let connection = self.place().take().map(Pooled::take);
         if connection.is_some() {
+            self.set_aside();
             self.closed.count(CloseReason::Upgraded);
         }
         connection

@@ -240,6 +240,19 @@ fn a_websocket_is_no_request_under_way() {
     });
 }
 
+#[test]
+fn connections_that_are_made_before_they_are_needed_are_no_requests_under_way() {
+    with_config(&fixed(2), async |_, client| {
+        let server = answering(|_| ok("hello"));
+        assert_eq!(client.prewarm(server.url("/"), 5).await.expect("they are made"), 5);
+        assert_eq!((client.stats().idle, only(&client).in_flight), (5, 0));
+        for _ in 0..3 {
+            assert_eq!(text(client.get(server.url("/")).send().await).await, "hello");
+        }
+        assert_eq!(client.stats().made, 5);
+    });
+}
+
 type Sending<'a> = Pin<Box<dyn Future<Output = Result<Response>> + 'a>>;
 
 fn begin<'a>(client: &'a Client, server: &RawServer, path: &str) -> Sending<'a> {
