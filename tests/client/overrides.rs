@@ -1,6 +1,8 @@
 //! What one request does otherwise than its client.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ringhttp::client::{AddressFilter, CloseReason, ErrorKind, Proxies, Proxy};
@@ -109,32 +111,40 @@ fn whether_a_connection_is_used_again() {
     });
 }
 
-/// A writer that may have one byte waiting waits for each piece; one that may have a lot does not.
+/// A writer that may have one byte waiting waits for the kernel; one that may have a lot does not.
 #[test]
 fn how_much_of_a_body_waits() {
-    let server = RawServer::start(|mut peer| {
-        peer.read_head();
-        peer.wait(Duration::from_millis(100));
+    // More than the kernel takes by itself.
+    const PIECES: usize = 32;
+    let written = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&written);
+    let server = RawServer::start(move |mut peer| {
+        let Some(head) = peer.read_head() else { return };
+        // Nothing of the body is read.
+        for _ in 0..1000 {
+            peer.wait(Duration::from_millis(5));
+            if head.starts_with("POST /little ") || seen.load(Ordering::SeqCst) == PIECES {
+                break;
+            }
+        }
         peer.send(ok("seen"));
         peer.read_all();
     });
     with_config(&ClientConfig::default(), async |_, client| {
-        // More than the kernel takes by itself.
-        const PIECES: usize = 64;
-        let written = std::rc::Rc::new(std::cell::Cell::new(0));
-        for (bytes_max, all) in [(1, false), (1 << 30, true)] {
-            written.set(0);
-            let count = std::rc::Rc::clone(&written);
+        for (path, bytes_max, all) in [("/little", 1, false), ("/all", 1 << 30, true)] {
+            written.store(0, Ordering::SeqCst);
+            let count = Arc::clone(&written);
             let body = Body::stream(async move |mut out: BodySender| {
                 for _ in 0..PIECES {
                     out.write(vec![0; 1 << 20]).await?;
-                    count.set(count.get() + 1);
+                    count.fetch_add(1, Ordering::SeqCst);
                 }
                 Ok(())
             });
-            let request = client.post(server.url("/")).body(body).write_buffer_bytes_max(bytes_max);
+            let request = client.post(server.url(path)).body(body).write_buffer_bytes_max(bytes_max);
             let answer = request.send().await.expect("an answer");
-            assert_eq!(written.get() == PIECES, all, "{} of {PIECES}", written.get());
+            let count = written.load(Ordering::SeqCst);
+            assert_eq!(count == PIECES, all, "{path}: {count} of {PIECES}");
             drop(answer);
             until("it to be closed", || client.stats().in_use == 0).await;
         }
