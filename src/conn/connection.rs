@@ -81,7 +81,8 @@ pub(crate) struct Connection {
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes. In a box, of which nothing stays
 /// behind when the connection leaves HTTP.
 struct Io {
-    wire: Wire,
+    /// In a box of its own, which a session takes over as it is.
+    wire: Box<Wire>,
     reader: RequestReader,
     body: BodyProgress,
 }
@@ -113,7 +114,7 @@ impl Connection {
         local: Option<Rc<SocketAddr>>,
     ) -> Rc<Self> {
         let io = Io {
-            wire: Wire::new(transport, &host.buffers),
+            wire: Box::new(Wire::new(transport, &host.buffers)),
             reader: RequestReader::new(host.limits),
             body: BodyProgress::default(),
         };
@@ -412,7 +413,7 @@ impl Connection {
         let io = self.io.take()?;
         // Nobody waits on the connection any more but for the session's end.
         self.deadline.release();
-        Some(Box::new(io.wire))
+        Some(io.wire)
     }
 }
 

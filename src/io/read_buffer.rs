@@ -54,18 +54,38 @@ pub(crate) struct ReadBuffer {
     bytes: BytesMut,
     pool: BufferPool,
     landing: &'static Landing,
-    landing_bytes: usize,
-    bulk_bytes: usize,
-    small_reads: u8,
+    landing_bytes: Size,
+    bulk_bytes: Size,
     /// How large the present buffer is, if it is one of the large ones that the pool wants back; 0 otherwise.
-    large_bytes: usize,
+    large_bytes: Size,
     /// The longest message that was completed by [`Purpose::Rest`]: memory for as much is given in advance.
-    proven_bytes: usize,
-    lent_for: Purpose,
-    lent_room: usize,
+    proven_bytes: Size,
+    lent_room: Size,
+    /// What the read under way is to bring, if it is for [`Purpose::Rest`].
+    lent_rest: Size,
     /// What is missing of the record whose beginning is unread; 0 if that is not known.
-    missing: usize,
+    missing: Size,
+    lent_for: LentFor,
+    small_reads: u8,
 }
+
+/// A number of bytes. A connection that waits keeps several: it takes half the room of a `usize`, and what does not fit is as good as
+/// the largest.
+type Size = u32;
+
+fn size(bytes: usize) -> Size {
+    Size::try_from(bytes).unwrap_or(Size::MAX)
+}
+
+/// The [`Purpose`] of the read under way.
+#[derive(Clone, Copy, Debug)]
+enum LentFor {
+    NextHead,
+    More,
+    Rest,
+}
+
+const _: () = assert!(size_of::<ReadBuffer>() <= 80);
 
 impl ReadBuffer {
     pub(crate) fn new(pool: BufferPool, landing: &'static Landing) -> Self {
@@ -73,14 +93,15 @@ impl ReadBuffer {
             bytes: BytesMut::new(),
             pool,
             landing,
-            landing_bytes: landing.bytes_min,
-            bulk_bytes: POOLED_BYTES,
-            small_reads: 0,
+            landing_bytes: size(landing.bytes_min),
+            bulk_bytes: size(POOLED_BYTES),
             large_bytes: 0,
             proven_bytes: 0,
-            lent_for: Purpose::NextHead,
             lent_room: 0,
+            lent_rest: 0,
             missing: 0,
+            lent_for: LentFor::NextHead,
+            small_reads: 0,
         }
     }
 
@@ -100,7 +121,7 @@ impl ReadBuffer {
     /// for them.
     #[cfg(feature = "rustls")]
     pub(crate) fn expect_record(&mut self, missing: usize) {
-        self.missing = missing;
+        self.missing = size(missing);
     }
 
     /// The unread bytes, for the protocol to split views off. Empty while a read is under way.
@@ -121,8 +142,12 @@ impl ReadBuffer {
             Purpose::More => self.bulk_buffer(),
             Purpose::Rest(missing) => self.rest_buffer(missing),
         };
-        self.lent_for = purpose;
-        self.lent_room = buffer.capacity() - buffer.len();
+        (self.lent_for, self.lent_rest) = match purpose {
+            Purpose::NextHead => (LentFor::NextHead, 0),
+            Purpose::More => (LentFor::More, 0),
+            Purpose::Rest(missing) => (LentFor::Rest, size(missing)),
+        };
+        self.lent_room = size(buffer.capacity() - buffer.len());
         buffer
     }
 
@@ -130,22 +155,23 @@ impl ReadBuffer {
     pub(crate) fn restore(&mut self, buffer: BytesMut, read: usize) {
         debug_assert!(self.bytes.is_empty(), "nothing is parsed while a read is under way");
         self.bytes = buffer;
+        let read = size(read);
         let filled = read == self.lent_room;
         match self.lent_for {
-            Purpose::NextHead => self.adapt_landing(read, filled),
+            LentFor::NextHead => self.adapt_landing(read, filled),
             // Whole records may have made it larger.
-            Purpose::More if filled => {
-                self.bulk_bytes = self.bulk_bytes.max((self.bulk_bytes * 2).min(BULK_BYTES_MAX));
+            LentFor::More if filled => {
+                self.bulk_bytes = self.bulk_bytes.max((self.bulk_bytes * 2).min(size(BULK_BYTES_MAX)));
             }
-            Purpose::Rest(missing) if read >= missing => self.proven_bytes = self.bytes.len(),
-            Purpose::More | Purpose::Rest(_) => {}
+            LentFor::Rest if read >= self.lent_rest => self.proven_bytes = size(self.bytes.len()),
+            LentFor::More | LentFor::Rest => {}
         }
     }
 
     /// What comes from now on is of another kind than what came before.
     pub(crate) fn switch(&mut self, landing: &'static Landing) {
         self.landing = landing;
-        self.landing_bytes = landing.bytes_min;
+        self.landing_bytes = size(landing.bytes_min);
         self.small_reads = 0;
     }
 
@@ -159,14 +185,14 @@ impl ReadBuffer {
     fn give(&mut self, buffer: BytesMut) {
         match std::mem::take(&mut self.large_bytes) {
             0 => self.pool.give(buffer),
-            bytes => self.pool.give_large(buffer, bytes),
+            bytes => self.pool.give_large(buffer, bytes as usize),
         }
     }
 
     fn landing_buffer(&mut self) -> BytesMut {
-        self.bulk_bytes = POOLED_BYTES;
+        self.bulk_bytes = size(POOLED_BYTES);
         let mut buffer = std::mem::take(&mut self.bytes);
-        let wanted = self.landing_bytes;
+        let wanted = self.landing_bytes as usize;
         if self.large_bytes > 0 {
             self.give(buffer);
         } else if buffer.capacity() >= wanted || buffer.try_reclaim(wanted) {
@@ -183,9 +209,10 @@ impl ReadBuffer {
             return self.record_buffer();
         }
         let mut buffer = std::mem::take(&mut self.bytes);
-        let least = self.bulk_bytes / 4;
+        let bulk = self.bulk_bytes as usize;
+        let least = bulk / 4;
         // Behind a few unread bytes there is less room: a buffer of the pool has to do for both.
-        let room = if buffer.len() <= least { self.bulk_bytes - buffer.len() } else { self.bulk_bytes };
+        let room = if buffer.len() <= least { bulk - buffer.len() } else { bulk };
         // A tail of a quarter is worth using up: it saves a buffer and the copy of what is unread.
         if buffer.capacity() - buffer.len() >= least || buffer.try_reclaim(room) {
             return buffer;
@@ -197,11 +224,11 @@ impl ReadBuffer {
     /// where a record does, and nothing has to be moved.
     fn record_buffer(&mut self) -> BytesMut {
         let mut buffer = std::mem::take(&mut self.bytes);
-        let missing = std::mem::take(&mut self.missing);
+        let missing = std::mem::take(&mut self.missing) as usize;
         let record = buffer.len() + missing;
-        let room = missing.max(self.bulk_bytes.saturating_sub(buffer.len()));
+        let room = missing.max((self.bulk_bytes as usize).saturating_sub(buffer.len()));
         if record > POOLED_BYTES {
-            self.bulk_bytes = record * RECORDS_MAX;
+            self.bulk_bytes = size(record * RECORDS_MAX);
         }
         if buffer.capacity() - buffer.len() >= missing || buffer.try_reclaim(room) {
             return buffer;
@@ -215,7 +242,7 @@ impl ReadBuffer {
         larger.extend_from_slice(&buffer);
         self.give(buffer);
         // Those below are kept with the others of the pool.
-        self.large_bytes = if larger.capacity() > 2 * POOLED_BYTES { larger.capacity() } else { 0 };
+        self.large_bytes = if larger.capacity() > 2 * POOLED_BYTES { size(larger.capacity()) } else { 0 };
         larger
     }
 
@@ -232,16 +259,16 @@ impl ReadBuffer {
             // Room for a good read is used up first: who sends byte by byte causes no copy for each.
             return std::mem::take(&mut self.bytes);
         }
-        let earned = (here * 3).max(BULK_BYTES_MAX).max(self.proven_bytes.saturating_sub(here));
+        let earned = (here * 3).max(BULK_BYTES_MAX).max((self.proven_bytes as usize).saturating_sub(here));
         let buffer = std::mem::take(&mut self.bytes);
         self.larger(buffer, missing.min(earned))
     }
 
-    fn adapt_landing(&mut self, read: usize, filled: bool) {
+    fn adapt_landing(&mut self, read: Size, filled: bool) {
         if filled {
-            self.landing_bytes = (self.landing_bytes * 4).min(self.landing.bytes_max);
+            self.landing_bytes = (self.landing_bytes * 4).min(size(self.landing.bytes_max));
             self.small_reads = 0;
-        } else if read * 4 < self.landing_bytes && self.landing_bytes > self.landing.bytes_min {
+        } else if read < self.landing_bytes / 4 && self.landing_bytes > size(self.landing.bytes_min) {
             self.small_reads += 1;
             if self.small_reads == SMALL_READS_BEFORE_SHRINK {
                 self.landing_bytes /= 2;
@@ -298,12 +325,12 @@ mod tests {
             read(&mut buffer, Purpose::NextHead, &large);
             buffer.bytes().clear();
         }
-        assert_eq!(buffer.landing_bytes, Landing::REQUESTS.bytes_max);
+        assert_eq!(buffer.landing_bytes, size(Landing::REQUESTS.bytes_max));
         for _ in 0..100 {
             read(&mut buffer, Purpose::NextHead, &large[..50]);
             buffer.bytes().clear();
         }
-        assert_eq!(buffer.landing_bytes, Landing::REQUESTS.bytes_min);
+        assert_eq!(buffer.landing_bytes, size(Landing::REQUESTS.bytes_min));
     }
 
     #[test]

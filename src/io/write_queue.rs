@@ -14,9 +14,6 @@ const COPY_BYTES_MAX: usize = 2 * 1024;
 /// Up to this size a shared piece is copied all the same.
 const SHARED_COPY_BYTES_MAX: usize = 256;
 
-/// The largest write whose end nobody waits for: it fits into the smallest socket buffer (4,608 bytes).
-const QUIET_BYTES_MAX: usize = 4 * 1024;
-
 /// The ordered queue of a connection's output. Whoever fills it asks [`queued`](Self::queued) first: the bound is the
 /// caller's, by `ServerConfig::write_buffer_bytes_max`.
 #[derive(Debug)]
@@ -26,9 +23,17 @@ pub(crate) struct WriteQueue {
     chunk_bytes: usize,
     /// The buffer that is being filled; without memory while nothing is queued.
     tail: BytesMut,
-    /// A part of a file, with what goes right before it, and how many of `chunks` go before that.
-    file: Option<(usize, Box<FileBatch>)>,
+    /// A part of a file, with what goes right before it.
+    file: Option<Box<QueuedFile>>,
     pool: BufferPool,
+}
+
+/// A part of a file that waits. In a box: most connections never send one.
+#[derive(Debug)]
+struct QueuedFile {
+    /// How many of the `chunks` go before it.
+    chunks_before: usize,
+    batch: Box<FileBatch>,
 }
 
 impl WriteQueue {
@@ -43,11 +48,6 @@ impl WriteQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_none() && self.tail.is_empty() && self.file.is_none()
-    }
-
-    /// Whether what waits is so little that the kernel takes it at once, unless its own buffers are full.
-    pub(crate) fn is_small(&self) -> bool {
-        !self.is_empty() && self.file.is_none() && self.queued() <= QUIET_BYTES_MAX
     }
 
     /// The buffer to encode a head or another small piece into, at the end of the queue.
@@ -93,7 +93,8 @@ impl WriteQueue {
         assert!(self.file.is_none(), "one part of a file at a time");
         let head = std::mem::take(&mut self.tail);
         let before = self.chunks.as_ref().map_or(0, |chunks| chunks.count());
-        self.file = Some((before, Box::new(FileBatch { head, slice })));
+        self.file =
+            Some(Box::new(QueuedFile { chunks_before: before, batch: Box::new(FileBatch { head, slice }) }));
     }
 
     /// Whether a part of a file waits.
@@ -103,11 +104,12 @@ impl WriteQueue {
 
     /// Takes what waits for one write: all of it, or what goes before a file, or the file.
     pub(crate) fn take_batch(&mut self) -> Option<WriteBatch> {
-        if let Some((before, batch)) = self.file.take() {
+        if let Some(mut file) = self.file.take() {
+            let before = std::mem::take(&mut file.chunks_before);
             if before == 0 {
-                return Some(WriteBatch::File(batch));
+                return Some(WriteBatch::File(file.batch));
             }
-            self.file = Some((0, batch));
+            self.file = Some(file);
             return Some(WriteBatch::Many(self.take_chunks(before)));
         }
         if self.chunks.is_some() {
@@ -220,7 +222,7 @@ mod tests {
         queue.push_file(FileSlice { file, offset: 0, length: 9 });
         queue.push(large.clone());
         queue.buffer().extend_from_slice(b"end");
-        assert!(!queue.is_small() && !queue.is_empty());
+        assert!(!queue.is_empty());
         assert_eq!(bytes_of(queue.take_batch()), large.len());
         let batch = queue.take_batch();
         assert_eq!(bytes_of(batch), 4 + 9);

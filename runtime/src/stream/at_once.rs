@@ -1,50 +1,67 @@
-//! A write that begins by itself instead of with the ring's next turn: what was just made leaves while the processor's cache has it.
-//! The ring has the rest of what the socket does not take.
+//! The part of a write that needs no operation: what the socket has room for now, in a system call of its own.
+//!
+//! Handing it to the ring instead would save the call, and cost more than that: an entry, its end, and by the time the ring
+//! comes to it, after the core's other connections, what is to be sent has left the processor's cache.
 #![forbid(unsafe_code)]
 
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 
-use monoio::io::OwnedWriteHalf;
+use bytes::Buf;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
-use super::progress;
 use super::send_file::Writable;
-use crate::buffer::{Chunks, IOVEC_COUNT_MAX, borrow_fd, socket_of};
-use crate::core::Core;
-use crate::driver::DriverKind;
+use crate::buffer::{Chunks, IOVEC_COUNT_MAX, WriteBatch, borrow_fd};
 
-/// From so many bytes on, a write does not wait for the ring to be entered. By then the core has worked on other connections, and
-/// what is to be sent has left the processor's cache: reading it again costs more than a system call.
-const AT_ONCE_BYTES_MIN: usize = 16 * 1024;
-
-/// Whether a write is large enough on a ring, or was asked to leave.
-pub(super) fn leaves_at_once(chunks: &mut Chunks) -> bool {
-    chunks.take_leaves_at_once() || (chunks.remaining() >= AT_ONCE_BYTES_MIN && is_on_ring())
+/// How far a write has come at once.
+pub(super) enum AtOnce {
+    /// So many bytes, and that was all.
+    All(usize),
+    /// So many, if any: the batch is what is left.
+    Some(usize),
+    /// There is nobody to send to.
+    Failed(io::Error),
 }
 
-fn is_on_ring() -> bool {
-    Core::current().is_some_and(|core| core.driver() == DriverKind::IoUring)
+/// Sends what the socket takes now.
+#[inline(always)]
+pub(super) fn send_at_once<S: Writable>(socket: &S, batch: &mut WriteBatch) -> AtOnce {
+    match batch {
+        WriteBatch::One(buffer) => {
+            let sent = AtOnce::after(send(borrow_fd(socket), buffer, FLAGS), buffer.len());
+            if let AtOnce::Some(count) = sent {
+                buffer.advance(count);
+            }
+            sent
+        }
+        WriteBatch::Many(chunks) => {
+            let sent = AtOnce::after(send_chunks(socket, chunks), chunks.remaining());
+            if let AtOnce::Some(count) = sent {
+                chunks.advance(count);
+            }
+            sent
+        }
+        // It may have to come from the disk first.
+        WriteBatch::File(_) => AtOnce::Some(0),
+    }
 }
 
-/// Sends what the socket takes now, which may be nothing.
-pub(super) fn send_at_once<S: Writable>(
-    half: &OwnedWriteHalf<S>,
-    chunks: &mut Chunks,
-    written: &Cell<u64>,
-) -> io::Result<()> {
+fn send_chunks<S: Writable>(socket: &S, chunks: &Chunks) -> Result<usize, Errno> {
     let mut slices = [IoSlice::new(&[]); IOVEC_COUNT_MAX];
     let views = slices.iter_mut().zip(chunks.views());
     let count = views.map(|(slice, view)| *slice = IoSlice::new(view)).count();
-    let socket = borrow_fd(socket_of(half));
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    match sendmsg(socket, &slices[..count], &mut SendAncillaryBuffer::default(), flags) {
-        Err(Errno::AGAIN | Errno::INTR) => Ok(()),
-        sent => {
-            let sent = progress(sent.map_err(io::Error::from), written)?;
-            chunks.advance(sent);
-            Ok(())
+    sendmsg(borrow_fd(socket), &slices[..count], &mut SendAncillaryBuffer::default(), FLAGS)
+}
+
+impl AtOnce {
+    fn after(sent: Result<usize, Errno>, all: usize) -> Self {
+        match sent {
+            Ok(count) if count == all => Self::All(count),
+            Ok(count) => Self::Some(count),
+            Err(Errno::AGAIN | Errno::INTR) => Self::Some(0),
+            Err(error) => Self::Failed(error.into()),
         }
     }
 }
+
+const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);

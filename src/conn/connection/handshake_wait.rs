@@ -72,7 +72,10 @@ impl Connection {
     /// Makes TLS of the connection: what is unread is the beginning of the handshake.
     pub(crate) fn start_tls(&self, handshake: Handshake) {
         let mut io = self.io.borrow_mut();
-        *io = io.take().map(|io| Box::new(Io { wire: io.wire.into_tls(handshake), ..*io }));
+        *io = io.take().map(|io| {
+            let Io { wire, reader, body } = *io;
+            Box::new(Io { wire: Box::new(wire.into_tls(handshake)), reader, body })
+        });
     }
 
     /// Waits for the end of the handshake.

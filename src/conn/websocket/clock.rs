@@ -24,7 +24,7 @@ pub(super) struct Clock {
     /// Until when something has to come behind a Ping.
     pong_by: Option<Instant>,
     /// What the peer had taken when it was last looked at, and since when that stands.
-    stalled: Option<(u64, Instant)>,
+    stalled: Option<Box<(u64, Instant)>>,
     /// Since when something has come or left that was not looked at.
     active_since: Option<Instant>,
     /// Until when the closing handshake has to be done.
@@ -97,7 +97,7 @@ impl Session {
     pub(super) fn note_stall(&self, inner: &mut Inner, written: u64) {
         if inner.clock.stalled.is_none() {
             let now = self.timers().now();
-            inner.clock.stalled = Some((written, now));
+            inner.clock.stalled = Some(Box::new((written, now)));
             self.look_at(inner, now + self.config.write_timeout);
         }
     }
@@ -140,7 +140,8 @@ impl Session {
     fn look_at_output(&self, inner: &mut Inner, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
         self.flush(inner, cx);
         let wire = inner.wire.as_ref().filter(|wire| wire.is_flushing())?;
-        let (written, since) = inner.clock.stalled.get_or_insert((wire.written(), now));
+        let stalled = inner.clock.stalled.get_or_insert_with(|| Box::new((wire.written(), now)));
+        let (written, since) = &mut **stalled;
         if *written != wire.written() {
             (*written, *since) = (wire.written(), now);
         }
@@ -174,7 +175,7 @@ impl Session {
     /// RFC 6455 §10.4: a message that has begun holds memory, so it has to go on.
     fn look_at_message(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
         let is_begun = |wire: &mut Wire| inner.reader.is_within_message() || !wire.input().is_empty();
-        if !inner.state.may_receive() || !inner.wire.as_mut().is_some_and(is_begun) {
+        if !inner.state.may_receive() || !inner.wire.as_deref_mut().is_some_and(is_begun) {
             return None;
         }
         let end = inner.clock.heard_at + self.config.stall_timeout;

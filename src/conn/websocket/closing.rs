@@ -172,7 +172,6 @@ impl Session {
         let Inner { wire: Some(wire), closing, state, .. } = &mut *inner else {
             return Poll::Ready(());
         };
-        // With the waker of the driving task: what was sent quietly is waited for now.
         if wire.is_flushing() && wire.poll_flush(cx).is_pending() {
             return Poll::Pending;
         }

@@ -22,8 +22,9 @@ use crate::proto::websocket::{CloseFrame, Event, Fault, Inflaters};
 pub(super) struct Inbox {
     messages: Queue<Message>,
     bytes: usize,
-    /// What the reader said last: bytes that the message at the front of the buffer lacks, `None` if it has more to say.
-    missing: Option<usize>,
+    /// What the reader said last: bytes that the message at the front of the buffer lacks (those beyond 4 GiB do not count),
+    /// `None` if it has more to say.
+    missing: Option<u32>,
     /// What came behind messages that nobody has asked for yet: they are to be answered before the socket is closed.
     last: Option<Box<Last>>,
     /// Messages and control frames that were seen to since the session last had to wait.
@@ -141,7 +142,9 @@ impl Session {
                     Some(_) => with_inflaters(|inflaters| reader.next(wire.input(), inflaters)),
                 };
                 match event {
-                    Ok(Event::NeedMore { missing }) => inbox.missing = Some(missing),
+                    Ok(Event::NeedMore { missing }) => {
+                        inbox.missing = Some(u32::try_from(missing).unwrap_or(u32::MAX));
+                    }
                     Ok(event) => {
                         inbox.streak += 1;
                         if let Some(message) = self.take_event(inner, event) {
@@ -164,8 +167,8 @@ impl Session {
 
     /// Reads from the transport, and sends what is queued if there is nothing to be read.
     fn poll_fill(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
-        // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next message.
-        let is_filling = inner.wire.as_ref().is_some_and(Wire::is_filling);
+        // Who comes back mostly does so for what was read.
+        let is_filling = inner.wire.as_deref().is_some_and(Wire::is_filling);
         if !is_filling || self.poll_read(inner, cx).is_pending() {
             self.flush(inner, cx);
             if self.poll_read(inner, cx).is_pending() {
@@ -180,7 +183,7 @@ impl Session {
             return Poll::Ready(());
         };
         let purpose = match inner.inbox.missing {
-            Some(missing @ 1..) => Purpose::Rest(missing),
+            Some(missing @ 1..) => Purpose::Rest(missing as usize),
             _ if inner.reader.is_within_message() => Purpose::More,
             _ => Purpose::NextHead,
         };

@@ -121,7 +121,7 @@ impl Inner {
     /// Bytes that are held for the peer.
     fn held_bytes(&self) -> usize {
         let job = self.outbox.job.as_ref().map_or(0, |job| job.len());
-        self.wire.as_ref().map_or(0, Wire::unsent) + self.outbox.bytes + job
+        self.wire.as_deref().map_or(0, Wire::unsent) + self.outbox.bytes + job
     }
 }
 
@@ -277,10 +277,7 @@ impl Session {
     /// Sends what is queued, in the driving task.
     pub(super) fn flush(&self, inner: &mut Inner, cx: &mut Context<'_>) {
         self.refill(inner, cx);
-        let Inner { wire: Some(wire), outbox, .. } = &mut *inner else { return };
-        if !outbox.is_empty() || !wire.flush_quietly() {
-            self.flush_to_the_end(inner, cx);
-        }
+        self.flush_to_the_end(inner, cx);
         if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
             self.wake_others();
         }
@@ -292,7 +289,7 @@ impl Session {
             match wire.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
-                    if !inner.wire.as_ref().is_some_and(Wire::is_flush_due) {
+                    if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
                         return inner.clock.forget_stall();
                     }
                 }

@@ -51,7 +51,7 @@ pub(crate) struct Session {
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes.
 pub(super) struct Inner {
     /// Gone once the session has ended.
-    pub(super) wire: Option<Wire>,
+    pub(super) wire: Option<Box<Wire>>,
     pub(super) reader: Reader,
     pub(super) state: State,
     pub(super) inbox: Inbox,
@@ -91,7 +91,7 @@ impl Session {
         let packer = agreed.deflate.as_ref().map(|agreed| Box::new(Packer::new(agreed, role, &stats)));
         let opened = timers.now();
         let inner = Inner {
-            wire: Some(*wire),
+            wire: Some(wire),
             reader: Reader::new(rules),
             state: State::Open,
             inbox: Inbox::default(),
