@@ -65,19 +65,13 @@ impl Reason {
     }
 }
 
-/// The first one that fits is told. They are what docs/benchmarks/log.md knows, and what servers do by their programs; none is a guess.
-const REASONS: [Reason; 5] = [
+/// The first one that fits is told. They are what docs/benchmarks/log.md knows, or say what they do not know.
+const REASONS: [Reason; 3] = [
     Reason {
         of: &["ws-"],
         driver: None,
-        why: "`ws_echo` has heartbeats, deadlines, limits, checks of UTF-8 and compression in it, and the others have few of them: \
-              fastwebsockets is a codec of frames in a loop of this benchmark.",
-    },
-    Reason {
-        of: &["pipelined"],
-        driver: None,
-        why: "Ours keeps the order of answers to handlers that may wait, renews its deadlines, and lets other connections in between \
-              the requests of a batch.",
+        why: "`ws_echo` is a handler behind a router, with the server's limits and deadlines; `ws_fastwebsockets` is a codec of frames in a \
+              loop of this benchmark. How much of the difference that is was not measured.",
     },
     Reason {
         of: &[
@@ -109,11 +103,6 @@ const REASONS: [Reason; 5] = [
         ],
         driver: Some("epoll"),
         why: "Each request makes a second `recv` that finds nothing: the executor clears a socket's readiness only when a read fails.",
-    },
-    Reason {
-        of: &["file-"],
-        driver: Some("io_uring"),
-        why: "`splice` through the ring is done by threads of the kernel's own, and each piece is two operations where `sendfile` is one call.",
     },
 ];
 

@@ -243,12 +243,14 @@ fn idle_section(idle: &[Idle]) -> String {
     format!("## Idle connections\n\n{text}")
 }
 
-/// A table whose first column is text; cells may hold anything but line ends.
+/// A table whose first column is text, as some others are; cells may hold anything but line ends.
 fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let mut lines = vec![line(heading.iter().map(|&cell| cell.to_owned()).collect())];
-    let rule = |column| if column == 0 || heading.len() == 2 { "---" } else { "---:" };
-    lines.push(format!("|{}|", (0..heading.len()).map(rule).collect::<Vec<_>>().join("|")));
+    let is_text =
+        |column, name| column == 0 || heading.len() == 2 || ["of ours", "costs", "why"].contains(&name);
+    let rule = |(column, &name)| if is_text(column, name) { "---" } else { "---:" };
+    lines.push(format!("|{}|", heading.iter().enumerate().map(rule).collect::<Vec<_>>().join("|")));
     lines.extend(rows.map(|cells| line(cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect())));
     lines.join("\n")
 }

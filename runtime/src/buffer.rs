@@ -100,7 +100,8 @@ impl BufferPool {
         let mut large = self.inner.large.borrow_mut();
         let fits =
             |one: &mut Large| one.bytes >= bytes && one.bytes / 2 <= bytes && one.rest.try_reclaim(bytes);
-        let found = large.iter_mut().position(fits).and_then(|at| large.remove(at));
+        // The one that was given last is in the processor's cache, if any is.
+        let found = large.iter_mut().rposition(fits).and_then(|at| large.remove(at));
         found.map_or_else(|| BytesMut::with_capacity(bytes), |found| found.rest)
     }
 

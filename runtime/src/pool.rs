@@ -341,7 +341,7 @@ impl<K: Clone + Eq + Hash, T> Pool<K, T> {
         self.0.table.borrow().counts_of(key)
     }
 
-    /// Of one key, places that are out, but for those that were [set aside](Place::take_aside), and those who wait.
+    /// Of one key, places that are out, but for those that were [set aside](Place::set_aside), and those who wait.
     #[must_use]
     pub fn use_of(&self, key: &K) -> (usize, usize) {
         self.0.table.borrow().use_of(key)

@@ -24,7 +24,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
 use rustix::net::{Shutdown, shutdown};
@@ -298,19 +297,45 @@ impl fmt::Debug for Stream {
     }
 }
 
-async fn read_on_demand(mut socket: impl AsyncReadRent, slot: Rc<Slot<BytesMut, usize>>) {
-    loop {
-        // No waker is needed: the owner polls after it has asked.
-        let buffer = poll_fn(|_| slot.take_start().map_or(Poll::Pending, Poll::Ready)).await;
-        let (result, slice) = socket.read(free_part(buffer)).await;
-        slot.finish(result, slice.into_inner());
+#[expect(clippy::manual_async_fn, reason = "an `async fn` would keep room for its arguments twice")]
+fn read_on_demand(
+    mut socket: impl AsyncReadRent,
+    slot: Rc<Slot<BytesMut, usize>>,
+) -> impl Future<Output = ()> {
+    async move {
+        loop {
+            // No waker is needed: the owner polls after it has asked.
+            let room = poll_fn(|_| slot.take_room().map_or(Poll::Pending, Poll::Ready)).await;
+            let (result, filled) = socket.read(room).await;
+            slot.finish_read(result, filled);
+        }
     }
 }
 
-/// What a read appends to. A function of its own: the coroutine has no room then for what it lends to the kernel.
-fn free_part(buffer: BytesMut) -> SliceMut<BytesMut> {
-    let (start, end) = (buffer.len(), buffer.capacity());
-    SliceMut::new(buffer, start, end)
+/// The kernel is lent an empty buffer, which takes the coroutine less room than a buffer and a range of it would. What is in the buffer
+/// that the owner has given waits in its place.
+impl Slot<BytesMut, usize> {
+    /// Takes the room behind what is in the buffer of a read that was asked for.
+    fn take_room(&self) -> Option<BytesMut> {
+        let mut buffer = self.take_start()?;
+        if buffer.is_empty() {
+            return Some(buffer);
+        }
+        let room = buffer.split_off(buffer.len());
+        self.buffer.set(Some(buffer));
+        Some(room)
+    }
+
+    fn finish_read(&self, result: io::Result<usize>, filled: BytesMut) {
+        let buffer = match self.buffer.take() {
+            Some(mut front) => {
+                front.unsplit(filled);
+                front
+            }
+            None => filled,
+        };
+        self.finish(result, buffer);
+    }
 }
 
 async fn write_on_demand<S: Writable>(mut socket: SharedSocket<S>, state: Rc<WriteState>) {

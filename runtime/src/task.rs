@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::{error, fmt};
 
 use crate::core::Core;
-use crate::stats::{CoreStats, count};
+use crate::stats::count;
 
 /// Why a task has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl<F: Future> Drop for Task<F> {
 /// A future whose panics become errors, and whose polls the watchdog sees under its name.
 pub(crate) struct Contained<F: Future> {
     core: Core,
-    name: &'static str,
+    /// The name, by the number that the watchdog has for it.
     name_id: u64,
     future: Option<Pin<Box<F>>>,
 }
@@ -164,7 +164,7 @@ pub(crate) struct Contained<F: Future> {
 impl<F: Future> Contained<F> {
     pub(crate) fn new(core: Core, name: &'static str, future: Pin<Box<F>>) -> Self {
         let name_id = core.heart().name_id(name);
-        Self { core, name, name_id, future: Some(future) }
+        Self { core, name_id, future: Some(future) }
     }
 
     /// Drops the future now; a panic of a destructor is counted.
@@ -172,7 +172,7 @@ impl<F: Future> Contained<F> {
         if let Some(future) = self.future.take()
             && let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(future)))
         {
-            report_panic(self.core.stats(), self.name, &message_of(&*payload));
+            report_panic(&self.core, self.name_id, &message_of(&*payload));
         }
     }
 }
@@ -201,7 +201,7 @@ impl<F: Future> Future for Contained<F> {
             Ok(Poll::Ready(value)) => Ok(value),
             Err(payload) => {
                 let message = message_of(&*payload);
-                report_panic(this.core.stats(), this.name, &message);
+                report_panic(&this.core, this.name_id, &message);
                 Err(JoinError::Panicked(message))
             }
         };
@@ -210,9 +210,9 @@ impl<F: Future> Future for Contained<F> {
     }
 }
 
-fn report_panic(stats: &CoreStats, name: &'static str, message: &str) {
-    count(&stats.panics);
-    tracing::error!(task = name, message, "a task panicked");
+fn report_panic(core: &Core, name_id: u64, message: &str) {
+    count(&core.stats().panics);
+    tracing::error!(task = core.heart().name(name_id), message, "a task panicked");
 }
 
 pub(crate) fn message_of(payload: &(dyn Any + Send)) -> Box<str> {
@@ -225,23 +225,25 @@ pub(crate) fn message_of(payload: &(dyn Any + Send)) -> Box<str> {
     }
 }
 
-/// A task's place in its core's list; the generation tells it from later users of the place.
+/// A task's place in its core's list; the generation tells it from the next 2^32 users of the place.
 #[derive(Clone, Copy)]
 pub(crate) struct TaskKey {
-    index: usize,
-    generation: u64,
+    index: u32,
+    generation: u32,
 }
 
 /// The tasks of one core that have not ended.
 #[derive(Default)]
 pub(crate) struct TaskList {
     places: RefCell<Vec<Place>>,
-    free: RefCell<Vec<usize>>,
+    free: RefCell<Vec<u32>>,
 }
+
+const _: () = assert!(size_of::<Place>() <= 24);
 
 #[derive(Default)]
 struct Place {
-    generation: u64,
+    generation: u32,
     used: bool,
     cancel: bool,
     /// The task's own waker, kept since its first turn.
@@ -253,16 +255,17 @@ impl TaskList {
         let mut places = self.places.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
             places.push(Place::default());
-            places.len() - 1
+            u32::try_from(places.len() - 1).expect("fewer than 2^32 tasks")
         });
-        places[index].used = true;
-        TaskKey { index, generation: places[index].generation }
+        let place = &mut places[index as usize];
+        place.used = true;
+        TaskKey { index, generation: place.generation }
     }
 
     fn remove(&self, key: TaskKey) {
         let waker = {
-            let place = &mut self.places.borrow_mut()[key.index];
-            place.generation += 1;
+            let place = &mut self.places.borrow_mut()[key.index as usize];
+            place.generation = place.generation.wrapping_add(1);
             place.used = false;
             place.cancel = false;
             place.waker.take()
@@ -272,13 +275,13 @@ impl TaskList {
     }
 
     fn contains(&self, key: TaskKey) -> bool {
-        self.places.borrow()[key.index].generation == key.generation
+        self.places.borrow()[key.index as usize].generation == key.generation
     }
 
     /// Called at each turn of a task: whether it is to end now.
     fn must_cancel(&self, key: TaskKey, waker: &Waker) -> bool {
         let mut places = self.places.borrow_mut();
-        let place = &mut places[key.index];
+        let place = &mut places[key.index as usize];
         if place.waker.is_none() {
             place.waker = Some(waker.clone());
         }
@@ -287,7 +290,7 @@ impl TaskList {
 
     fn cancel(&self, key: TaskKey) {
         if self.contains(key) {
-            self.cancel_place(key.index);
+            self.cancel_place(key.index as usize);
         }
     }
 

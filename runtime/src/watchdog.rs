@@ -59,6 +59,12 @@ impl Heart {
         index as u64
     }
 
+    /// The name of that number. Of more than `NAMES_MAX` names, those that came late share the last one's.
+    pub(crate) fn name(&self, name_id: u64) -> &'static str {
+        let index = usize::try_from(name_id).unwrap_or(usize::MAX);
+        self.names.borrow().get(index).copied().unwrap_or("")
+    }
+
     /// Marks the begin of a poll; the end is marked when the guard is dropped, by a panic too.
     pub(crate) fn beat(&self, name_id: u64) -> Beat<'_> {
         let sequence = self.sequence.get() + 1;

@@ -158,7 +158,10 @@ impl Connector {
                 self.resolver.check(location)?;
                 (&via.location, self.resolver.resolve_any(&via.location, tracer).await?)
             }
-            None => (location, self.resolver.resolve(location, tracer).await?),
+            None => match route.and_then(|route| route.addresses.as_deref()) {
+                Some(addresses) => (location, self.resolver.allowed(location, addresses)?),
+                None => (location, self.resolver.resolve(location, tracer).await?),
+            },
         };
         let resolved = now();
         if location.ip().is_none() {

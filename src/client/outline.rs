@@ -13,6 +13,7 @@ use super::compress::Compress;
 use super::digest_auth::SigningIn;
 use super::error::{Error, ErrorKind, Result};
 use super::location::{Location, UserInfo};
+use super::middleware::RateLimit;
 use super::netrc::Netrc;
 use super::session::Shared;
 use super::settings::Settings;
@@ -34,6 +35,8 @@ pub(super) struct Outline {
     /// By whom it signs in when its server asks for that.
     #[cfg(feature = "digest-auth")]
     pub(super) digest: Option<Box<SigningIn>>,
+    /// What it waits for before it is sent.
+    pub(super) rate_limits: Vec<Rc<RateLimit>>,
     /// In place of the client's.
     pub(super) own_settings: Option<Box<Settings>>,
 }
@@ -55,6 +58,7 @@ impl Outline {
             compress: None,
             #[cfg(feature = "digest-auth")]
             digest: None,
+            rate_limits: Vec::new(),
             own_settings: None,
         }
     }
@@ -78,6 +82,7 @@ impl Outline {
             compress: self.compress,
             #[cfg(feature = "digest-auth")]
             digest: self.digest.clone(),
+            rate_limits: self.rate_limits.clone(),
             own_settings: self.own_settings.clone(),
         })
     }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -42,6 +43,8 @@ pub(super) struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     pub(super) unix_socket: Option<Rc<Path>>,
+    /// In place of those that the name has; a port of 0 is that of the URL.
+    pub(super) addresses: Option<Rc<[SocketAddr]>>,
     pub(super) via: Option<Via>,
 }
 
@@ -302,10 +305,16 @@ impl Lease {
         }
     }
 
+    /// It is no request under way, or not any more: it counts as a connection only.
+    pub(super) fn set_aside(&mut self) {
+        self.place().set_aside();
+    }
+
     /// Takes the connection away, and keeps the place: it counts as long as this is held.
     pub(super) fn take_connection(&mut self) -> Option<Box<ClientConnection>> {
-        let connection = self.place().take_aside().map(Pooled::take);
+        let connection = self.place().take().map(Pooled::take);
         if connection.is_some() {
+            self.set_aside();
             self.closed.count(CloseReason::Upgraded);
         }
         connection
@@ -400,7 +409,8 @@ mod tests {
     fn what_shares_a_connection() {
         let key = |url: &str, path: Option<&str>| {
             let unix_socket = |path| Some(Path::new(path).into());
-            let route = path.map(|path| Rc::new(Route { unix_socket: unix_socket(path), via: None }));
+            let route =
+                path.map(|path| Rc::new(Route { unix_socket: unix_socket(path), ..Route::default() }));
             Key::new(&Location::parse(url, None).unwrap().0, route.as_ref(), None)
         };
         let keys = [

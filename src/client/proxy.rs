@@ -372,7 +372,7 @@ impl Via {
         let url = format!("{}/", proxy.origin);
         let (location, _) = Location::parse(&url, None).expect("checked when the proxy was made");
         let via = Self { location, proxy: Arc::clone(proxy), fields: proxy.fields(), sign_in };
-        Rc::new(Route { unix_socket: None, via: Some(via) })
+        Rc::new(Route { via: Some(via), ..Route::default() })
     }
 
     /// The fields of what is asked of the proxy itself: with what signs it in, if the proxy has asked for that.

@@ -28,7 +28,8 @@ pub(super) struct Next {
     pub(super) keeps_body: bool,
 }
 
-/// Where the answer to a request leads; `None` if it is no redirect, or does not say where.
+/// Where the answer to a request leads; `None` if it is no redirect, or does not say where. Who asks for a WebSocket may be led to
+/// `ws` and `wss` URLs, too: they name the same servers in other words (RFC 6455 §3).
 ///
 /// # Errors
 /// If it leads to no `http` or `https` URL.
@@ -37,6 +38,7 @@ pub(super) fn next(
     method: &Method,
     status: StatusCode,
     headers: &HeaderMap,
+    asks_for_websocket: bool,
 ) -> Result<Option<Next>> {
     let Some((method, keeps_body)) = method_behind(status, method) else { return Ok(None) };
     let mut targets = headers.get_all(header::LOCATION).iter();
@@ -50,6 +52,14 @@ pub(super) fn next(
     let target = str::from_utf8(target.as_bytes()).map_err(|_| wrong("its location is no text"))?;
     let joined = from.to_url().join(target);
     let mut url = joined.map_err(|error| wrong("its location is no URL").with_source(error))?;
+    let in_words_of_http = match url.scheme() {
+        "ws" if asks_for_websocket => Some("http"),
+        "wss" if asks_for_websocket => Some("https"),
+        _ => None,
+    };
+    if let Some(scheme) = in_words_of_http {
+        url.set_scheme(scheme).map_err(|()| wrong("its location is no URL"))?;
+    }
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("it leads to what is neither http nor https"));
     }
@@ -114,7 +124,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, HeaderValue::from_bytes(location).unwrap());
         let from = Location::parse(from, None).unwrap().0;
-        next(&from, method, StatusCode::from_u16(status).unwrap(), &headers)
+        next(&from, method, StatusCode::from_u16(status).unwrap(), &headers, false)
     }
 
     /// The next method, and whether the body goes along.
@@ -170,6 +180,8 @@ mod tests {
             b"ftp://a/",
             b"javascript:alert(1)",
             b"data:,x",
+            b"ws://a/",
+            b"wss://a/",
             b"http://",
             b"http://a:x/",
             b"\xff",
@@ -178,14 +190,39 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Redirect, "{}", location.escape_ascii());
         }
         let from = Location::parse("http://a/", None).unwrap().0;
-        assert!(next(&from, &Method::GET, StatusCode::FOUND, &HeaderMap::new()).unwrap().is_none());
+        assert!(next(&from, &Method::GET, StatusCode::FOUND, &HeaderMap::new(), false).unwrap().is_none());
         let twice = |other: &'static str| {
             let mut headers = HeaderMap::new();
             headers.append(header::LOCATION, HeaderValue::from_static("/b"));
             headers.append(header::LOCATION, HeaderValue::from_static(other));
-            next(&from, &Method::GET, StatusCode::FOUND, &headers).is_ok()
+            next(&from, &Method::GET, StatusCode::FOUND, &headers, false).is_ok()
         };
         assert!(twice("/b") && !twice("/c"));
+    }
+
+    #[test]
+    fn rfc6455_3_a_websocket_is_led_to_urls_of_either_kind() {
+        let from = Location::parse("https://a/b", None).unwrap().0;
+        let follow = |location: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::LOCATION, HeaderValue::from_static(location));
+            let next = next(&from, &Method::GET, StatusCode::FOUND, &headers, true);
+            next.map(|next| next.unwrap().location.as_str().to_owned()).map_err(|error| error.kind())
+        };
+        for (location, expected) in [
+            ("ws://c/d?e", "http://c/d?e"),
+            ("WSS://c:444/d", "https://c:444/d"),
+            ("wss://c:443", "https://c/"),
+            ("ws://user:pw@c:443/", "http://c:443/"),
+            ("http://c/", "http://c/"),
+            ("//c/d", "https://c/d"),
+            ("/d", "https://a/d"),
+        ] {
+            assert_eq!(follow(location).as_deref(), Ok(expected), "{location}");
+        }
+        for location in ["wsx://c/", "ftp://c/", "ws://"] {
+            assert_eq!(follow(location), Err(ErrorKind::Redirect), "{location}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl Response {
         let is_complete = connection.is_complete();
         #[cfg(feature = "compression")]
         let decoding = if settings.decompress && !is_complete {
-            let decoding = Decoding::of_answer(&mut parts.head.headers, shared.config.decode_limits);
+            let decoding = Decoding::of_answer(&mut parts.head.headers, settings.decode_limits);
             decoding.map_err(|error| error.at(&location))?.map(Box::new)
         } else {
             None
@@ -182,8 +182,9 @@ impl Response {
         self.parts().interim
     }
 
-    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry`. What is sent again because its
-    /// connection was gone (`retry_lost`) is the same try.
+    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry` and each time that a
+    /// [middleware](super::middleware) sends it once more, with a new token, say. What is sent again because its
+    /// connection was gone (`retry_lost`), to sign in by digest, or where a redirect leads, is the same try.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.parts().attempts

@@ -3,6 +3,7 @@
 
 mod again;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use std::time::Instant as ExactInstant;
 use http::Method;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
 use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
@@ -37,7 +38,7 @@ use crate::proto::http1::ImpliedRequest;
 pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Response> {
     let (shared, tracer) = (&client.shared, client.tracer());
     match (outline, &client.middleware) {
-        (Ok(outline), None) => go(shared, outline, &tracer).await,
+        (Ok(outline), None) => go(shared, outline, &tracer, &Cell::new(0)).await,
         (Ok(outline), Some(chain)) => Box::pin(middleware::through(chain, shared, outline, &tracer)).await,
         (Err(error), _) => {
             count(&shared.counters.requests);
@@ -46,10 +47,15 @@ pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Re
     }
 }
 
-/// Sends a request to its server; counts and tells how it went.
-pub(super) async fn go(shared: &Rc<Shared>, outline: Outline, tracer: &Tracer) -> Result<Response> {
+/// Sends a request to its server; counts and tells how it went. `tried`: tries that were begun, of what its middleware sent before, too.
+pub(super) async fn go(
+    shared: &Rc<Shared>,
+    outline: Outline,
+    tracer: &Tracer,
+    tried: &Cell<u32>,
+) -> Result<Response> {
     count(&shared.counters.requests);
-    let result = Run::new(shared, outline, tracer).run().await;
+    let result = Run::new(shared, outline, tracer, tried).run().await;
     result.map_err(|error| failed(shared, tracer, error))
 }
 
@@ -74,6 +80,8 @@ struct Run<'a> {
     expects_continue: bool,
     /// Tries that were begun.
     tries: u32,
+    /// The same, with those of what the middleware sent before.
+    tried: &'a Cell<u32>,
     /// There was a place for the exchange among the connections.
     has_place: bool,
     /// How often it was sent again to sign in at a proxy that forwards it.
@@ -82,17 +90,25 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer) -> Self {
+    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer, tried: &'a Cell<u32>) -> Self {
         let settings = outline.settings(shared);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
-        let without = settings.without.clone();
+        let keep_alive = settings.keep_alive;
+        let mut without = settings.without.clone();
         let expects_continue = settings.expect_continue || outline.expects_continue();
+        match keep_alive {
+            Some(true) if shared.closes => without.push(CONNECTION),
+            Some(false) => {
+                outline.headers.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
         if !without.contains(&AUTHORIZATION) {
             outline.name_user(&shared.config.netrc, shared.defaults.fields());
         }
         let (started, history) = (now(), Vec::new());
-        let run = Self {
+        let mut run = Self {
             shared,
             outline,
             tracer,
@@ -100,14 +116,21 @@ impl<'a> Run<'a> {
             until,
             without,
             expects_continue,
-            tries: 1,
+            tries: 0,
+            tried,
             has_place: false,
             proxy_met: 0,
             history,
         };
+        run.begin_try();
         #[cfg(feature = "compression")]
         let run = run.settle_encoding().settle_compression();
         run
+    }
+
+    fn begin_try(&mut self) {
+        self.tries += 1;
+        self.tried.set(self.tried.get().saturating_add(1));
     }
 
     fn settings(&self) -> &Settings {
@@ -146,6 +169,9 @@ impl<'a> Run<'a> {
         });
         self.shared.allowance.note_request();
         loop {
+            if !self.outline.rate_limits.is_empty() {
+                Box::pin(self.wait_for_rate()).await;
+            }
             let is_idempotent = is_idempotent(&self.outline.method);
             let result = self.exchange_unless_open().await;
             let result = result.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent));
@@ -179,12 +205,19 @@ impl<'a> Run<'a> {
     }
 
     fn finish(self, mut answer: Answer) -> Result<Response> {
-        let Self { shared, outline, tracer, history, tries, .. } = self;
+        let Self { shared, outline, tracer, history, tried, .. } = self;
         let status = answer.parts.head.status;
-        answer.parts.attempts = tries;
+        answer.parts.attempts = tried.get();
         tracer.tell(|trace, request| trace.request_end(request, status, &answer.parts.timings));
         let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
         Response::new(shared, answer, outline.location, settings, tracer, history)
+    }
+
+    /// Waits for its turn by each `middleware::rate_limit` that it has passed, whose time is that of the whole request.
+    async fn wait_for_rate(&self) {
+        for limit in &self.outline.rate_limits {
+            limit.wait(self.shared.core.timers(), self.outline.location.origin()).await;
+        }
     }
 
     /// One exchange, unless the server is to be left alone.
@@ -323,7 +356,7 @@ impl<'a> Run<'a> {
             first_byte: settings.first_byte_timeout,
             read: settings.read_timeout,
             write: settings.write_timeout,
-            queued_max: shared.config.write_buffer_bytes_max,
+            queued_max: settings.write_buffer_bytes_max,
         };
         let cookies = if settings.cookies { shared.cookies.field_at(&self.outline.location) } else { None };
         let Outline { method, location, headers, .. } = &self.outline;
@@ -348,10 +381,11 @@ impl<'a> Run<'a> {
                 defaults: Some(&shared.defaults),
                 without: &self.without,
             },
-            closes: shared.closes,
+            closes: settings.keep_alive.map_or(shared.closes, |keep_alive| !keep_alive),
             continue_wait: expects_continue.then_some(settings.continue_timeout),
             body,
         };
+        connection.limit_answer(settings.answer_limits);
         let begun = connection.begin(request, limits);
         begun.map_err(|failure| Error::of_failure(failure, false))?;
         tracer.tell(|trace, request| trace.request_headers_sent(request));

@@ -257,6 +257,7 @@ impl Client {
         let (mut held, mut made) = (Vec::new(), 0);
         while held.len() < count {
             let Some(mut lease) = shared.connections.try_lease(&key)? else { break };
+            lease.set_aside();
             if lease.connection().is_none() {
                 let (settings, mut timings) = (&shared.settings, Timings::default());
                 let route = route.map(|route| &**route);

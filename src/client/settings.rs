@@ -14,7 +14,8 @@ use super::proxy::ProxyRoutes;
 use super::retry::RetryConfig;
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
-use crate::proto::content_coding::{ContentCoding, Level};
+use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
+use crate::proto::http1::Limits;
 
 /// What a single request may be set to in its own way.
 #[derive(Clone)]
@@ -31,7 +32,12 @@ pub(super) struct Settings {
     pub(super) redirects_max: u32,
     pub(super) expect_continue: bool,
     pub(super) continue_timeout: Duration,
+    /// If that is another matter than for the client.
+    pub(super) keep_alive: Option<bool>,
     pub(super) body_bytes_max: usize,
+    /// Of heads and trailers.
+    pub(super) answer_limits: Limits,
+    pub(super) write_buffer_bytes_max: usize,
     pub(super) cookies: bool,
     #[cfg(feature = "compression")]
     pub(super) decompress: bool,
@@ -41,12 +47,16 @@ pub(super) struct Settings {
     pub(super) compress_level: Level,
     #[cfg(feature = "compression")]
     pub(super) compress_bytes_min: u64,
+    #[cfg(feature = "compression")]
+    pub(super) decode_limits: DecodeLimits,
     pub(super) retry_lost: bool,
     pub(super) retry: Option<Rc<RetryConfig>>,
     pub(super) circuit_breaker: bool,
     pub(super) priority: Priority,
     /// For all requests.
     pub(super) route: Option<Rc<Route>>,
+    /// For those to a host whose addresses were named.
+    pub(super) to_addresses: Option<(Rc<str>, Rc<Route>)>,
     /// For those that have no route by that.
     pub(super) proxies: Option<Rc<ProxyRoutes>>,
     /// Names of default fields that are left out.
@@ -74,7 +84,10 @@ impl Settings {
             redirects_max: config.redirects_max,
             expect_continue: config.expect_continue,
             continue_timeout: config.continue_timeout,
+            keep_alive: None,
             body_bytes_max: config.body_bytes_max,
+            answer_limits: config.limits(),
+            write_buffer_bytes_max: config.write_buffer_bytes_max,
             cookies: config.cookies,
             #[cfg(feature = "compression")]
             decompress: config.decompress,
@@ -84,11 +97,14 @@ impl Settings {
             compress_level: config.compress_level,
             #[cfg(feature = "compression")]
             compress_bytes_min: config.compress_bytes_min,
+            #[cfg(feature = "compression")]
+            decode_limits: config.decode_limits,
             retry_lost: config.retry_lost,
             retry: config.retry.clone().map(Rc::new),
             circuit_breaker: config.circuit_breaker.is_some(),
             priority: Priority::Normal,
-            route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
+            route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, ..Route::default() })),
+            to_addresses: None,
             proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),
             without: Vec::new(),
         }
@@ -96,6 +112,8 @@ impl Settings {
 
     /// The way to a URL, if it is not straight.
     pub(super) fn route_to(&self, location: &Location) -> Option<&Rc<Route>> {
-        self.route.as_ref().or_else(|| self.proxies.as_ref()?.to(location))
+        let to_addresses = self.to_addresses.as_ref().filter(|(host, _)| **host == *location.host());
+        let named = self.route.as_ref().or(to_addresses.map(|(_, route)| route));
+        named.or_else(|| self.proxies.as_ref()?.to(location))
     }
 }

@@ -135,7 +135,7 @@ impl WebSocketRequest {
         self.request(|request| request.proxies(proxies))
     }
 
-    /// Opens it (RFC 6455 §4.1). Redirects are followed, as those of other requests are. Messages that come right behind the
+    /// Opens it (RFC 6455 §4.1). Redirects are followed, as those of other requests are, and to `ws` and `wss` URLs as well. Messages that come right behind the
     /// answer are not lost.
     ///
     /// The socket is driven by a task of the core, which answers Pings and keeps the deadlines whatever the application does

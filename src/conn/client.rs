@@ -208,6 +208,11 @@ impl ClientConnection {
         Ok(())
     }
 
+    /// Sets the limits of the next answer.
+    pub(crate) fn limit_answer(&mut self, limits: Limits) {
+        self.reader.set_limits(limits);
+    }
+
     fn queue_body(&mut self, kind: Kind, framing: Framing) {
         match kind {
             Kind::Empty => {}

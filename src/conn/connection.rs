@@ -63,9 +63,9 @@ pub(crate) struct Connection {
     /// The task that serves the connection, to be woken when the server stops.
     task: WakerCell,
     /// Those in other tasks, who wait for what this task does, if there are any.
-    others: RefCell<Option<Box<Others>>>,
+    others: Cell<Option<Box<Others>>>,
     /// What the handler has made of the connection, if it took it out of HTTP.
-    session: RefCell<Option<Session>>,
+    session: Cell<Option<Session>>,
     /// The last request: the next one mostly has the same fields. Given up when the connection turns out to be idle.
     last: Cell<Option<Box<Exchange>>>,
     /// The running request has its response: it cannot take the connection over any more.
@@ -75,8 +75,11 @@ pub(crate) struct Connection {
     /// The running request's line in the access log, if there is one.
     entry: Cell<Option<Box<Entry>>>,
     /// Answers that were queued since the queue was last empty.
-    unflushed: Cell<u32>,
+    unflushed: Cell<u16>,
 }
+
+#[cfg(not(test))]
+const _: () = assert!(size_of::<Connection>() <= 152);
 
 /// What is behind one borrow: the wire, and the protocol state that goes with its bytes. In a box, of which nothing stays
 /// behind when the connection leaves HTTP.
@@ -126,8 +129,8 @@ impl Connection {
             deadline: host.timers.deadline(),
             cycle: Cell::new(0),
             task: WakerCell::default(),
-            others: RefCell::default(),
-            session: RefCell::new(None),
+            others: Cell::default(),
+            session: Cell::new(None),
             last: Cell::new(None),
             answered: Cell::new(false),
             cancel_on: Cell::new(host.config.cancel_on_disconnect),
@@ -178,11 +181,26 @@ impl Connection {
     fn poll_flush(&self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<io::Result<()>> {
         let flushed = wire.poll_flush(cx);
         let drained = |(queued_max, _): &mut (usize, Waker)| is_drained(wire, *queued_max);
-        let writer = self.others.borrow_mut().as_mut().and_then(|others| others.writer.take_if(drained));
+        let writer = self.with_others(|others| others.writer.take_if(drained));
         if let Some((_, writer)) = writer {
             writer.wake();
         }
         flushed
+    }
+
+    /// Asks for something of those who wait in other tasks, if there are any.
+    fn with_others<T>(&self, ask: impl FnOnce(&mut Others) -> Option<T>) -> Option<T> {
+        let mut others = self.others.take()?;
+        let answer = ask(&mut others);
+        self.others.set(Some(others));
+        answer
+    }
+
+    /// Somebody waits in another task.
+    fn others_or_new(&self, change: impl FnOnce(&mut Others)) {
+        let mut others = self.others.take().unwrap_or_default();
+        change(&mut others);
+        self.others.set(Some(others));
     }
 
     /// Has the connection's task send what is queued.
@@ -192,9 +210,15 @@ impl Connection {
         }
     }
 
+    fn session(&self) -> Option<Session> {
+        let session = self.session.take();
+        self.session.set(session.clone());
+        session
+    }
+
     /// Whether the handler took the transport.
     pub(crate) fn was_taken(&self) -> bool {
-        self.session.borrow().is_some()
+        self.session().is_some()
     }
 
     /// The connection is a session from now on. Its task looks after it, wherever it was handed over.
@@ -202,21 +226,20 @@ impl Connection {
         if let (Session::WebSocket(session), Some(task)) = (&session, self.task.get()) {
             session.driven_by(&task);
         }
-        *self.session.borrow_mut() = Some(session);
+        self.session.set(Some(session));
         self.wake();
     }
 
     /// The handler is polled now, in the connection's task.
     pub(crate) fn begin_turn(&self) {
-        if let Some(Session::WebSocket(session)) = &*self.session.borrow() {
+        if let Some(Session::WebSocket(session)) = self.session() {
             session.begin_turn();
         }
     }
 
     /// Looks after the session; ready when it has ended, or is ended by the cut.
     pub(crate) fn poll_session_end(&self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        let session = self.session.borrow();
-        let Some(session) = &*session else {
+        let Some(session) = self.session() else {
             return Poll::Ready(CloseReason::Upgraded);
         };
         if self.host.is_cut() {
@@ -273,7 +296,7 @@ impl Connection {
             if is_drained(wire, queued_max) {
                 return Poll::Ready(Ok(()));
             }
-            self.others.borrow_mut().get_or_insert_default().writer = Some((queued_max, cx.waker().clone()));
+            self.others_or_new(|others| others.writer = Some((queued_max, cx.waker().clone())));
             return Poll::Pending;
         }
         match self.poll_flush(cx, wire) {
@@ -308,13 +331,13 @@ impl Connection {
 
     /// Counts an answer that was queued.
     pub(crate) fn count_answer(&self) {
-        self.unflushed.set(self.unflushed.get() + 1);
+        self.unflushed.set(self.unflushed.get().saturating_add(1));
     }
 
     /// Whether so many answers wait, or so much of them, that they have to leave before another request is handled.
     pub(crate) fn has_many_answers(&self) -> bool {
         let config = &self.host.config;
-        self.unflushed.get() as usize >= config.pipelined_requests_max
+        usize::from(self.unflushed.get()) >= config.pipelined_requests_max.min(usize::from(u16::MAX))
             || self.queued() >= config.write_buffer_bytes_max
     }
 
@@ -365,7 +388,7 @@ impl Connection {
     /// Closes the connection and the session that it may have become: who keeps a request, a body or a session somewhere does
     /// not hold the socket.
     pub(crate) fn close(&self) {
-        if let Some(session) = &*self.session.borrow() {
+        if let Some(session) = self.session() {
             session.cut();
         }
         self.end_cycle();

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::future::{Future, poll_fn};
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -38,13 +39,15 @@ impl<F: AsyncFn(Request) -> Response + 'static> Service for F {
     }
 }
 
-/// Serves one connection until it ends, one request after another, and says why it ended. With an acceptor it speaks TLS.
+/// Serves one connection until it ends, one request after another, and says why it ended, to `ended`: a future around this one
+/// would keep room for its arguments once more. With an acceptor it speaks TLS.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` would keep room for each of its arguments twice")]
-pub(crate) fn serve_connection(
+pub(crate) fn serve_connection<T>(
     connection: Rc<Connection>,
     acceptor: Option<Rc<Acceptor>>,
-    service: &impl Service,
-) -> impl Future<Output = CloseReason> {
+    service: impl Deref<Target = impl Service>,
+    ended: impl FnOnce(CloseReason) -> T,
+) -> impl Future<Output = T> {
     async move {
         let open = Open(&connection);
         register_task(&connection).await;
@@ -53,7 +56,7 @@ pub(crate) fn serve_connection(
             None => Ok(()),
         };
         let mut reason = match prepared {
-            Ok(()) => serve_requests(&connection, service).await,
+            Ok(()) => serve_requests(&connection, &*service).await,
             Err(reason) => reason,
         };
         if let Some(ending) = end_tls(&connection, reason) {
@@ -61,7 +64,7 @@ pub(crate) fn serve_connection(
         }
         connection.end_entry(Some(reason));
         drop(open);
-        reason
+        ended(reason)
     }
 }
 

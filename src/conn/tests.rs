@@ -67,7 +67,7 @@ impl Bench {
         let connection = Connection::new(Rc::clone(&host), Transport::Duplex(near), None, None);
         let served = Rc::clone(&connection);
         let task: Pin<Box<dyn Future<Output = CloseReason>>> =
-            Box::pin(async move { serve_connection(served, acceptor, &service).await });
+            Box::pin(async move { serve_connection(served, acceptor, &service, |reason| reason).await });
         let mut bench = Self {
             far,
             host,
@@ -807,6 +807,6 @@ fn an_idle_connection_costs_little() {
     let host = Rc::new(Host::new(ServerConfig::default(), Rc::default(), buffers, Timers::new()));
     let (near, _far) = Duplex::pair();
     let connection = Connection::new(host, Transport::Duplex(near), None, None);
-    let future = serve_connection(connection, None, &hello);
+    let future = serve_connection(connection, None, &hello, |reason| reason);
     assert!(size_of_val(&future) <= 1400, "{}", size_of_val(&future));
 }

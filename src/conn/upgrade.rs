@@ -238,6 +238,7 @@ impl Lease {
 }
 
 /// What a connection has become that left HTTP.
+#[derive(Clone)]
 pub(super) enum Session {
     /// A stream of bytes.
     Stream(Rc<Lease>),

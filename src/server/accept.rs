@@ -98,10 +98,8 @@ impl<S: Service> Shared<S> {
         let connection = Connection::over_socket(Rc::clone(&self.host), accepted.socket, peer, local);
         let place = self.connections.enter(Rc::clone(&connection));
         let (service, acceptor) = (Rc::clone(&self.service), self.acceptor.clone());
-        let task = self.core.spawn("connection", async move {
-            let reason = serve_connection(connection, acceptor, &*service).await;
-            place.ended(reason);
-        });
+        let serving = serve_connection(connection, acceptor, service, move |reason| place.ended(reason));
+        let task = self.core.spawn("connection", serving);
         drop(task);
     }
 

@@ -37,7 +37,8 @@ struct Slots {
 
 /// A connection's place among the others. Dropping it gives the place back, however the connection ended.
 pub(crate) struct Place {
-    index: usize,
+    /// Of half the size of a pointer: there are many places.
+    index: u32,
     connections: Rc<Connections>,
     reason: Cell<CloseReason>,
 }
@@ -71,6 +72,7 @@ impl Connections {
             slots.connections.len() - 1
         });
         slots.connections[index] = Some(connection);
+        let index = u32::try_from(index).expect("fewer than 2^32 connections");
         Place { index, connections: Rc::clone(self), reason: Cell::new(CloseReason::Cut) }
     }
 
@@ -96,8 +98,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut slots = self.connections.slots.borrow_mut();
-        slots.free.push(self.index);
-        let connection = slots.connections[self.index].take();
+        let index = self.index as usize;
+        slots.free.push(index);
+        let connection = slots.connections[index].take();
         drop(slots);
         self.connections.total.0.fetch_sub(1, Ordering::Relaxed);
         if let Some(connection) = connection {

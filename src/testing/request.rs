@@ -34,7 +34,7 @@ pub(crate) fn request(message: &[u8]) -> Request {
         slot.set(Some(request));
         pending::<Response>().await
     };
-    let mut serving = Box::pin(async move { serve_connection(connection, None, &service).await });
+    let mut serving = Box::pin(async move { serve_connection(connection, None, &service, drop).await });
     let _ = serving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     // The connection closes when it is no longer served, so it is served as long as the process of the test lasts.
     Box::leak(Box::new(serving));

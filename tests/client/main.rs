@@ -20,6 +20,7 @@ mod forms;
 mod handlers;
 mod middleware;
 mod names;
+mod overrides;
 mod proxies;
 mod redirects;
 mod retries;

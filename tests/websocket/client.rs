@@ -140,6 +140,40 @@ fn fields_query_credentials_cookies_and_redirects_are_those_of_the_client() {
 }
 
 #[test]
+fn rfc6455_4_1_redirects_are_followed_to_urls_of_either_kind() {
+    let routes = || {
+        echoing().get("/to", async |_: &(), req: Request| {
+            let host = req.header("host").map_or("", |host| host.to_str().unwrap());
+            let location = req.query_string().unwrap_or_default().replace("HOST", host);
+            let location = HeaderValue::try_from(location).unwrap();
+            Response::empty(StatusCode::TEMPORARY_REDIRECT).with_header("location", location)
+        })
+    };
+    with_server(routes, (), async |_, client, url| {
+        for location in ["ws://HOST/ws", "http://HOST/ws", "//HOST/ws", "/ws", "ws://HOST/to?/ws"] {
+            let socket = client.websocket(format!("{url}/to?{location}")).connect().await;
+            let mut socket = socket.expect(location);
+            socket.send("there").await.expect("open");
+            assert_eq!(text(&mut socket).await, "there", "{location}");
+            socket.close().await.expect("closed");
+        }
+        for location in ["ftp://HOST/ws", "ws://", "ws://HOST/to?ws://HOST/to?"] {
+            let socket = client.websocket(format!("{url}/to?{location}"));
+            let error = socket.connect().await.expect_err(location);
+            assert_eq!(error.kind(), ErrorKind::Redirect, "{location}");
+        }
+        // A redirect that is not to be followed opens nothing.
+        let socket = client.websocket(format!("{url}/to?/ws")).request(|request| request.redirects_max(0));
+        let error = socket.connect().await.expect_err("no WebSocket");
+        assert_eq!((error.kind(), error.status().unwrap().as_u16()), (ErrorKind::WebSocket, 307));
+        // Whoever asks for no WebSocket is not led to one.
+        let http = url.replace("ws://", "http://");
+        let error = client.get(format!("{http}/to?ws://HOST/ws")).send().await.expect_err("not followed");
+        assert_eq!(error.kind(), ErrorKind::Redirect);
+    });
+}
+
+#[test]
 fn a_refusal_gives_its_status_and_its_fields() {
     let routes = || {
         echoing().get("/in", async |_: &(), _: Request| {

@@ -52,7 +52,7 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
         self.item.as_mut()
     }
 
-    /// Places of its key that are out, this one too, but for those that were [set aside](Self::take_aside).
+    /// Places of its key that are out, this one too, but for those that were [set aside](Self::set_aside).
     #[must_use]
     pub fn in_use_of_key(&self) -> usize {
         self.pool.table.borrow().in_use_of_slot(self.slot)
@@ -86,16 +86,14 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
         self.item.take()
     }
 
-    /// As [`take`](Self::take), of an item that stays in use for long: the place counts towards all limits but
-    /// [`Pool::set_in_use_max`](super::Pool::set_in_use_max).
-    pub fn take_aside(&mut self) -> Option<T> {
-        let item = self.item.take()?;
+    /// Lets the place count towards all limits but [`Pool::set_in_use_max`](super::Pool::set_in_use_max), until it is given back: what
+    /// is in it stays in use for long, or is in no use.
+    pub fn set_aside(&mut self) {
         if !std::mem::replace(&mut self.is_aside, true) {
             let mut after = Aftermath::default();
             self.pool.table.borrow_mut().set_aside(self.slot, &self.pool.config, &mut after);
             self.pool.follow(after);
         }
-        Some(item)
     }
 
     /// Gives the item back, for the next who asks for its key.
@@ -112,6 +110,9 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
     fn give_back_for(mut self, idle_for: Option<Duration>) {
         let Some(item) = self.item.take() else { return };
         self.is_given_up = true;
+        if self.is_aside {
+            self.pool.table.borrow_mut().end_aside(self.slot);
+        }
         let mut after = Aftermath::default();
         self.pool.take_back(self.slot, item, self.old_at, idle_for, &mut after);
         self.pool.follow(after);
@@ -139,10 +140,9 @@ impl<K: Clone + Eq + Hash, T> Drop for Place<K, T> {
         let mut after = Aftermath::default();
         let mut table = self.pool.table.borrow_mut();
         if self.is_aside {
-            table.give_up_aside(self.slot, &self.pool.config, &mut after);
-        } else {
-            table.give_up(self.slot, &self.pool.config, &mut after);
+            table.end_aside(self.slot);
         }
+        table.give_up(self.slot, &self.pool.config, &mut after);
         drop(table);
         self.pool.follow(after);
     }

@@ -548,13 +548,28 @@ fn what_is_set_aside_counts_for_the_other_limits_only() {
     bench.pool.set_in_use_max(&"a", Some(1));
     let mut long = bench.place("a", 1);
     let [mut waits] = bench.line("a");
-    assert_eq!((long.take_aside(), long.take_aside()), (Some(1), None));
+    long.set_aside();
+    long.set_aside();
     let place = bench.now(&mut waits);
     assert_eq!((bench.counts(), bench.pool.use_of(&"a"), place.in_use_of_key()), ((2, 0, 0), (1, 0), 1));
     bench.pool.set_in_use_max(&"a", Some(9));
     let [mut waits] = bench.line("a");
     drop(long);
     drop((bench.now(&mut waits), place));
+    assert_eq!(bench.counts(), (0, 0, 0));
+
+    // It comes back like any: to who waits, or to be idle.
+    bench.pool.set_in_use_max(&"a", Some(1));
+    let (mut aside, other) = (bench.place("a", 1), bench.line("a"));
+    aside.set_aside();
+    let [mut first] = other;
+    let place = bench.now(&mut first);
+    let [mut second] = bench.line("a");
+    aside.give_back();
+    assert!(bench.waits(&mut second), "one is out already");
+    assert_eq!(bench.counts(), (1, 1, 1));
+    drop(place);
+    drop(bench.now(&mut second));
     bench.pool.set_in_use_max(&"a", None);
     assert_eq!(bench.counts(), (0, 0, 0));
 }
@@ -626,7 +641,14 @@ fn places_are_conserved() {
                     match random(&mut state, 8) {
                         0 => drop(place),
                         1 => drop(place.replace()),
-                        2 => drop(place.take_aside()),
+                        2 => {
+                            place.set_aside();
+                            place.take();
+                        }
+                        3 => {
+                            place.set_aside();
+                            held.push(place);
+                        }
                         _ => {
                             if place.item().is_none() {
                                 place.fill(step);

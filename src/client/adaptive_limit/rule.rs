@@ -15,7 +15,7 @@ pub(super) struct Rule {
     limit: usize,
     /// How often it shrank.
     epoch: u64,
-    /// It has not shrunk yet, since what is usual is known.
+    /// It has not shrunk since it began, or since at `min` something else was learnt to be usual.
     is_starting: bool,
     round: Round,
     /// How long a first byte takes, smoothed.
@@ -117,7 +117,7 @@ impl Rule {
             None => usual - (usual - mean) / 4,
             // Fewer cannot be under way: that is how the server is now, and how much it bears is to be found out anew.
             Some(more) if self.limit <= config.min => {
-                self.is_starting |= mean > usual + config.latency_slack;
+                self.is_starting |= !more.is_zero() && more >= config.latency_slack;
                 usual + more / 2
             }
             Some(more) if !was_full => usual + more / 16,
@@ -135,7 +135,7 @@ impl Rule {
         self.epoch += 1;
         self.round = Round::default();
         let ratio = if self.is_starting { config.backoff_ratio.min(0.5) } else { config.backoff_ratio };
-        self.is_starting = false;
+        self.is_starting &= self.limit <= config.min;
         let limit = part_of(self.limit, ratio).min(self.limit - 1).max(config.min);
         (limit < std::mem::replace(&mut self.limit, limit)).then_some(Change::Lowered)
     }
@@ -263,7 +263,7 @@ mod tests {
             round(&config, &mut rule, 200 * MS);
             rule.limit() < before
         });
-        assert!(rounds.count() < 300, "{rule:?}");
+        assert!(rounds.count() < 100, "{rule:?}");
         let usual = rule.usual().expect("it is known");
         assert!(usual > 100 * MS, "{usual:?}");
         // And back, faster.

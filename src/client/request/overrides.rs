@@ -1,18 +1,21 @@
 //! What one request does otherwise than its client.
 #![forbid(unsafe_code)]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ringhttp_runtime::pool::Priority;
 
+use super::super::error::{Error, ErrorKind};
 use super::super::pool::Route;
 use super::super::proxy::{Proxies, ProxyRoutes};
 use super::super::retry::RetryConfig;
+use super::super::settings::Settings;
 use super::RequestBuilder;
 #[cfg(feature = "compression")]
-use crate::proto::content_coding::ContentCoding;
+use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
 
 /// In place of what the client is set to.
 impl RequestBuilder {
@@ -78,6 +81,46 @@ impl RequestBuilder {
         self.set(|settings| settings.continue_timeout = timeout)
     }
 
+    /// Sets whether its connection may be used again, in place of `ClientConfig::keep_alive`.
+    pub fn keep_alive(self, keep_alive: bool) -> Self {
+        self.set(|settings| settings.keep_alive = Some(keep_alive))
+    }
+
+    /// Sets how many bytes of a request wait for the kernel before the writer of its body has to wait too, in place of
+    /// `ClientConfig::write_buffer_bytes_max`. At least 1.
+    pub fn write_buffer_bytes_max(self, bytes_max: usize) -> Self {
+        self.set_positive("write_buffer_bytes_max", bytes_max, |settings| {
+            settings.write_buffer_bytes_max = bytes_max;
+        })
+    }
+
+    /// Sets how many bytes a head of an answer may have, in place of `ClientConfig::head_bytes_max`. At least 1.
+    pub fn head_bytes_max(self, bytes_max: usize) -> Self {
+        self.set_positive("head_bytes_max", bytes_max, |settings| {
+            settings.answer_limits.head_bytes_max = bytes_max;
+        })
+    }
+
+    /// Sets how many fields a head of an answer may have, in place of `ClientConfig::header_count_max`. At least 1.
+    pub fn header_count_max(self, count_max: usize) -> Self {
+        self.set_positive("header_count_max", count_max, |settings| {
+            settings.answer_limits.header_count_max = count_max;
+        })
+    }
+
+    /// Sets how many bytes the trailers of an answer may have, in place of `ClientConfig::trailer_bytes_max`.
+    pub fn trailer_bytes_max(self, bytes_max: usize) -> Self {
+        self.set(|settings| settings.answer_limits.trailer_bytes_max = bytes_max)
+    }
+
+    fn set_positive(self, name: &str, value: usize, set: impl FnOnce(&mut Settings)) -> Self {
+        let checked = self.change(|_| match value {
+            0 => Err(Error::new(ErrorKind::Request).with_text(format!("{name} must not be 0"))),
+            _ => Ok(()),
+        });
+        checked.set(set)
+    }
+
     /// Sets how many bytes of the answer's body are gathered, in place of `ClientConfig::body_bytes_max`.
     pub fn body_bytes_max(self, bytes_max: usize) -> Self {
         self.set(|settings| settings.body_bytes_max = bytes_max)
@@ -103,6 +146,18 @@ impl RequestBuilder {
         })
     }
 
+    /// Sets how hard to try to make its body shorter, in place of `ClientConfig::compress_level`.
+    #[cfg(feature = "compression")]
+    pub fn compress_level(self, level: Level) -> Self {
+        self.set(|settings| settings.compress_level = level)
+    }
+
+    /// Sets how much a decompressed body may be of how little, in place of `ClientConfig::decode_limits`.
+    #[cfg(feature = "compression")]
+    pub fn decode_limits(self, limits: DecodeLimits) -> Self {
+        self.set(|settings| settings.decode_limits = limits)
+    }
+
     /// Sets whether it is sent once more if its connection is gone, in place of `ClientConfig::retry_lost`.
     pub fn retry_lost(self, retry_lost: bool) -> Self {
         self.set(|settings| settings.retry_lost = retry_lost)
@@ -126,10 +181,29 @@ impl RequestBuilder {
         self.set(|settings| settings.priority = priority)
     }
 
+    /// Sets the addresses of the URL's host, in place of those that its name or `ClientConfig::host_overrides` lead to: which of several
+    /// servers is asked, say. The port of the URL is used where that of an address is 0. What `ClientConfig::addresses` does not allow is
+    /// left out.
+    ///
+    /// Connections that are made so serve only requests with the same addresses. A proxy is passed by; a Unix socket goes before. Where
+    /// redirects lead to other hosts it does not hold.
+    pub fn host_addresses(self, addresses: &[SocketAddr]) -> Self {
+        let mut host = None;
+        let found = self.change(|outline| {
+            host = Some(Rc::from(outline.location.host()));
+            match addresses {
+                [] => Err(Error::new(ErrorKind::Request).with_text("host_addresses must name one")),
+                _ => Ok(()),
+            }
+        });
+        let route = Rc::new(Route { addresses: Some(addresses.into()), ..Route::default() });
+        found.set(|settings| settings.to_addresses = host.map(|host| (host, route)))
+    }
+
     /// Sends it to a Unix socket, whatever host the URL names, in place of `ClientConfig::unix_socket`.
     pub fn unix_socket(self, path: impl AsRef<Path>) -> Self {
         let unix_socket = Some(Rc::from(path.as_ref()));
-        self.set(|settings| settings.route = Some(Rc::new(Route { unix_socket, via: None })))
+        self.set(|settings| settings.route = Some(Rc::new(Route { unix_socket, ..Route::default() })))
     }
 
     /// Sends it, and where redirects lead, through these proxies, in place of `ClientConfig::proxies`; [`Proxies::none`] sends it

@@ -6,14 +6,13 @@ use std::ops::ControlFlow;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use http::header::EXPECT;
+use http::header::{EXPECT, SEC_WEBSOCKET_KEY};
 use ringhttp_runtime::random;
 
 #[cfg(feature = "digest-auth")]
 use super::super::digest_auth::SigningIn;
 use super::super::drain::drain;
 use super::super::error::{Error, ErrorKind, Result};
-#[cfg(feature = "digest-auth")]
 use super::super::outline::Outline;
 use super::super::redirect::{self, Next, Redirected};
 use super::super::response::Answer;
@@ -61,7 +60,7 @@ impl Run<'_> {
             self.throw_away(answer).await;
         }
         timers.sleep(at - timers.now()).await;
-        self.tries += 1;
+        self.begin_try();
         count(&self.shared.counters.retries);
     }
 
@@ -134,7 +133,9 @@ impl Run<'_> {
         if settings.redirects_max == 0 || !head.status.is_redirection() {
             return Ok(None);
         }
-        let next = redirect::next(&self.outline.location, &self.outline.method, head.status, &head.headers)?;
+        let Outline { location, method, headers, .. } = &self.outline;
+        let asks_for_websocket = headers.contains_key(SEC_WEBSOCKET_KEY);
+        let next = redirect::next(location, method, head.status, &head.headers, asks_for_websocket)?;
         let Some(next) = next else { return Ok(None) };
         let wrong = |text: &str| Err(Error::new(ErrorKind::Redirect).with_text(text));
         if self.history.len() >= settings.redirects_max as usize {

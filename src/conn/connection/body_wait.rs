@@ -125,13 +125,13 @@ impl Connection {
             return Poll::Ready(Err(BodyError::Timeout));
         }
         if !self.is_polled_by_task(cx) {
-            self.others.borrow_mut().get_or_insert_default().reader = Some(cx.waker().clone());
+            self.others_or_new(|others| others.reader = Some(cx.waker().clone()));
         }
         Poll::Pending
     }
 
     fn take_other_reader(&self) -> Option<Waker> {
-        self.others.borrow_mut().as_mut()?.reader.take()
+        self.with_others(|others| others.reader.take())
     }
 
     /// Queues the 100 that the peer waits for, if it does and has not got it.

@@ -57,7 +57,7 @@ impl Connection {
     }
 
     fn is_read_elsewhere(&self) -> bool {
-        self.others.borrow().as_ref().is_some_and(|others| others.reader.is_some())
+        self.with_others(|others| others.reader.is_some().then_some(())).is_some()
     }
 
     /// Whether the peer is gone, as far as the running request asks for that.

@@ -72,32 +72,32 @@ impl Session {
 
     /// Something came.
     pub(super) fn heard(&self, inner: &mut Inner) {
-        inner.clock.heard = true;
+        inner.talk.clock.heard = true;
         self.touch(inner);
     }
 
     /// Something came or was sent.
     pub(super) fn touch(&self, inner: &mut Inner) {
-        if inner.clock.active_since.is_none() {
+        if inner.talk.clock.active_since.is_none() {
             let now = self.timers().now();
-            inner.clock.active_since = Some(now);
+            inner.talk.clock.active_since = Some(now);
             self.look_at(inner, now + LOOK_AFTER);
         }
     }
 
     /// Has the socket looked at then, at the latest.
     pub(super) fn look_at(&self, inner: &mut Inner, at: Instant) {
-        if inner.clock.look_at.is_none_or(|known| at < known) {
-            inner.clock.look_at = Some(at);
+        if inner.talk.clock.look_at.is_none_or(|known| at < known) {
+            inner.talk.clock.look_at = Some(at);
             self.deadline.set_at(at);
         }
     }
 
     /// The peer does not take what waits for it now: from here on it has `write_timeout`.
     pub(super) fn note_stall(&self, inner: &mut Inner, written: u64) {
-        if inner.clock.stalled.is_none() {
+        if inner.talk.clock.stalled.is_none() {
             let now = self.timers().now();
-            inner.clock.stalled = Some(Box::new((written, now)));
+            inner.talk.clock.stalled = Some(Box::new((written, now)));
             self.look_at(inner, now + self.config.write_timeout);
         }
     }
@@ -106,7 +106,7 @@ impl Session {
     pub(super) fn poll_clock(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
         let mut looked = Poll::Pending;
         while inner.wire.is_some() && self.deadline.poll_expired(cx).is_ready() {
-            inner.clock.look_at = None;
+            inner.talk.clock.look_at = None;
             if let Some(next) = self.look(inner, cx) {
                 self.look_at(inner, next);
             }
@@ -118,21 +118,22 @@ impl Session {
     /// Does what is due, and says when something may be next.
     fn look(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Option<Instant> {
         let now = self.timers().now();
-        if inner.clock.close_by.is_some_and(|by| now >= by) {
+        if inner.talk.clock.close_by.is_some_and(|by| now >= by) {
             self.end(inner, None);
             return None;
         }
-        if std::mem::take(&mut inner.clock.heard) || self.is_full(inner) {
+        if std::mem::take(&mut inner.talk.clock.heard) || self.is_full(inner) {
             // Within 100 ms of what came first, as far as is known. (Who is not read cannot be heard.)
-            inner.clock.heard_at = inner.clock.active_since.map_or(now, |since| now.min(since + LOOK_AFTER));
-            inner.clock.pong_by = None;
+            inner.talk.clock.heard_at =
+                inner.talk.clock.active_since.map_or(now, |since| now.min(since + LOOK_AFTER));
+            inner.talk.clock.pong_by = None;
         }
         let dues = [
             self.look_at_output(inner, cx, now),
             self.look_at_heartbeat(inner, now),
             self.look_at_message(inner, now),
             Self::look_at_idleness(inner, now),
-            inner.clock.close_by,
+            inner.talk.clock.close_by,
         ];
         dues.into_iter().flatten().min()
     }
@@ -140,7 +141,7 @@ impl Session {
     fn look_at_output(&self, inner: &mut Inner, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
         self.flush(inner, cx);
         let wire = inner.wire.as_ref().filter(|wire| wire.is_flushing())?;
-        let stalled = inner.clock.stalled.get_or_insert_with(|| Box::new((wire.written(), now)));
+        let stalled = inner.talk.clock.stalled.get_or_insert_with(|| Box::new((wire.written(), now)));
         let (written, since) = &mut **stalled;
         if *written != wire.written() {
             (*written, *since) = (wire.written(), now);
@@ -155,40 +156,40 @@ impl Session {
 
     fn look_at_heartbeat(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
         let heartbeat = self.config.heartbeat.filter(|_| inner.state == State::Open)?;
-        if let Some(by) = inner.clock.pong_by {
+        if let Some(by) = inner.talk.clock.pong_by {
             if now >= by {
                 self.end(inner, Some(WebSocketError::HeartbeatLost));
                 return None;
             }
             return Some(by);
         }
-        let due = inner.clock.heard_at + heartbeat;
+        let due = inner.talk.clock.heard_at + heartbeat;
         if now < due {
             return Some(due);
         }
         self.write_control(inner, Message::Ping(Bytes::new()));
         let by = now + heartbeat / 2;
-        inner.clock.pong_by = Some(by);
+        inner.talk.clock.pong_by = Some(by);
         Some(by)
     }
 
     /// RFC 6455 §10.4: a message that has begun holds memory, so it has to go on.
     fn look_at_message(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
-        let is_begun = |wire: &mut Wire| inner.reader.is_within_message() || !wire.input().is_empty();
+        let is_begun = |wire: &mut Wire| inner.talk.reader.is_within_message() || !wire.input().is_empty();
         if !inner.state.may_receive() || !inner.wire.as_deref_mut().is_some_and(is_begun) {
             return None;
         }
-        let end = inner.clock.heard_at + self.config.stall_timeout;
+        let end = inner.talk.clock.heard_at + self.config.stall_timeout;
         if now >= end {
             self.fail_with(inner, CloseCode::POLICY, "the message stalled", WebSocketError::Stalled);
-            return inner.clock.close_by;
+            return inner.talk.clock.close_by;
         }
         Some(end)
     }
 
     /// Gives memory up that an idle socket does not need.
     fn look_at_idleness(inner: &mut Inner, now: Instant) -> Option<Instant> {
-        if inner.clock.active_since.take().is_some() {
+        if inner.talk.clock.active_since.take().is_some() {
             return Some(now + LOOK_AFTER);
         }
         if let Some(wire) = inner.wire.as_mut().filter(|wire| !wire.is_flushing()) {

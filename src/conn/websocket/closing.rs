@@ -33,7 +33,7 @@ impl Session {
     /// Begins the closing handshake, unless it has begun.
     pub(crate) fn close(&self, frame: CloseFrame) {
         let mut inner = self.inner.borrow_mut();
-        inner.closing.discards = true;
+        inner.talk.closing.discards = true;
         inner.inbox.clear();
         self.begin_close(&mut inner, frame);
         self.wake_driver();
@@ -90,16 +90,16 @@ impl Session {
 
     /// The peer's Close frame, if one came.
     pub(crate) fn peer_close(&self) -> Option<CloseFrame> {
-        self.inner.borrow().closing.theirs.as_deref().cloned()
+        self.inner.borrow().talk.closing.theirs.as_deref().cloned()
     }
 
     /// Why it was closed; `None` while it is open.
     pub(crate) fn close_code(&self) -> Option<CloseCode> {
         let inner = self.inner.borrow();
-        let theirs = inner.closing.theirs.as_ref().map(|frame| frame.code);
-        let failed = inner.closing.ours.filter(|_| inner.state == State::Failed);
+        let theirs = inner.talk.closing.theirs.as_ref().map(|frame| frame.code);
+        let failed = inner.talk.closing.ours.filter(|_| inner.state == State::Failed);
         let ended =
-            (inner.state == State::Ended).then_some(inner.closing.ours.unwrap_or(CloseCode::ABNORMAL));
+            (inner.state == State::Ended).then_some(inner.talk.closing.ours.unwrap_or(CloseCode::ABNORMAL));
         theirs.or(failed).or(ended)
     }
 
@@ -108,7 +108,7 @@ impl Session {
             return;
         };
         inner.state = next;
-        inner.closing.ours = Some(frame.code);
+        inner.talk.closing.ours = Some(frame.code);
         self.put_close(inner, frame);
         self.limit_closing(inner);
         self.wake_others();
@@ -122,7 +122,7 @@ impl Session {
             inner.state = closed;
             self.put_close(inner, close_frame(frame.code, ""));
         }
-        inner.closing.theirs = Some(frame);
+        inner.talk.closing.theirs = Some(frame);
         self.limit_closing(inner);
         self.wake_receiver();
         self.wake_others();
@@ -138,9 +138,9 @@ impl Session {
         let has_sent_close = inner.state != State::Open;
         let Some(failed) = after(inner.state, Step::Fault) else { return };
         inner.state = failed;
-        inner.closing.error = Some(error);
+        inner.talk.closing.error = Some(error);
         if !has_sent_close {
-            inner.closing.ours = Some(code);
+            inner.talk.closing.ours = Some(code);
             inner.outbox.clear();
             self.put_close(inner, close_frame(code, reason));
         }
@@ -151,8 +151,8 @@ impl Session {
 
     fn limit_closing(&self, inner: &mut Inner) {
         let by = self.timers().now() + self.config.close_timeout;
-        if inner.clock.close_by.is_none() {
-            inner.clock.close_by = Some(by);
+        if inner.talk.clock.close_by.is_none() {
+            inner.talk.clock.close_by = Some(by);
             self.look_at(inner, by);
         }
     }
@@ -169,9 +169,10 @@ impl Session {
     }
 
     fn poll_transport_end(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
-        let Inner { wire: Some(wire), closing, state, .. } = &mut *inner else {
+        let Inner { wire: Some(wire), talk, state, .. } = &mut *inner else {
             return Poll::Ready(());
         };
+        let closing = &mut talk.closing;
         if wire.is_flushing() && wire.poll_flush(cx).is_pending() {
             return Poll::Pending;
         }

@@ -197,6 +197,9 @@ impl WebSocketConfig {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("WebSocketConfig::{name} must not be 0"));
         }
+        if self.protocols.len() > usize::from(u16::MAX) {
+            return Err("WebSocketConfig::protocols must not be more than 65,535".to_owned());
+        }
         let timeouts = [
             ("heartbeat", self.heartbeat.unwrap_or(Duration::MAX)),
             ("receive_timeout", self.receive_timeout.unwrap_or(Duration::MAX)),

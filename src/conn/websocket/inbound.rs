@@ -27,8 +27,6 @@ pub(super) struct Inbox {
     missing: Option<u32>,
     /// What came behind messages that nobody has asked for yet: they are to be answered before the socket is closed.
     last: Option<Box<Last>>,
-    /// Messages and control frames that were seen to since the session last had to wait.
-    streak: u8,
 }
 
 /// What nothing follows.
@@ -78,12 +76,12 @@ impl Session {
         }
         let by_driver = self.is_in_turn();
         while by_driver && let Poll::Ready(Some(message)) = self.poll_message(&mut inner, cx) {
-            if !inner.closing.discards {
+            if !inner.talk.closing.discards {
                 return Poll::Ready(Ok(Some(message)));
             }
         }
         if !inner.state.may_receive() {
-            return Poll::Ready(inner.closing.error.take().map_or(Ok(None), Err));
+            return Poll::Ready(inner.talk.closing.error.take().map_or(Ok(None), Err));
         }
         self.remember_receiver(cx);
         if by_driver && self.poll_clock(&mut inner, cx).is_pending() && inner.state.may_receive() {
@@ -96,7 +94,7 @@ impl Session {
     pub(super) fn read_ahead(&self, inner: &mut Inner, cx: &mut Context<'_>) {
         while !self.is_full(inner) {
             match self.poll_message(inner, cx) {
-                Poll::Ready(Some(_)) if inner.closing.discards => {}
+                Poll::Ready(Some(_)) if inner.talk.closing.discards => {}
                 Poll::Ready(Some(message)) => {
                     inner.inbox.push(message);
                     self.wake_receiver();
@@ -133,9 +131,10 @@ impl Session {
                 self.flush(inner, cx);
                 return Poll::Pending;
             }
-            let Inner { wire: Some(wire), reader, inbox, packer, .. } = &mut *inner else {
+            let Inner { wire: Some(wire), talk, inbox, packer, streak, .. } = &mut *inner else {
                 return Poll::Ready(None);
             };
+            let reader = &mut talk.reader;
             if inbox.missing.is_none() && !wire.is_filling() {
                 let event = match packer {
                     None => reader.next(wire.input(), &mut Inflaters::default()),
@@ -146,7 +145,7 @@ impl Session {
                         inbox.missing = Some(u32::try_from(missing).unwrap_or(u32::MAX));
                     }
                     Ok(event) => {
-                        inbox.streak += 1;
+                        *streak += 1;
                         if let Some(message) = self.take_event(inner, event) {
                             return Poll::Ready(Some(message));
                         }
@@ -159,7 +158,7 @@ impl Session {
                 }
             }
             if self.poll_fill(inner, cx).is_pending() {
-                inner.inbox.streak = 0;
+                inner.streak = 0;
                 return Poll::Pending;
             }
         }
@@ -184,7 +183,7 @@ impl Session {
         };
         let purpose = match inner.inbox.missing {
             Some(missing @ 1..) => Purpose::Rest(missing as usize),
-            _ if inner.reader.is_within_message() => Purpose::More,
+            _ if inner.talk.reader.is_within_message() => Purpose::More,
             _ => Purpose::NextHead,
         };
         match wire.poll_fill(cx, purpose) {
@@ -239,7 +238,7 @@ impl Session {
 impl Inner {
     /// Lets others have their turn, when much was done without a wait.
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.inbox.streak >= EVENTS_PER_TURN {
+        if self.streak >= EVENTS_PER_TURN {
             self.give_way();
         }
         if let Some(turn) = &mut self.pause {
@@ -250,7 +249,7 @@ impl Inner {
     }
 
     fn give_way(&mut self) {
-        self.inbox.streak = 0;
+        self.streak = 0;
         self.pause = Core::current().map(|core| Box::new(core.yield_now()));
     }
 }

@@ -64,8 +64,6 @@ pub(super) struct Outbox {
     pong: Option<Box<Bytes>>,
     /// The message that is being compressed elsewhere; those behind it wait.
     pub(super) job: Option<Box<Job>>,
-    /// Where the pieces of messages stand.
-    sequence: Sequence,
 }
 
 enum Entry {
@@ -167,7 +165,7 @@ impl Session {
         if !inner.state.may_send() {
             return Err(WebSocketError::Closed);
         }
-        check(item, inner.outbox.sequence)?;
+        check(item, inner.sending)?;
         if !self.make_room(&mut inner, item)? {
             add(&self.stats.messages_dropped, 1);
             *outgoing = None;
@@ -175,8 +173,8 @@ impl Session {
         }
         let Some(item) = outgoing.take() else { return Ok(()) };
         if let Outgoing::Message(Message::Piece(piece), _) = &item {
-            let next = sequence(inner.outbox.sequence, !piece.is_first, piece.is_last);
-            inner.outbox.sequence = next.expect("checked above");
+            let next = sequence(inner.sending, !piece.is_first, piece.is_last);
+            inner.sending = next.expect("checked above");
         }
         if !item.is_control() {
             add(&self.stats.messages_out, 1);
@@ -290,7 +288,7 @@ impl Session {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
                     if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
-                        return inner.clock.forget_stall();
+                        return inner.talk.clock.forget_stall();
                     }
                 }
                 Poll::Ready(Err(_)) => return self.end(inner, None),

@@ -19,7 +19,7 @@ use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
 use crate::conn::waker_cell::WakerCell;
 use crate::io::wire::Wire;
-use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, State};
+use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, Sequence, State};
 
 /// A WebSocket. Shared by its user, by those who send on it, and by the task that drives it.
 pub(crate) struct Session {
@@ -29,7 +29,7 @@ pub(crate) struct Session {
     pub(super) deadline: Deadline,
     pub(super) stats: Rc<WebSocketStats>,
     /// The subprotocol, by its place in the configuration.
-    protocol: Option<u32>,
+    protocol: Option<u16>,
     is_compressed: bool,
     opened: Instant,
     /// The driving task runs now, and will drive before it waits: nobody has to wake it.
@@ -52,17 +52,29 @@ pub(crate) struct Session {
 pub(super) struct Inner {
     /// Gone once the session has ended.
     pub(super) wire: Option<Box<Wire>>,
-    pub(super) reader: Reader,
+    pub(super) talk: Box<Talk>,
     pub(super) state: State,
+    /// Messages and control frames that were seen to since the session last had to wait.
+    pub(super) streak: u8,
+    /// Where the pieces of messages that are sent stand.
+    pub(super) sending: Sequence,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     /// Compresses what is sent, if that was agreed on.
     pub(super) packer: Option<Box<Packer>>,
-    pub(super) clock: Clock,
-    pub(super) closing: Closing,
     /// Gives others their turn behind many messages, and while a large one is unpacked.
     pub(super) pause: Option<Box<YieldNow>>,
 }
+
+/// Where the conversation stands. Apart from the rest it fits into the memory that HTTP has just given up, of which nothing larger could
+/// be made.
+pub(super) struct Talk {
+    pub(super) reader: Reader,
+    pub(super) clock: Clock,
+    pub(super) closing: Closing,
+}
+
+const _: () = assert!(size_of::<Talk>() <= 136 && size_of::<Session>() <= 200);
 
 /// What an opening handshake has agreed on.
 #[derive(Debug, Default)]
@@ -92,13 +104,17 @@ impl Session {
         let opened = timers.now();
         let inner = Inner {
             wire: Some(wire),
-            reader: Reader::new(rules),
+            talk: Box::new(Talk {
+                reader: Reader::new(rules),
+                clock: Clock::new(opened),
+                closing: Closing::default(),
+            }),
             state: State::Open,
+            streak: 0,
+            sending: Sequence::Between,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             packer,
-            clock: Clock::new(opened),
-            closing: Closing::default(),
             pause: None,
         };
         let session = Rc::new(Self {
@@ -122,7 +138,7 @@ impl Session {
 
     /// The subprotocol that was agreed on.
     pub(crate) fn protocol(&self) -> Option<&str> {
-        self.protocol.map(|place| self.config.protocols[place as usize].as_str())
+        self.protocol.map(|place| self.config.protocols[usize::from(place)].as_str())
     }
 
     /// Whether messages may be compressed.
@@ -226,9 +242,9 @@ impl Session {
         let Some(wire) = inner.wire.take() else { return };
         drop(wire);
         inner.state = State::Ended;
-        inner.closing.error = inner.closing.error.or(error);
+        inner.talk.closing.error = inner.talk.closing.error.or(error);
         // What has come complete may still be received; all else is given up.
-        inner.reader = Reader::new(ReaderRules::new(self.role.other()));
+        inner.talk.reader = Reader::new(ReaderRules::new(self.role.other()));
         inner.outbox = Outbox::default();
         inner.packer = None;
         inner.pause = None;
@@ -249,8 +265,8 @@ impl Session {
     }
 }
 
-fn place_of(agreed: &str, protocols: &[String]) -> Option<u32> {
-    protocols.iter().position(|known| known == agreed).and_then(|place| u32::try_from(place).ok())
+fn place_of(agreed: &str, protocols: &[String]) -> Option<u16> {
+    protocols.iter().position(|known| known == agreed).and_then(|place| u16::try_from(place).ok())
 }
 
 impl Drop for Session {

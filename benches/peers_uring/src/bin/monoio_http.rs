@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, DATE, HeaderValue, SERVER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, DATE, HeaderValue, SERVER};
 use http::{HeaderMap, Method, StatusCode};
 use monoio::io::sink::{Sink, SinkExt as _};
 use monoio::io::stream::Stream as _;
@@ -57,14 +57,18 @@ async fn session(socket: TcpStream, clock: &Clock) -> Result<(), monoio_http::co
     let mut codec = ServerCodec::new(socket);
     while let Some(request) = codec.next().await {
         let mut request: Request = request?;
-        let is_last = request.headers().get("connection").is_some_and(|value| value == "close");
+        let is_last = request.headers().get(CONNECTION).is_some_and(|value| value == "close");
         // A body lies in the codec until it is asked to read on; monoio-http has no limit of its own for it.
         codec.fill_payload().await?;
         let body = match std::mem::replace(request.body_mut(), Payload::None) {
             Payload::None => Bytes::new(),
             body => body.bytes().await?,
         };
-        codec.send_and_flush(answer(&request, body, clock)).await?;
+        let mut answer = answer(&request, body, clock);
+        if is_last {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        codec.send_and_flush(answer).await?;
         if is_last {
             break;
         }

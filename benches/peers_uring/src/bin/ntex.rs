@@ -5,7 +5,7 @@ use std::io;
 use futures_util::StreamExt as _;
 use ntex::http::body::SizedStream;
 use ntex::http::error::PayloadError;
-use ntex::http::header::{CONTENT_LENGTH, CONTENT_TYPE, SERVER};
+use ntex::http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, SERVER};
 use ntex::http::{HttpServiceConfig, ResponseBuilder};
 use ntex::rt::{DefaultRuntime, System};
 use ntex::time::Seconds;
@@ -19,14 +19,20 @@ fn main() -> io::Result<()> {
 }
 
 async fn serve(options: &Options) -> io::Result<()> {
-    let application = async || {
+    let get = |path: &'static str| {
+        web::resource(path).default_service(web::route().to(async || not_allowed("GET, HEAD")))
+    };
+    let post = |path: &'static str| {
+        web::resource(path).default_service(web::route().to(async || not_allowed("POST")))
+    };
+    let application = async move || {
         App::new()
-            .service(web::resource("/").route(web::get().to(async || ok("text/plain").body(INDEX))))
-            .service(web::resource("/plaintext").route(web::get().to(async || ok("text/plain").body(HELLO))))
-            .service(web::resource("/json").route(web::get().to(async || ok("application/json").body(JSON))))
-            .service(web::resource("/users/{id}").route(web::get().to(user)))
-            .service(web::resource("/bytes/{n}").route(web::get().to(bytes)))
-            .service(web::resource("/echo").route(web::post().to(echo)))
+            .service(get("/").route(web::get().to(async || ok("text/plain").body(INDEX))))
+            .service(get("/plaintext").route(web::get().to(async || ok("text/plain").body(HELLO))))
+            .service(get("/json").route(web::get().to(async || ok("application/json").body(JSON))))
+            .service(get("/users/{id}").route(web::get().to(user)))
+            .service(get("/bytes/{n}").route(web::get().to(bytes)))
+            .service(post("/echo").route(web::post().to(echo)))
     };
     // Of the same length as the others' idle time, so that idle connections last through their measurement.
     let http = HttpServiceConfig::new().set_keepalive(Seconds(75));
@@ -85,6 +91,11 @@ fn limited(
 
 fn boxed(error: PayloadError) -> std::rc::Rc<dyn std::error::Error> {
     std::rc::Rc::new(error)
+}
+
+/// What a resource says to other methods than its own: ntex itself does not say which it has.
+fn not_allowed(allow: &'static str) -> HttpResponse {
+    HttpResponse::MethodNotAllowed().set_header(ALLOW, allow).finish()
 }
 
 fn ok(content_type: &'static str) -> ResponseBuilder {

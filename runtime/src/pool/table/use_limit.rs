@@ -58,15 +58,9 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         self.serve(config, after);
     }
 
-    /// Gives a place up that was set aside.
-    pub(in crate::pool) fn give_up_aside(
-        &mut self,
-        slot: usize,
-        config: &PoolConfig,
-        after: &mut Aftermath<T>,
-    ) {
+    /// A place that was set aside is one like the others again, just before it comes back.
+    pub(in crate::pool) fn end_aside(&mut self, slot: usize) {
         self.slots[slot].aside -= 1;
-        self.give_up(slot, config, after);
     }
 
     /// Places of a key that are out, but for those that were set aside.
