@@ -14,7 +14,7 @@ use super::read_buffer::{Landing, Purpose, ReadBuffer};
 #[cfg(feature = "rustls")]
 use super::tls::{Established, Handshake, HandshakeError, Tls};
 use super::transport::Transport;
-use super::turn::Turn;
+use super::turn::{Streak, Turn};
 use super::write_queue::WriteQueue;
 
 /// Both directions of one connection.
@@ -24,12 +24,16 @@ pub(crate) struct Wire {
     input: ReadBuffer,
     output: WriteQueue,
     ended: bool,
-    /// Bytes of the batch that is being written.
-    in_flight: usize,
+    /// Bytes of the batch that is being written; what is more than 4 GiB does not count.
+    in_flight: u32,
     /// Writes begin by themselves, and not with the ring's next turn.
     sends_at_once: bool,
     turn: Turn,
+    streak: Streak,
 }
+
+#[cfg(not(test))]
+const _: () = assert!(size_of::<Wire>() <= 232);
 
 impl Wire {
     /// The wire of a server's connection.
@@ -47,6 +51,7 @@ impl Wire {
             in_flight: 0,
             sends_at_once: false,
             turn: Turn::default(),
+            streak: Streak::default(),
         }
     }
 
@@ -79,11 +84,11 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         if !self.transport.is_reading() {
-            ready!(self.turn.poll(cx));
+            ready!(self.turn.poll(&mut self.streak, cx));
             self.transport.start_fill(&mut self.input, purpose);
         }
         let Poll::Ready(result) = self.transport.poll_fill(cx, &mut self.input) else {
-            self.turn.waited();
+            self.streak.end();
             return Poll::Pending;
         };
         self.ended = !matches!(result, Ok(1..));
@@ -131,7 +136,7 @@ impl Wire {
                             continue;
                         }
                     }
-                    self.in_flight = batch.remaining();
+                    self.in_flight = u32::try_from(batch.remaining()).unwrap_or(u32::MAX);
                     self.transport.start_write(batch);
                 }
                 None => return Poll::Ready(Ok(())),
@@ -178,7 +183,7 @@ impl Wire {
 
     /// Bytes in memory that are not known to be with the kernel: those that wait, and the batch that is being written.
     pub(crate) fn unsent(&self) -> usize {
-        self.output.queued() + self.in_flight
+        self.output.queued() + self.in_flight as usize
     }
 
     /// Whether something waits for a write that nobody has started.
