@@ -291,10 +291,11 @@ def clients_show_certificates(driver, directory):
             run(*trust, "--tls-max", version, "--cert", eve, "--key", eve_key, url, fails=True)
 
 
-def ten_points(port, authority=None, fails=False):
-    """What the example says of a server: by the name of the point, verdict and finding."""
+def ten_points(port, authority=None, fails=False, shows=()):
+    """What the example says of a server: by the name of the point, verdict and finding. It shows a certificate, if it has one."""
     trust = ["--ca", authority.pem] if authority else []
-    said = run(EXAMPLES / "tls_check", f"localhost:{port}", *trust, fails=fails)
+    own = [part for pair in zip(("--cert", "--key"), shows) for part in pair]
+    said = run(EXAMPLES / "tls_check", f"localhost:{port}", *trust, *own, fails=fails)
     points = dict(re.findall(r"^(\S+(?: \S+)?) +((?:good|fair|BAD) .*)$", said, re.MULTILINE))
     assert len(points) == 10, said
     return points
@@ -354,7 +355,14 @@ def our_client_meets_openssl(directory):
         for name, text in expected.items():
             found = re.sub(" +", " ", next(found for point, found in points.items() if point.startswith(name)))
             assert found.startswith(text), f"{arguments}: {name}: {found}"
-    print(f"    {len(cases)} servers of OpenSSL")
+    # One that asks for a certificate, and ends what comes without a right one.
+    asks = ["-Verify", "1", "-verify_return_error", "-CAfile", authority.pem, "-tls1_3"]
+    ada, eve = authority.sign("ada", "Ada"), stranger.sign("eve", "Eve")
+    for shows, verdict in (ada, "good"), (eve, "BAD"), ((), "BAD"):
+        with openssl_server(*own, *asks) as port:
+            chain = ten_points(port, authority, fails=verdict == "BAD", shows=shows)["chain"]
+        assert chain.startswith(verdict), f"{shows}: {chain}"
+    print(f"    {len(cases) + 3} servers of OpenSSL")
 
 
 CHECKS = [

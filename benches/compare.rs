@@ -15,6 +15,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program reports by printing")]
 
+#[path = "compare/behind.rs"]
+mod behind;
 #[path = "compare/certificate.rs"]
 mod certificate;
 #[path = "compare/charts.rs"]
@@ -25,12 +27,16 @@ mod check;
 mod check_tls;
 #[path = "compare/client_load.rs"]
 mod client_load;
+#[path = "compare/content.rs"]
+mod content;
 #[path = "compare/foreign.rs"]
 mod foreign;
 #[path = "compare/idle.rs"]
 mod idle;
 #[path = "compare/json.rs"]
 mod json;
+#[path = "compare/latency.rs"]
+mod latency;
 #[path = "compare/load.rs"]
 mod load;
 #[path = "compare/machine.rs"]
@@ -49,6 +55,8 @@ mod process;
 mod scenario;
 #[path = "compare/server.rs"]
 mod server;
+#[path = "compare/slow.rs"]
+mod slow;
 #[path = "compare/table.rs"]
 mod table;
 #[path = "compare/targets.rs"]
@@ -64,6 +72,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use options::{Options, Parsed};
+use paced::Rate;
 use scenario::{Protocol, Scenario, Shape};
 use server::Kind;
 use table::{Measured, Run};
@@ -71,6 +80,14 @@ use wrk::Wrk;
 
 /// What was measured in each scenario, in the order of measurement.
 type Results = [(&'static Scenario, Vec<Measured>)];
+
+/// All that one comparison has found out.
+#[derive(Debug, Default)]
+struct Outcome {
+    results: Vec<(&'static Scenario, Vec<Measured>)>,
+    latency: Option<latency::Curves>,
+    idle: Vec<idle::Idle>,
+}
 
 /// A failure that ends the program: a clause for the user.
 type Problem = String;
@@ -113,12 +130,10 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     let wrk = Wrk::find(options.load_cpu)?;
     process::raise_open_files()?;
     let binaries = server::build(&mut options)?;
+    leave_out_failing(&mut options, &binaries)?;
     let options = &options;
     for missing in &options.missing {
         println!("{missing}, and is left out");
-    }
-    for &kind in &options.servers {
-        check_surface(&binaries, kind).map_err(|problem| format!("{}: {problem}", kind.name()))?;
     }
 
     let mut results = Vec::new();
@@ -127,40 +142,63 @@ fn compare(mut options: Options) -> Result<(), Problem> {
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
-    // Also before the idle part, whose failure shall not cost the runs.
-    save(options, &results, &[])?;
-    let mut idle = Vec::new();
-    if let Some(connections) = options.idle {
-        for &kind in options.servers.iter().filter(|kind| kind.protocol() != Protocol::Client) {
-            idle.push(idle::measure(&binaries, kind, connections)?);
-        }
-        println!("\n{}", idle::render(&idle));
+    let mut outcome = Outcome { results, latency: None, idle: Vec::new() };
+    // Also before the other parts, whose failure shall not cost the runs.
+    save(options, &outcome)?;
+    if options.latency {
+        let measured = latency::measure(options, &binaries)?;
+        println!("\n{}", measured.render());
+        outcome.latency = Some(measured);
+        save(options, &outcome)?;
     }
-    save(options, &results, &idle)
+    if let Some(connections) = options.idle {
+        let kinds = options.servers.iter();
+        for &kind in kinds.filter(|kind| !matches!(kind.protocol(), Protocol::Client | Protocol::Files)) {
+            outcome.idle.push(idle::measure(&binaries, kind, connections)?);
+        }
+        println!("\n{}", idle::render(&outcome.idle));
+    }
+    save(options, &outcome)
+}
+
+/// Servers that do not run here, or answer something else, are noted as missing: a fast wrong answer is no result. Ours must do.
+fn leave_out_failing(options: &mut Options, binaries: &server::Binaries) -> Result<(), Problem> {
+    for kind in options.servers.clone() {
+        match check_surface(binaries, kind) {
+            Ok(()) => {}
+            Err(problem) if kind.is_ours() => return Err(format!("{}: {problem}", kind.name())),
+            Err(problem) => {
+                options.servers.retain(|&other| other != kind);
+                options.missing.push(format!("{} fails: {problem}", kind.name()));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// WebSockets are checked by their load, and clients check the answers themselves.
 fn check_surface(binaries: &server::Binaries, kind: Kind) -> Result<(), Problem> {
     match kind.protocol() {
         Protocol::Http => check::surface(&binaries.start(kind)?),
+        Protocol::Files => check::file(&binaries.start(kind)?),
         Protocol::Https => check_tls::surface(&binaries.start(kind)?, &binaries.certificate()?.chain()),
         Protocol::WebSocket | Protocol::Client => Ok(()),
     }
 }
 
-fn save(options: &Options, results: &Results, idle: &[idle::Idle]) -> Result<(), Problem> {
+fn save(options: &Options, outcome: &Outcome) -> Result<(), Problem> {
     let write = |path: &std::path::Path, text: String| {
         std::fs::write(path, text).map_err(|error| format!("writing {}: {error}", path.display()))
     };
     if let Some(path) = &options.json {
-        write(path, json::encode(options, results, idle))?;
+        write(path, json::encode(options, outcome))?;
     }
-    let charts = charts::draw(results);
+    let charts = charts::draw(outcome);
     if let Some(directory) = &options.charts {
         charts::save(directory, &charts)?;
     }
     if let Some(path) = &options.markdown {
-        write(path, markdown::report(options, results, idle, &charts))?;
+        write(path, markdown::report(options, outcome, &charts))?;
     }
     Ok(())
 }
@@ -215,8 +253,15 @@ fn run_once(
         Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
             wrk.run(scenario, port, seconds)?
         }
+        Shape::BesideSlow(slow) => {
+            let _slow = slow::Clients::open(port, slow)?;
+            wrk.run(scenario, port, seconds)?
+        }
         Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
-        Shape::Paced(_) => paced::run(scenario, port, seconds, cpu)?,
+        Shape::Paced(rate) => {
+            let url = format!("http://127.0.0.1:{port}{}", scenario.path);
+            paced::run(Rate::Fixed(rate), scenario.connections, &url, seconds, cpu)?
+        }
         Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
         Shape::Ask => return Err(format!("{} is no load of servers", scenario.name)),
     };
@@ -231,10 +276,13 @@ fn self_check() {
     wrk::self_check();
     load::self_check();
     paced::self_check();
+    slow::self_check();
     client_load::self_check();
     check::self_check();
     table::self_check();
     idle::self_check();
+    latency::self_check();
+    behind::self_check();
     charts::self_check();
     json::self_check();
     machine::self_check();

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::certificate::write;
+use crate::latency::{self, PERCENTILES};
 use crate::scenario::Scenario;
 use crate::table::{self, Measured, Run};
-use crate::{Problem, Results};
+use crate::{Outcome, Problem, Results};
 
 /// One file of a chart, and what it shows.
 pub(crate) struct Chart {
@@ -17,11 +18,13 @@ pub(crate) struct Chart {
 }
 
 /// All charts that these results have enough for.
-pub(crate) fn draw(results: &Results) -> Vec<Chart> {
+pub(crate) fn draw(outcome: &Outcome) -> Vec<Chart> {
+    let results = &outcome.results[..];
     let mut charts: Vec<Chart> =
         results.iter().map(|(scenario, measured)| bars(scenario, measured)).collect();
     charts.extend(curve(results, "connections", "connections", by_connections));
     charts.extend(curve(results, "body-size", "bytes of a body", by_body));
+    charts.extend(outcome.latency.iter().flat_map(|latency| latency.rates.iter().map(latencies)));
     charts
 }
 
@@ -75,33 +78,58 @@ fn curve(results: &Results, name: &str, unit: &str, quantity: fn(&Scenario) -> O
     if first >= last {
         return None;
     }
-    let costs = || points.iter().flat_map(|(_, measured)| measured.iter().map(|s| s.median(Run::cpu_us)));
-    let (low, high) = (costs().fold(f64::MAX, f64::min), costs().fold(0.0, f64::max));
-    let x = |value: f64| LEFT + BAR_WIDTH * share(value, *first, *last);
-    let y = |cost: f64| TOP + CURVE_HEIGHT * (1.0 - share(cost, low * 0.9, high * 1.1));
-    let mut body = String::new();
-    for (value, _) in &points {
-        line(&mut body, "#ddd", &[(x(*value), TOP), (x(*value), TOP + CURVE_HEIGHT)]);
-        text(&mut body, x(*value), TOP + CURVE_HEIGHT + 16.0, "middle", &format!("{value:.0}"));
-    }
-    for cost in ticks(low * 0.9, high * 1.1) {
-        line(&mut body, "#ddd", &[(LEFT, y(cost)), (LEFT + BAR_WIDTH, y(cost))]);
-        text(&mut body, LEFT - 8.0, y(cost) + 4.0, "end", &format!("{cost} µs"));
-    }
-    for ((row, server), color) in (0_u32..).zip(*servers).zip(COLORS.iter().cycle()) {
+    let columns = points.iter().map(|(value, _)| (share(*value, *first, *last), format!("{value:.0}")));
+    let lines = servers.iter().map(|server| {
         let cost = |measured: &[Measured]| {
             measured.iter().find(|other| other.kind == server.kind).map(|found| found.median(Run::cpu_us))
         };
-        let path: Vec<(f64, f64)> =
-            points.iter().filter_map(|(value, measured)| Some((x(*value), y(cost(measured)?)))).collect();
+        let at =
+            |(value, measured): &(f64, &[Measured])| Some((share(*value, *first, *last), cost(measured)?));
+        (server.kind.name(), points.iter().filter_map(at).collect())
+    });
+    let title = format!("CPU time per request against {unit} (both axes logarithmic)");
+    Some(plot(name, title, &columns.collect::<Vec<_>>(), &lines.collect::<Vec<_>>()))
+}
+
+/// The percentiles of all servers at one rate.
+fn latencies(curve: &latency::Curve) -> Chart {
+    let steps = [0.0, 0.25, 0.5, 0.75, 1.0];
+    let columns: Vec<_> = steps.into_iter().zip(PERCENTILES.map(str::to_owned)).collect();
+    let lines = curve.servers.iter().map(|(kind, runs)| {
+        // A logarithmic axis has no zero.
+        let times = latency::percentiles(runs).map(|time| time.max(1.0));
+        (kind.name(), steps.into_iter().zip(times).collect())
+    });
+    let (rate, percent) = (curve.rate, curve.percent);
+    let title =
+        format!("Latency at {rate} requests a second, {percent} % of the greatest rate (logarithmic)");
+    plot(&format!("latency-{percent}"), title, &columns, &lines.collect::<Vec<_>>())
+}
+
+/// Lines through times in microseconds, on a logarithmic axis; across from 0 to 1.
+fn plot(name: &str, title: String, columns: &[(f64, String)], lines: &[(&str, Vec<(f64, f64)>)]) -> Chart {
+    let times = || lines.iter().flat_map(|(_, points)| points.iter().map(|(_, time)| *time));
+    let (low, high) = (times().fold(f64::MAX, f64::min) * 0.9, times().fold(0.0, f64::max) * 1.1);
+    let x = |across: f64| LEFT + BAR_WIDTH * across;
+    let y = |time: f64| TOP + CURVE_HEIGHT * (1.0 - share(time, low, high));
+    let mut body = String::new();
+    for (across, label) in columns {
+        line(&mut body, "#ddd", &[(x(*across), TOP), (x(*across), TOP + CURVE_HEIGHT)]);
+        text(&mut body, x(*across), TOP + CURVE_HEIGHT + 16.0, "middle", label);
+    }
+    for time in ticks(low, high) {
+        line(&mut body, "#ddd", &[(LEFT, y(time)), (LEFT + BAR_WIDTH, y(time))]);
+        text(&mut body, LEFT - 8.0, y(time) + 4.0, "end", &format!("{time} µs"));
+    }
+    for ((row, (server, points)), color) in (0_u32..).zip(lines).zip(COLORS.iter().cycle()) {
+        let path: Vec<(f64, f64)> = points.iter().map(|(across, time)| (x(*across), y(*time))).collect();
         line(&mut body, color, &path);
         let legend = TOP + 14.0 * f64::from(row);
         rectangle(&mut body, (LEFT + BAR_WIDTH + 14.0, legend), (10.0, 10.0), color);
-        text(&mut body, LEFT + BAR_WIDTH + 28.0, legend + 9.0, "start", server.kind.name());
+        text(&mut body, LEFT + BAR_WIDTH + 28.0, legend + 9.0, "start", server);
     }
-    let title = format!("CPU time per request against {unit} (both axes logarithmic)");
     let height = TOP + CURVE_HEIGHT + 30.0;
-    Some(Chart { file: format!("{name}.svg"), svg: document(&title, height, &body), caption: title })
+    Chart { file: format!("{name}.svg"), svg: document(&title, height, &body), caption: title }
 }
 
 /// Scenarios that differ in their connections only.
@@ -123,8 +151,9 @@ fn share(value: f64, low: f64, high: f64) -> f64 {
 
 /// 1, 2 and 5 and their tenfolds between two values.
 fn ticks(low: f64, high: f64) -> impl Iterator<Item = f64> {
-    let steps = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
-    steps.into_iter().filter(move |step| (low..=high).contains(step))
+    let tenfolds = [0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6];
+    let steps = tenfolds.into_iter().flat_map(|tenfold| [1.0, 2.0, 5.0].map(|step| step * tenfold));
+    steps.filter(move |step| (low..=high).contains(step))
 }
 
 fn document(title: &str, height: f64, body: &str) -> String {
@@ -176,14 +205,16 @@ const COLORS: [&str; 10] = [
 /// Bars of known runs, and a curve through two scenarios.
 pub(crate) fn self_check() {
     let scenario = |name| Scenario::by_name(name).expect("it is in the list");
-    let results = [(scenario("plaintext"), table::sample()), (scenario("plaintext-512"), table::sample())];
-    let charts = draw(&results);
+    let results =
+        vec![(scenario("plaintext"), table::sample()), (scenario("plaintext-512"), table::sample())];
+    let charts = draw(&Outcome { results, latency: Some(latency::sample()), idle: Vec::new() });
     let files: Vec<&str> = charts.iter().map(|chart| chart.file.as_str()).collect();
-    assert_eq!(files, ["plaintext.svg", "plaintext-512.svg", "connections.svg"]);
+    assert_eq!(files, ["plaintext.svg", "plaintext-512.svg", "connections.svg", "latency-50.svg"]);
     assert!(
         charts[0].svg.contains(">3.30 µs · 0.82 of rival<")
             || charts[0].svg.contains(">3.30 µs · 0.83 of rival<")
     );
     assert_eq!(charts[2].svg.matches("<polyline").count(), 2 + ticks(2.97, 4.95).count() + 3);
+    assert_eq!(charts[3].svg.matches("<polyline").count(), 5 + ticks(90.0, 1100.0).count() + 1);
     assert!((share(10.0, 1.0, 100.0) - 0.5).abs() < 1e-9);
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
 use crate::Problem;
+use crate::content::FILE_BYTES;
 use crate::server::Server;
 
 /// Checks status, framing and body of every path, over one keep-alive connection.
@@ -52,6 +53,15 @@ pub(crate) fn surface(server: &Server) -> Result<(), Problem> {
         Some(allow) if refused.status == 405 && allow.contains("GET") => Ok(()),
         allow => Err(format!("DELETE /: {} with Allow {allow:?}, expected 405 and GET", refused.status)),
     }
+}
+
+/// Checks the one file of a server of files.
+///
+/// # Errors
+/// It is not there, or not as long as it is.
+pub(crate) fn file(server: &Server) -> Result<(), Problem> {
+    let file = Client::connect(server.port())?.expect("GET", "/file.bin", b"", 200, FILE_BYTES)?;
+    file.body_is(&vec![b'x'; FILE_BYTES])
 }
 
 /// The smallest HTTP client that serves: it knows Content-Length and chunked.

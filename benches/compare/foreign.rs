@@ -1,4 +1,5 @@
-//! Servers in other languages: aiohttp on Python and Node's own; and aiohttp's client. They come from their registries, and are named if missing.
+//! Servers in other languages: aiohttp on Python, Node's own, and npm's `ws`; and aiohttp's client. They come from their registries, and are
+//! named if missing.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +12,8 @@ use crate::server::Kind;
 pub(crate) struct Foreign {
     program: PathBuf,
     script: PathBuf,
+    /// Where Node finds packages.
+    modules: Option<PathBuf>,
 }
 
 impl Foreign {
@@ -26,6 +29,9 @@ impl Foreign {
         let mut command = Command::new("taskset");
         command.args(["-c", &cpu.to_string()]).arg(&self.program).arg(&self.script);
         command.args(["--port", &port.to_string()]);
+        if let Some(modules) = &self.modules {
+            command.env("NODE_PATH", modules);
+        }
         command
     }
 }
@@ -35,18 +41,43 @@ impl Foreign {
 /// # Errors
 /// Why it cannot be had: the comparison goes without it.
 pub(crate) fn find(kind: Kind, root: &Path, target: &Path) -> Result<Foreign, Problem> {
-    let script = |name: &str| root.join("benches/peers/foreign").join(name);
-    match kind {
-        Kind::Node => {
-            let program = PathBuf::from("node");
-            succeeds(Command::new(&program).arg("--version"))
-                .map_err(|why| format!("Node is not installed ({why})"))?;
-            Ok(Foreign { program, script: script("server.js") })
-        }
-        Kind::Aiohttp => Ok(Foreign { program: python(target)?, script: script("server.py") }),
-        Kind::ClientAiohttp => Ok(Foreign { program: python(target)?, script: script("client.py") }),
-        _ => Err(format!("{} is no script", kind.name())),
+    let foreign = |program, name: &str, modules| {
+        let script = root.join("benches/peers/foreign").join(name);
+        Foreign { program, script, modules }
+    };
+    let found = match kind {
+        Kind::Node => node().map(|program| foreign(program, "server.js", None)),
+        Kind::WsNpm => node().and_then(|program| Ok(foreign(program, "ws_server.js", Some(npm(target)?)))),
+        Kind::Aiohttp => python(target).map(|program| foreign(program, "server.py", None)),
+        Kind::WsAiohttp => python(target).map(|program| foreign(program, "ws_server.py", None)),
+        Kind::ClientAiohttp => python(target).map(|program| foreign(program, "client.py", None)),
+        _ => Err("it is no script".to_owned()),
+    };
+    found.map_err(|why| format!("{}: {why}", kind.name()))
+}
+
+fn node() -> Result<PathBuf, Problem> {
+    let program = PathBuf::from("node");
+    match succeeds(Command::new(&program).arg("--version")) {
+        Ok(()) => Ok(program),
+        Err(why) => Err(format!("Node is not installed ({why})")),
     }
+}
+
+/// The directory of Node's packages, with `ws` and what it masks faster with.
+fn npm(target: &Path) -> Result<PathBuf, Problem> {
+    let modules = target.join("bench-npm/node_modules");
+    let load = ["-e", "require('ws'); require('bufferutil')"];
+    let has_all = || succeeds(Command::new("node").args(load).env("NODE_PATH", &modules));
+    if has_all().is_ok() {
+        return Ok(modules);
+    }
+    let mut install = Command::new("npm");
+    install.args(["install", "--silent", "--no-audit", "--no-fund", WS, BUFFERUTIL, "--prefix"]);
+    succeeds(install.arg(target.join("bench-npm")))
+        .map_err(|why| format!("ws cannot be installed ({why})"))?;
+    has_all().map_err(|why| format!("ws does not run ({why})"))?;
+    Ok(modules)
 }
 
 /// A Python that has aiohttp and uvloop, in an environment of its own.
@@ -76,3 +107,5 @@ fn succeeds(command: &mut Command) -> Result<(), Problem> {
 
 const AIOHTTP: &str = "aiohttp==3.14.5";
 const UVLOOP: &str = "uvloop==0.22.1";
+const WS: &str = "ws@8.23.0";
+const BUFFERUTIL: &str = "bufferutil@4.1.0";

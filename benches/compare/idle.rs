@@ -81,7 +81,9 @@ impl Clients {
             Protocol::Http => {}
             Protocol::Https => _ = command.arg("--tls"),
             Protocol::WebSocket => _ = command.arg("--websocket"),
-            Protocol::Client => return Err("a client holds no connections of others".to_owned()),
+            Protocol::Files | Protocol::Client => {
+                return Err(format!("no idle connections of {protocol:?} are measured"));
+            }
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut clients = Self(child.map_err(|error| format!("idle_clients: {error}"))?);

@@ -2,15 +2,18 @@
 
 use std::fmt::Write as _;
 
-use crate::Results;
+use crate::Outcome;
 use crate::idle::Idle;
+use crate::latency::{self, Curves};
+use crate::load::Load;
 use crate::machine;
 use crate::options::Options;
 use crate::scenario::Scenario;
+use crate::server::Kind;
 use crate::table::{self, Measured, Run};
 
 /// The whole outcome of one comparison.
-pub(crate) fn encode(options: &Options, results: &Results, idle: &[Idle]) -> String {
+pub(crate) fn encode(options: &Options, outcome: &Outcome) -> String {
     let machine = object(&[("cpu", string(&machine::cpu_model())), ("kernel", string(&machine::kernel()))]);
     let settings = object(&[
         ("rounds", options.rounds.to_string()),
@@ -18,12 +21,14 @@ pub(crate) fn encode(options: &Options, results: &Results, idle: &[Idle]) -> Str
         ("server_cpu", options.server_cpu.to_string()),
         ("load_cpu", options.load_cpu.to_string()),
     ]);
-    let scenarios = results.iter().map(|(scenario, measured)| encode_scenario(scenario, measured));
+    let scenarios = outcome.results.iter().map(|(scenario, measured)| encode_scenario(scenario, measured));
     let mut document = object(&[
         ("machine", machine),
         ("settings", settings),
         ("scenarios", array(scenarios)),
-        ("idle", array(idle.iter().map(encode_idle))),
+        ("latency", outcome.latency.as_ref().map_or_else(|| "null".to_owned(), encode_latency)),
+        ("idle", array(outcome.idle.iter().map(encode_idle))),
+        ("missing", array(options.missing.iter().map(|what| string(what)))),
     ]);
     document.push('\n');
     document
@@ -63,6 +68,24 @@ fn encode_run(run: &Run) -> String {
         ("busy", number(run.busy)),
         ("socket_errors", run.socket_errors.to_string()),
     ])
+}
+
+fn encode_latency(curves: &Curves) -> String {
+    let encode_server = |(kind, runs): &(Kind, Vec<Load>)| {
+        let figures = latency::percentiles(runs).map(number);
+        let names = ["p50_us", "p90_us", "p99_us", "p999_us", "max_us"];
+        let mut members = vec![("name", string(kind.name()))];
+        members.extend(names.into_iter().zip(figures));
+        object(&members)
+    };
+    let rates = curves.rates.iter().map(|curve| {
+        object(&[
+            ("percent", curve.percent.to_string()),
+            ("requests_per_second", curve.rate.to_string()),
+            ("servers", array(curve.servers.iter().map(encode_server))),
+        ])
+    });
+    object(&[("greatest_requests_per_second", number(curves.greatest)), ("rates", array(rates))])
 }
 
 fn encode_idle(idle: &Idle) -> String {
@@ -111,5 +134,9 @@ pub(crate) fn self_check() {
     let text = encode_scenario(&crate::scenario::SCENARIOS[0], &table::sample());
     assert!(text.starts_with(r#"{"name":"plaintext","path":"/plaintext","connections":64,"servers":[{"name":"floor_epoll","cpu_us":3.3000,"#));
     assert_eq!(text.matches("\"user_us\"").count(), 9);
+    let latency = encode_latency(&latency::sample());
+    assert!(latency.ends_with(
+        r#""p50_us":100.0000,"p90_us":200.0000,"p99_us":300.0000,"p999_us":400.0000,"max_us":1000.0000}]}]}"#
+    ));
     assert_eq!(text.matches(['{', '[']).count(), text.matches(['}', ']']).count());
 }

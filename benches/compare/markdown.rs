@@ -1,20 +1,23 @@
 //! The report: one run as the whole of BENCHMARKS.md.
 
-use crate::Results;
 use crate::charts::Chart;
 use crate::idle::Idle;
+use crate::latency::{self, Curves, PERCENTILES};
 use crate::options::Options;
 use crate::scenario::{SCENARIOS, Scenario};
 use crate::server::Kind;
 use crate::table::{self, Measured, Run, median, micros};
-use crate::{machine, targets};
+use crate::{Outcome, Results, behind, machine, targets};
 
 /// All of the file's text.
-pub(crate) fn report(options: &Options, results: &Results, idle: &[Idle], charts: &[Chart]) -> String {
+pub(crate) fn report(options: &Options, outcome: &Outcome, charts: &[Chart]) -> String {
+    let (results, idle) = (&outcome.results[..], &outcome.idle[..]);
     let mut sections = vec![head(options), method(options), targets_section(results, idle)];
+    sections.push(behind_section(results));
     sections.push(noise(options, results));
     sections.push("## Load".to_owned());
     sections.extend(results.iter().map(|(scenario, measured)| scenario_section(scenario, measured)));
+    sections.push(latency_section(outcome.latency.as_ref()));
     sections.extend(charts_section(options, charts));
     sections.extend(not_measured(results));
     sections.push(idle_section(idle));
@@ -52,11 +55,16 @@ fn method(options: &Options) -> String {
          - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
          - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to the *rival* is to the cheaper one.\n\
          - `axum`, `actix`: the frameworks of that name; `aiohttp` on Python with uvloop; `node`: Node's own HTTP server.\n\
+         - `ntex`, `xitca`: those frameworks on their io_uring drivers, each in the newest version that this compiler builds;\n\
+           `monoio_http`: the codec of monoio-http on monoio's io_uring, in a loop of this benchmark.\n\
          - `ringhttp`, `ringhttp-epoll`: the example `plaintext` on io_uring and on epoll.\n\
-         - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio.\n\
+         - `ws_fastwebsockets` (there the *rival*), `ws_tungstenite`: echo servers on the libraries of that name, and tokio; `ws_npm`: the\n\
+           package `ws` on Node; `ws_aiohttp`: aiohttp with uvloop.\n\
          - `ws_ringhttp`, `ws_ringhttp-epoll`: the example `ws_echo`. A request is a message and its echo there; in `ws-broadcast`\n\
            it is a message to one of those that it is for, and the rival is tungstenite's loop over channels. The load,\n\
            `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\
+         - `file_nginx` (there the *rival*): nginx with sendfile; `file_actix`: actix-files; `file_axum`: axum with tower-http's `ServeDir`;\n\
+           `file_ringhttp`, `file_ringhttp-epoll`: the example `files`. The file is in the page cache.\n\
          - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
            TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
@@ -66,15 +74,67 @@ fn method(options: &Options) -> String {
          - `client_ringhttp`, `client_ringhttp-epoll`: ringhttp's client. All clients ask `floor_epoll`, which is pinned to CPU {load} and\n\
            answers with eight fields; the figures are those of the client's process on CPU {own}.{missing}\n\n\
          `paced` is made by `benches/compare/paced.rs`, on ringhttp's own client, at a fixed rate: its latencies count from the time\n\
-         at which a request was due, so that a stall of the server is not left out. All other latencies of HTTP are wrk's, which waits\n\
-         for an answer before it asks again.\n\n\
+         at which a request was due, so that a stall of the server is not left out, and so are those under *Latency*. All other latencies\n\
+         of HTTP are wrk's, which waits for an answer before it asks again. In `slow-clients` the figures are wrk's too, and the CPU time is\n\
+         of all that the server did, the slow ones' included, over wrk's requests.\n\n\
          The cheaper one is chosen per scenario, among those that were measured; each table names it.",
         options.server_cpu,
         options.load_cpu,
         load = options.load_cpu,
         own = options.server_cpu,
-        missing = options.missing.iter().map(|what| format!("\n- Left out: {what}.")).collect::<String>()
+        missing = left_out(options)
     )
+}
+
+/// Who takes no part, because it cannot be had here or was not asked for.
+fn left_out(options: &Options) -> String {
+    let missing = options.missing.iter().map(|what| format!("\n- Left out: {what}."));
+    let is_known = |kind: Kind| options.missing.iter().any(|what| what.starts_with(kind.name()));
+    let others = Kind::ALL.into_iter().filter(|&kind| !options.servers.contains(&kind) && !is_known(kind));
+    let others: Vec<&str> = others.map(Kind::name).collect();
+    let unasked =
+        (!others.is_empty()).then(|| format!("\n- Not asked for in this run: {}.", others.join(", ")));
+    missing.chain(unasked).collect()
+}
+
+fn behind_section(results: &Results) -> String {
+    let rows = behind::list(results)
+        .into_iter()
+        .map(|behind| vec![behind.scenario.to_owned(), behind.kind.name().to_owned(), behind.of, behind.why]);
+    let rows: Vec<_> = rows.collect();
+    let text = match (results.is_empty(), rows.is_empty()) {
+        (true, _) => MISSING.to_owned(),
+        (_, true) => {
+            "In every scenario of this run ringhttp costs no more than any other server or client.".to_owned()
+        }
+        (_, false) => format!(
+            "Every scenario in which ringhttp costs more CPU time per request than a server or client that is not a floor, and why.\n\n{}",
+            table(&["scenario", "of ours", "costs", "why"], rows.into_iter())
+        ),
+    };
+    format!("## Where ringhttp is not ahead\n\n{text}")
+}
+
+fn latency_section(latency: Option<&Curves>) -> String {
+    let Some(curves) = latency else { return format!("## Latency\n\n{MISSING}") };
+    let mut text = format!(
+        "## Latency\n\n\
+         `GET /plaintext` at fixed rates over up to {} connections, in microseconds from the time at which a request was due: each percentile\n\
+         is the median over the rounds. The rates are shares of {:.0} requests/s, the most that each of these servers answers when every\n\
+         connection asks again at once.",
+        latency::CONNECTIONS,
+        curves.greatest
+    );
+    for curve in &curves.rates {
+        let rows = curve.servers.iter().map(|(kind, runs)| {
+            let times = latency::percentiles(runs).map(micros);
+            [kind.name().to_owned()].into_iter().chain(times).collect()
+        });
+        let heading: Vec<&str> = ["server"].into_iter().chain(PERCENTILES).collect();
+        let (rate, percent) = (curve.rate, curve.percent);
+        text += &format!("\n\n### {rate} requests/s ({percent} %)\n\n{}", table(&heading, rows));
+    }
+    text
 }
 
 fn targets_section(results: &Results, idle: &[Idle]) -> String {
@@ -183,12 +243,14 @@ fn idle_section(idle: &[Idle]) -> String {
     format!("## Idle connections\n\n{text}")
 }
 
-/// A table whose first column is text; cells may hold anything but line ends.
+/// A table whose first column is text, as some others are; cells may hold anything but line ends.
 fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let mut lines = vec![line(heading.iter().map(|&cell| cell.to_owned()).collect())];
-    let rule = |column| if column == 0 || heading.len() == 2 { "---" } else { "---:" };
-    lines.push(format!("|{}|", (0..heading.len()).map(rule).collect::<Vec<_>>().join("|")));
+    let is_text =
+        |column, name| column == 0 || heading.len() == 2 || ["of ours", "costs", "why"].contains(&name);
+    let rule = |(column, &name)| if is_text(column, name) { "---" } else { "---:" };
+    lines.push(format!("|{}|", heading.iter().enumerate().map(rule).collect::<Vec<_>>().join("|")));
     lines.extend(rows.map(|cells| line(cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect())));
     lines.join("\n")
 }
@@ -220,8 +282,9 @@ pub(crate) fn self_check() {
         panic!("a usable command line")
     };
     let idle = Idle { kind: Kind::Axum, connections: 100, before: 1 << 20, after: (1 << 20) + 204_800 };
-    let results = [(&SCENARIOS[0], table::sample())];
-    let text = report(&options, &results, &[idle], &crate::charts::draw(&results));
+    let results = vec![(&SCENARIOS[0], table::sample())];
+    let outcome = Outcome { results, latency: Some(latency::sample()), idle: vec![idle] };
+    let text = report(&options, &outcome, &crate::charts::draw(&outcome));
     for expected in [
         "\ncargo bench --bench compare -- --all --charts c --markdown x.md\n",
         "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
@@ -230,10 +293,22 @@ pub(crate) fn self_check() {
         "\n| axum | 100 | 1024 | 1224 | 2048 |\n",
         "\n| keep-alive GET /plaintext: ringhttp / hyper | 0.92 | missing | not measured in this run |\n",
         "\n## Charts\n\n![GET /plaintext, 64 connections: CPU time per request](c/plaintext.svg)\n",
+        "\n### 9 requests/s (50 %)\n\n| server | 50 % | 90 % | 99 % | 99.9 % | longest |\n",
+        "\n| ringhttp | 100 | 200 | 300 | 400 | 1000 |\n",
+        "\nIn every scenario of this run ringhttp costs no more than any other server or client.\n",
         "\nNot measured in this run: GET /plaintext, 64 connections, pipelined 16; ",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in the report:\n{text}");
     }
-    let nothing = report(&options, &[], &[], &[]);
-    assert_eq!(nothing.matches(MISSING).count(), 2);
+    let nothing = report(&options, &Outcome::default(), &[]);
+    assert_eq!(nothing.matches(MISSING).count(), 4);
+    let mut few = options;
+    few.servers = vec![Kind::Hyper];
+    few.leave_out(Kind::is_rival, "does not build here");
+    let text = left_out(&few);
+    assert!(
+        text.starts_with(
+            "\n- Left out: hyper does not build here.\n- Not asked for in this run: floor_epoll, "
+        )
+    );
 }

@@ -28,9 +28,11 @@ pub(crate) struct Options {
     pub(crate) scenarios: Vec<&'static Scenario>,
     /// Idle connections to open on each server; `None`: not asked for.
     pub(crate) idle: Option<usize>,
+    /// Whether latencies at several rates are asked for.
+    pub(crate) latency: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) markdown: Option<PathBuf>,
-    /// Our server's binary; `None`: build the example.
+    /// The directory of our examples; `None`: build those that are wanted.
     pub(crate) ours: Option<PathBuf>,
     pub(crate) server_cpu: usize,
     pub(crate) load_cpu: usize,
@@ -47,6 +49,17 @@ impl Options {
     pub(crate) fn is_measured(&self, protocol: Protocol) -> bool {
         self.scenarios.iter().any(|scenario| scenario.protocol() == protocol)
     }
+
+    /// Goes on without the servers that are such, and notes of each `why`.
+    pub(crate) fn leave_out(&mut self, are_such: fn(Kind) -> bool, why: &str) {
+        let missing = &mut self.missing;
+        self.servers.retain(|&kind| {
+            if are_such(kind) {
+                missing.push(format!("{} {why}", kind.name()));
+            }
+            !are_such(kind)
+        });
+    }
 }
 
 /// Reads `arguments`, without the program's name.
@@ -60,6 +73,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
         servers: Kind::ALL.to_vec(),
         scenarios: SCENARIOS.iter().collect(),
         idle: None,
+        latency: false,
         json: None,
         markdown: None,
         ours: None,
@@ -77,6 +91,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
             "--bench" => bench = true,
             "--test" => test = true,
             "--all" => scenarios_named = true,
+            "--latency" => options.latency = true,
             // The number may be left out.
             "--idle" => {
                 let count = rest.next_if(|next| !next.starts_with("--"));
@@ -103,8 +118,8 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Parsed, Problem> {
             }
         }
     }
-    // `--idle` alone is a measurement of its own.
-    if options.idle.is_some() && !scenarios_named {
+    // Each alone is a measurement of its own.
+    if (options.idle.is_some() || options.latency) && !scenarios_named {
         options.scenarios.clear();
     }
     if test || !bench {
@@ -123,16 +138,17 @@ pub(crate) fn usage() -> String {
     let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     format!(
         "cargo bench --bench compare -- OPTIONS        (without any, this text is shown)
-  --all             all scenarios, also beside --idle
+  --all             all scenarios, also beside --idle and --latency
   --rounds N        rounds, the median of which is shown; 3 at least (default 3)
   --seconds N       length of one run (default 3)
   --servers LIST    default: {}
-  --scenarios LIST  default, without --idle: {}
+  --scenarios LIST  default, without --idle and --latency: {}
+  --latency         latencies at shares of the greatest rate
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
   --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
   --markdown FILE   write the report to FILE, as the whole of it
-  --ours PATH       ringhttp's plaintext example (default: built by cargo, as ws_echo is in any case)
+  --ours DIR        where ringhttp's examples are (default: built by cargo)
   --server-cpu N    CPU of the servers, or of the clients that are measured (default 0)
   --load-cpu N      CPU of wrk, ws_load and tls_load, or of the clients' server (default 1)
   --test            check this program only",
@@ -205,6 +221,9 @@ pub(crate) fn self_check() {
 
     let Ok(Parsed::Compare(idle)) = parsed("--bench --idle 50") else { panic!("--idle 50 is usable") };
     assert!(idle.scenarios.is_empty() && idle.idle == Some(50));
+
+    let Ok(Parsed::Compare(latency)) = parsed("--bench --latency") else { panic!("--latency is usable") };
+    assert!(latency.scenarios.is_empty() && latency.latency && latency.idle.is_none());
 
     let Ok(Parsed::Compare(both)) = parsed("--all --idle --bench") else { panic!("both are usable") };
     assert_eq!((both.scenarios.len(), both.idle), (SCENARIOS.len(), Some(IDLE_CONNECTIONS)));

@@ -7,6 +7,8 @@ pub(crate) enum Protocol {
     /// HTTP over TLS.
     Https,
     WebSocket,
+    /// HTTP, by servers of files.
+    Files,
     /// The other side of HTTP: clients are measured, and a server is their load.
     Client,
 }
@@ -18,8 +20,8 @@ pub(crate) struct Scenario {
     pub(crate) connections: u32,
     pub(crate) path: &'static str,
     pub(crate) shape: Shape,
-    /// Over TLS.
-    is_secured: bool,
+    /// What it is over, where its shape does not say it.
+    over: Protocol,
 }
 
 /// How requests are made: by wrk, by `ws_load`, by `tls_load` or by this program; or what a client does.
@@ -33,6 +35,8 @@ pub(crate) enum Shape {
     Paced(u32),
     /// A GET, after which the server closes the connection; then the next one.
     Once,
+    /// One GET after the other, beside clients that send or read a byte now and then: so many of each.
+    BesideSlow(u32),
     /// POST with a body of this many bytes.
     Post(u32),
     /// WebSocket: a binary message of this many bytes and its echo, one after the other.
@@ -54,21 +58,28 @@ impl Scenario {
         match self.shape {
             Shape::Echo(_) | Shape::Broadcast(_) => Protocol::WebSocket,
             Shape::Ask => Protocol::Client,
-            _ if self.is_secured => Protocol::Https,
-            _ => Protocol::Http,
+            _ => self.over,
         }
     }
 
     /// GETs over plain connections that are kept.
     pub(crate) fn is_plain_get(&self) -> bool {
-        self.shape == Shape::Get && !self.is_secured
+        self.shape == Shape::Get && self.over == Protocol::Http
     }
 
     /// The load in words.
     pub(crate) fn title(&self) -> String {
         let (path, connections) = (self.path, self.connections);
         match self.shape {
-            Shape::Get if self.is_secured => format!("GET {path} over TLS, {connections} connections"),
+            Shape::Get if self.over == Protocol::Https => {
+                format!("GET {path} over TLS, {connections} connections")
+            }
+            Shape::Get if self.over == Protocol::Files => {
+                format!("GET of a file of {} bytes, {connections} connections", crate::content::FILE_BYTES)
+            }
+            Shape::BesideSlow(slow) => format!(
+                "GET {path}, {connections} connections, beside {slow} that send and {slow} that read a byte each 100 ms"
+            ),
             Shape::Get => format!("GET {path}, {connections} connections"),
             Shape::Handshakes { resumed } => format!(
                 "{} handshake, GET {path} and end of a TLS connection, {connections} at a time",
@@ -94,6 +105,7 @@ impl Scenario {
     pub(crate) fn script(&self) -> Option<String> {
         match self.shape {
             Shape::Get
+            | Shape::BesideSlow(_)
             | Shape::Paced(_)
             | Shape::Echo(_)
             | Shape::Broadcast(_)
@@ -116,7 +128,7 @@ impl Scenario {
 }
 
 /// In the order in which they are measured.
-pub(crate) static SCENARIOS: [Scenario; 30] = [
+pub(crate) static SCENARIOS: [Scenario; 34] = [
     Scenario::get("plaintext", 64, "/plaintext"),
     Scenario { shape: Shape::Pipelined(16), ..Scenario::get("pipelined", 64, "/plaintext") },
     Scenario::get("plaintext-1", 1, "/plaintext"),
@@ -126,6 +138,7 @@ pub(crate) static SCENARIOS: [Scenario; 30] = [
     Scenario::get("plaintext-10000", 10_000, "/plaintext"),
     Scenario { shape: Shape::Paced(5000), ..Scenario::get("paced", 64, "/plaintext") },
     Scenario { shape: Shape::Once, ..Scenario::get("close", 64, "/plaintext") },
+    Scenario { shape: Shape::BesideSlow(100), ..Scenario::get("slow-clients", 64, "/plaintext") },
     Scenario::get("json", 64, "/json"),
     Scenario::get("users", 64, "/users/42"),
     Scenario { shape: Shape::Post(1024), ..Scenario::get("echo-1k", 64, "/echo") },
@@ -134,6 +147,7 @@ pub(crate) static SCENARIOS: [Scenario; 30] = [
     Scenario::get("bytes-16k", 64, "/bytes/16384"),
     Scenario::get("bytes-64k", 64, "/bytes/65536"),
     Scenario::get("bytes-1m", 64, "/bytes/1048576"),
+    Scenario { over: Protocol::Files, ..Scenario::get("file-1m", 64, "/file.bin") },
     Scenario::echo("ws-16", 64, 16),
     Scenario::echo("ws-1k", 64, 1024),
     Scenario::echo("ws-64k", 16, 64 << 10),
@@ -150,20 +164,22 @@ pub(crate) static SCENARIOS: [Scenario; 30] = [
     Scenario::handshakes("tls-resumed", true),
     Scenario::client("client-1", 1),
     Scenario::client("client-10", 10),
+    Scenario::client("client-25", 25),
+    Scenario::client("client-50", 50),
     Scenario::client("client-100", 100),
 ];
 
 impl Scenario {
     const fn get(name: &'static str, connections: u32, path: &'static str) -> Self {
-        Self { name, connections, path, shape: Shape::Get, is_secured: false }
+        Self { name, connections, path, shape: Shape::Get, over: Protocol::Http }
     }
 
     const fn echo(name: &'static str, connections: u32, bytes: u32) -> Self {
-        Self { name, connections, path: "/ws", shape: Shape::Echo(bytes), is_secured: false }
+        Self { name, connections, path: "/ws", shape: Shape::Echo(bytes), over: Protocol::WebSocket }
     }
 
     const fn secured(name: &'static str, path: &'static str) -> Self {
-        Self { is_secured: true, ..Self::get(name, 64, path) }
+        Self { over: Protocol::Https, ..Self::get(name, 64, path) }
     }
 
     /// Of a server that answers with eight fields.

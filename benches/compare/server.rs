@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::certificate::Certificate;
+use crate::content::Content;
 use crate::foreign::{self, Foreign};
 use crate::nginx;
 use crate::options::Options;
@@ -22,14 +23,24 @@ pub(crate) enum Kind {
     HyperFlush,
     Axum,
     Actix,
+    Ntex,
+    Xitca,
+    MonoioHttp,
     Aiohttp,
     Node,
     Ringhttp,
     RinghttpEpoll,
     WsFastwebsockets,
     WsTungstenite,
+    WsNpm,
+    WsAiohttp,
     WsRinghttp,
     WsRinghttpEpoll,
+    FileNginx,
+    FileActix,
+    FileAxum,
+    FileRinghttp,
+    FileRinghttpEpoll,
     TlsHyper,
     TlsNginx,
     TlsRinghttp,
@@ -42,21 +53,31 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::FloorEpoll,
         Self::FloorUring,
         Self::Hyper,
         Self::HyperFlush,
         Self::Axum,
         Self::Actix,
+        Self::Ntex,
+        Self::Xitca,
+        Self::MonoioHttp,
         Self::Aiohttp,
         Self::Node,
         Self::Ringhttp,
         Self::RinghttpEpoll,
         Self::WsFastwebsockets,
         Self::WsTungstenite,
+        Self::WsNpm,
+        Self::WsAiohttp,
         Self::WsRinghttp,
         Self::WsRinghttpEpoll,
+        Self::FileNginx,
+        Self::FileActix,
+        Self::FileAxum,
+        Self::FileRinghttp,
+        Self::FileRinghttpEpoll,
         Self::TlsHyper,
         Self::TlsNginx,
         Self::TlsRinghttp,
@@ -76,14 +97,24 @@ impl Kind {
             Self::HyperFlush => "hyper-flush",
             Self::Axum => "axum",
             Self::Actix => "actix",
+            Self::Ntex => "ntex",
+            Self::Xitca => "xitca",
+            Self::MonoioHttp => "monoio_http",
             Self::Aiohttp => "aiohttp",
             Self::Node => "node",
             Self::Ringhttp => "ringhttp",
             Self::RinghttpEpoll => "ringhttp-epoll",
             Self::WsFastwebsockets => "ws_fastwebsockets",
             Self::WsTungstenite => "ws_tungstenite",
+            Self::WsNpm => "ws_npm",
+            Self::WsAiohttp => "ws_aiohttp",
             Self::WsRinghttp => "ws_ringhttp",
             Self::WsRinghttpEpoll => "ws_ringhttp-epoll",
+            Self::FileNginx => "file_nginx",
+            Self::FileActix => "file_actix",
+            Self::FileAxum => "file_axum",
+            Self::FileRinghttp => "file_ringhttp",
+            Self::FileRinghttpEpoll => "file_ringhttp-epoll",
             Self::TlsHyper => "tls_hyper",
             Self::TlsNginx => "tls_nginx",
             Self::TlsRinghttp => "tls_ringhttp",
@@ -106,7 +137,21 @@ impl Kind {
 
     /// Runs a script, by what its language's registry has.
     fn is_foreign(self) -> bool {
-        matches!(self, Self::Aiohttp | Self::Node | Self::ClientAiohttp)
+        matches!(self, Self::Aiohttp | Self::Node | Self::WsNpm | Self::WsAiohttp | Self::ClientAiohttp)
+    }
+
+    /// Of the workspace of those on runtimes of their own.
+    fn is_on_uring(self) -> bool {
+        matches!(self, Self::Ntex | Self::Xitca | Self::MonoioHttp)
+    }
+
+    fn is_nginx(self) -> bool {
+        matches!(self, Self::FileNginx | Self::TlsNginx)
+    }
+
+    /// One of those that are built with each other, in `benches/peers`.
+    fn is_of_peers(self) -> bool {
+        !(self.is_ours() || self.is_foreign() || self.is_on_uring() || self.is_nginx())
     }
 
     fn is_hyper(self) -> bool {
@@ -114,16 +159,25 @@ impl Kind {
     }
 
     /// The library whose figures ours are held against: hyper in both settings, for WebSockets fastwebsockets,
-    /// for TLS hyper over tokio-rustls, for clients hyper-util.
+    /// for files nginx with sendfile, for TLS hyper over tokio-rustls, for clients hyper-util.
     pub(crate) fn is_rival(self) -> bool {
-        self.is_hyper() || matches!(self, Self::WsFastwebsockets | Self::TlsHyper | Self::ClientHyper)
+        self.is_hyper()
+            || matches!(self, Self::WsFastwebsockets | Self::FileNginx | Self::TlsHyper | Self::ClientHyper)
     }
 
     pub(crate) fn protocol(self) -> Protocol {
         match self {
-            Self::WsFastwebsockets | Self::WsTungstenite | Self::WsRinghttp | Self::WsRinghttpEpoll => {
-                Protocol::WebSocket
-            }
+            Self::WsFastwebsockets
+            | Self::WsTungstenite
+            | Self::WsNpm
+            | Self::WsAiohttp
+            | Self::WsRinghttp
+            | Self::WsRinghttpEpoll => Protocol::WebSocket,
+            Self::FileNginx
+            | Self::FileActix
+            | Self::FileAxum
+            | Self::FileRinghttp
+            | Self::FileRinghttpEpoll => Protocol::Files,
             Self::TlsHyper | Self::TlsNginx | Self::TlsRinghttp | Self::TlsRinghttpEpoll => Protocol::Https,
             Self::ClientHyper
             | Self::ClientReqwest
@@ -139,6 +193,10 @@ impl Kind {
         self == Self::WsTungstenite
     }
 
+    pub(crate) fn is_reqwest(self) -> bool {
+        self == Self::ClientReqwest
+    }
+
     /// Whether it can be loaded so: fastwebsockets has nothing that sends to many.
     pub(crate) fn takes(self, scenario: &Scenario) -> bool {
         let has_shape = !matches!((self, scenario.shape), (Self::WsFastwebsockets, Shape::Broadcast(_)));
@@ -152,9 +210,14 @@ impl Kind {
     /// The driver that ours shall run on.
     pub(crate) fn driver(self) -> Option<&'static str> {
         match self {
-            Self::Ringhttp | Self::WsRinghttp | Self::TlsRinghttp | Self::ClientRinghttp => Some("io_uring"),
+            Self::Ringhttp
+            | Self::WsRinghttp
+            | Self::FileRinghttp
+            | Self::TlsRinghttp
+            | Self::ClientRinghttp => Some("io_uring"),
             Self::RinghttpEpoll
             | Self::WsRinghttpEpoll
+            | Self::FileRinghttpEpoll
             | Self::TlsRinghttpEpoll
             | Self::ClientRinghttpEpoll => Some("epoll"),
             _ => None,
@@ -173,11 +236,14 @@ impl Kind {
 /// Where the built servers are.
 #[derive(Debug)]
 pub(crate) struct Binaries {
-    /// Release directory of the peers' workspace.
+    /// Release directories of the peers' workspaces.
     peers: PathBuf,
+    peers_uring: PathBuf,
+    /// Where our examples are.
     ours: PathBuf,
-    ours_websocket: PathBuf,
     foreign: Vec<(Kind, Foreign)>,
+    /// What the servers of files serve; `None`: there are none.
+    content: Option<Content>,
     /// Of the servers that speak TLS; `None`: there are none.
     certificate: Option<Certificate>,
     cpu: usize,
@@ -187,48 +253,74 @@ pub(crate) struct Binaries {
 /// so that no old binary is measured.
 ///
 /// # Errors
-/// A build that failed, or an `--ours` that is not there.
+/// A build that failed, or an `--ours` that lacks an example.
 pub(crate) fn build(options: &mut Options) -> Result<Binaries, Problem> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let ours_target = target.clone().unwrap_or_else(|| root.join("target"));
-    // A target directory of its own: the profiles differ.
-    let peers_target =
-        target.map_or_else(|| root.join("benches/peers/target"), |target| target.join("peers"));
+    // Target directories of their own: the profiles differ.
+    let target_of = |name: &str| match &target {
+        Some(target) => target.join(name),
+        None => root.join("benches").join(name).join("target"),
+    };
+    let (peers, peers_uring) = (target_of("peers"), target_of("peers_uring"));
 
     let foreign = leave_out_missing(options, root, &ours_target);
-    let options = &*options;
-    let is_ours_wanted =
-        |protocol| options.servers.iter().any(|kind| kind.is_ours() && kind.protocol() == protocol);
     let are_helpers_wanted = options.idle.is_some()
         || [Protocol::WebSocket, Protocol::Https, Protocol::Client]
             .map(|one| options.is_measured(one))
             .contains(&true);
-    if are_helpers_wanted || options.servers.iter().any(|kind| !kind.is_ours() && !kind.is_foreign()) {
-        cargo(
-            &["build", "--release", "--locked", "--manifest-path", "benches/peers/Cargo.toml"],
-            root,
-            &peers_target,
-        )?;
+    if are_helpers_wanted || options.servers.iter().any(|kind| kind.is_of_peers()) {
+        build_release("benches/peers/Cargo.toml", root, &peers)?;
     }
-    let ours = match &options.ours {
-        Some(path) if !path.is_file() => return Err(format!("--ours: {} is not a file", path.display())),
-        Some(path) => path.clone(),
-        None => {
-            if is_ours_wanted(Protocol::Http) || is_ours_wanted(Protocol::Https) {
-                cargo(&["build", "--release", "--example", "plaintext"], root, &ours_target)?;
-            }
-            ours_target.join("release/examples/plaintext")
+    if options.servers.iter().any(|kind| kind.is_on_uring()) {
+        // Their compilers' demands are not ours: a comparison goes without them.
+        if let Err(why) = build_release("benches/peers_uring/Cargo.toml", root, &peers_uring) {
+            options.leave_out(Kind::is_on_uring, &format!("does not build here ({why})"));
         }
-    };
-    if is_ours_wanted(Protocol::WebSocket) {
-        cargo(&["build", "--release", "--example", "ws_echo"], root, &ours_target)?;
     }
-    let ours_websocket = ours_target.join("release/examples/ws_echo");
-    let speaks_tls = options.servers.iter().any(|kind| kind.protocol() == Protocol::Https);
-    let certificate = speaks_tls.then(Certificate::make).transpose()?;
-    let peers = peers_target.join("release");
-    Ok(Binaries { peers, ours, ours_websocket, foreign, certificate, cpu: options.server_cpu })
+    let ours = build_ours(options, root, &ours_target)?;
+    let any_of = |protocol| options.servers.iter().any(|kind| kind.protocol() == protocol);
+    Ok(Binaries {
+        peers: peers.join("release"),
+        peers_uring: peers_uring.join("release"),
+        ours,
+        foreign,
+        content: any_of(Protocol::Files).then(Content::make).transpose()?,
+        certificate: any_of(Protocol::Https).then(Certificate::make).transpose()?,
+        cpu: options.server_cpu,
+    })
+}
+
+/// The directory of our examples, those that are wanted among them.
+fn build_ours(options: &Options, root: &Path, target: &Path) -> Result<PathBuf, Problem> {
+    let directory = options.ours.clone().unwrap_or_else(|| target.join("release/examples"));
+    let ours = options.servers.iter().filter(|kind| kind.is_ours());
+    let mut examples: Vec<&str> = ours.filter_map(|kind| example(kind.protocol())).collect();
+    examples.sort_unstable();
+    examples.dedup();
+    for name in examples {
+        if options.ours.is_none() {
+            cargo(&["build", "--release", "--example", name], root, target)?;
+        } else if !directory.join(name).is_file() {
+            return Err(format!("--ours: there is no {} in {}", name, directory.display()));
+        }
+    }
+    Ok(directory)
+}
+
+/// The example that serves what is asked over a protocol.
+fn example(protocol: Protocol) -> Option<&'static str> {
+    match protocol {
+        Protocol::Http | Protocol::Https => Some("plaintext"),
+        Protocol::WebSocket => Some("ws_echo"),
+        Protocol::Files => Some("files"),
+        Protocol::Client => None,
+    }
+}
+
+fn build_release(manifest: &str, root: &Path, target: &Path) -> Result<(), Problem> {
+    cargo(&["build", "--release", "--locked", "--manifest-path", manifest], root, target)
 }
 
 /// Servers that cargo does not build: those that are not here are noted as missing.
@@ -237,7 +329,9 @@ fn leave_out_missing(options: &mut Options, root: &Path, target: &Path) -> Vec<(
     let missing = &mut options.missing;
     options.servers.retain(|&kind| {
         let outcome = match kind {
-            Kind::TlsNginx => nginx::find().map(|_| ()).ok_or_else(|| "nginx is not installed".to_owned()),
+            _ if kind.is_nginx() => {
+                nginx::find().map(|_| ()).ok_or_else(|| format!("{}: nginx is not installed", kind.name()))
+            }
             _ if kind.is_foreign() => {
                 foreign::find(kind, root, target).map(|server| found.push((kind, server)))
             }
@@ -284,16 +378,18 @@ impl Binaries {
     }
 
     fn command(&self, kind: Kind, port: u16, cpu: usize) -> Result<Command, Problem> {
-        if kind == Kind::TlsNginx {
-            return nginx::command(self.certificate()?, port, cpu);
+        match kind {
+            Kind::TlsNginx => return nginx::command_secured(self.certificate()?, port, cpu),
+            Kind::FileNginx => return nginx::command_of_files(self.content()?, port, cpu),
+            _ => {}
         }
         if let Some((_, server)) = self.foreign.iter().find(|(other, _)| *other == kind) {
             return Ok(server.command(port, cpu));
         }
-        let binary = match (kind.is_ours(), kind.protocol()) {
-            (true, Protocol::Http | Protocol::Https) => self.ours.clone(),
-            (true, Protocol::WebSocket) => self.ours_websocket.clone(),
-            (true, Protocol::Client) => return Err(format!("{} is no server", kind.name())),
+        let binary = match (kind.is_ours(), example(kind.protocol())) {
+            (true, Some(example)) => self.ours.join(example),
+            (true, None) => return Err(format!("{} is no server", kind.name())),
+            (false, _) if kind.is_on_uring() => self.peers_uring.join(kind.name()),
             (false, _) => self.peers.join(kind.binary()),
         };
         let mut command = Command::new(binary);
@@ -301,6 +397,9 @@ impl Binaries {
         command.args(kind.extra_arguments());
         if let Some(driver) = kind.driver() {
             command.args(["--driver", driver]);
+        }
+        if kind.protocol() == Protocol::Files {
+            command.arg("--directory").arg(self.content()?.directory());
         }
         if kind.protocol() == Protocol::Https {
             let certificate = self.certificate()?;
@@ -312,6 +411,10 @@ impl Binaries {
     /// What the servers that speak TLS prove themselves by.
     pub(crate) fn certificate(&self) -> Result<&Certificate, Problem> {
         self.certificate.as_ref().ok_or_else(|| "no server speaks TLS".to_owned())
+    }
+
+    fn content(&self) -> Result<&Content, Problem> {
+        self.content.as_ref().ok_or_else(|| "no server has files".to_owned())
     }
 
     /// A client that is not ours, before its arguments.

@@ -173,6 +173,8 @@ pub(crate) fn sample() -> Vec<Measured> {
                 p50_us: 400.0,
                 p99_us: 900.0,
                 p999_us: f64::NAN,
+                p90_us: f64::NAN,
+                max_us: f64::NAN,
                 socket_errors: 0,
             };
             Run::new(CpuTime { user: us * 0.25e8, system: us * 0.75e8 }, &load)

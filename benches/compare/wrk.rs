@@ -98,6 +98,8 @@ fn parse(report: &str) -> Option<Load> {
         p99_us: percentile("99%")?,
         // It does not say.
         p999_us: f64::NAN,
+        p90_us: f64::NAN,
+        max_us: f64::NAN,
         socket_errors: errors.split([' ', ',']).filter_map(|word| word.parse::<u64>().ok()).sum(),
     })
 }

@@ -1,7 +1,8 @@
 //! Is that server's TLS in order? Ten points, each with what was found and a verdict.
 //!
 //! `cargo run --release --example tls_check -- example.org`, with a port as `example.org:8443`. `--ca authority.pem` trusts that
-//! authority in place of the system's: for servers with a certificate of one's own. It ends with 1 if a point fails.
+//! authority in place of the system's: for servers with a certificate of one's own. `--cert chain.pem --key key.pem` shows that
+//! certificate to a server which asks for one. It ends with 1 if a point fails.
 
 #![expect(
     clippy::print_stdout,
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use ringhttp::client::{CertificateFault, OcspStaple};
+use ringhttp::client::{CertificateFault, ClientCertificate, OcspStaple};
 use ringhttp::{Client, ClientConfig, ClientTls, ClientTlsConfig, Core, Cores, RuntimeConfig};
 
 use self::probe::{Found, Result};
@@ -24,6 +25,8 @@ struct Options {
     host: String,
     port: u16,
     authority: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 /// How good something is.
@@ -53,7 +56,7 @@ struct Asked {
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
-        eprintln!("usage: tls_check HOST[:PORT] [--ca FILE]");
+        eprintln!("usage: tls_check HOST[:PORT] [--ca FILE] [--cert FILE --key FILE]");
         return ExitCode::from(2);
     };
     match check(&options) {
@@ -69,17 +72,23 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Option<Options> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (server, authority) = match &arguments[..] {
-        [server] => (server, None),
-        [server, option, file] | [option, file, server] if option == "--ca" => (server, Some(file.into())),
-        _ => return None,
-    };
-    let (host, port) = match server.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()?),
-        None => (server.as_str(), 443),
-    };
-    Some(Options { host: host.to_owned(), port, authority })
+    let mut options =
+        Options { host: String::new(), port: 443, authority: None, certificate: None, key: None };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--ca" => options.authority = Some(arguments.next()?.into()),
+            "--cert" => options.certificate = Some(arguments.next()?.into()),
+            "--key" => options.key = Some(arguments.next()?.into()),
+            server if options.host.is_empty() && !server.starts_with("--") => {
+                let (host, port) = server.rsplit_once(':').unwrap_or((server, "443"));
+                (options.host, options.port) = (host.to_owned(), port.parse().ok()?);
+            }
+            _ => return None,
+        }
+    }
+    let is_usable = !options.host.is_empty() && options.certificate.is_some() == options.key.is_some();
+    is_usable.then_some(options)
 }
 
 fn check(options: &Options) -> Result<Vec<Point>> {
@@ -105,9 +114,13 @@ fn ask(options: &Options) -> Result<Asked> {
     if let Some(file) = &options.authority {
         trusting = ClientTlsConfig::trusting(file.clone().into());
     }
+    let mut anybody = ClientTlsConfig::default();
+    if let (Some(chain), Some(key)) = (&options.certificate, &options.key) {
+        let shown = ClientCertificate::new(chain.clone(), key.clone());
+        (trusting.certificate, anybody.certificate) = (Some(shown.clone()), Some(shown));
+    }
     let mut stapled = trusting.clone();
     stapled.ocsp_staple = OcspStaple::Required;
-    let mut anybody = ClientTlsConfig::default();
     anybody.danger_accept_invalid_certificates = true;
     let (trusting, stapled, anybody) =
         (ClientTls::load(trusting)?, ClientTls::load(stapled)?, ClientTls::load(anybody)?);

@@ -3,7 +3,7 @@
 //! This is the only file of the workspace that holds `unsafe`: monoio describes a vectored write by raw `iovec`s, and
 //! something has to promise that what they point to stays where it is until the operation completes.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -256,8 +256,6 @@ pub struct Chunks {
     /// INVARIANT: while the kernel owns `self` (between `describe` and the completion), `iovecs[i]` points into
     /// `chunks[first + i]`, and neither vector is touched.
     iovecs: Vec<libc::iovec>,
-    /// The socket is asked at once, and not by the ring.
-    leaves_at_once: bool,
 }
 
 impl Chunks {
@@ -266,17 +264,6 @@ impl Chunks {
         if !chunk.is_empty() {
             self.chunks.push(chunk);
         }
-    }
-
-    /// Has the write begin with its first poll, in a system call of its own, where it would go out with everything else of
-    /// the ring's next turn: for what was just made, is not little, and is in the processor's cache still.
-    pub fn leave_at_once(&mut self) {
-        self.leaves_at_once = true;
-    }
-
-    /// Whether it was asked for, once.
-    pub(crate) fn take_leaves_at_once(&mut self) -> bool {
-        std::mem::take(&mut self.leaves_at_once)
     }
 
     /// The views that are not written yet.
@@ -302,7 +289,6 @@ impl Chunks {
         self.chunks.clear();
         self.iovecs.clear();
         self.first = 0;
-        self.leaves_at_once = false;
     }
 
     /// Bytes not written yet.
@@ -372,6 +358,26 @@ pub(crate) fn socket_of<S: AsyncWriteRent>(half: &OwnedWriteHalf<S>) -> &S {
     // SAFETY: the half keeps the socket alive, and both halves stay on this thread. A socket is a descriptor's number
     // that nothing changes before both halves are gone: monoio's own halves reach it in the same way.
     unsafe { &*half.0.get() }
+}
+
+/// A socket for who writes to it beside its write half. To drop this ends nothing, as dropping a half would.
+pub(crate) struct SharedSocket<S>(Rc<UnsafeCell<S>>);
+
+impl<S: AsyncWriteRent> SharedSocket<S> {
+    pub(crate) fn of(half: &OwnedWriteHalf<S>) -> Self {
+        Self(Rc::clone(&half.0))
+    }
+
+    pub(crate) fn get(&self) -> &S {
+        // SAFETY: as in `socket_of`.
+        unsafe { &*self.0.get() }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        // SAFETY: as in `socket_of`. Monoio's write half does this for each of its writes, and there is no other write
+        // meanwhile: the half itself is only asked for the descriptor.
+        unsafe { &mut *self.0.get() }
+    }
 }
 
 impl fmt::Debug for Chunks {

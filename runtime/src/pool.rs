@@ -341,6 +341,28 @@ impl<K: Clone + Eq + Hash, T> Pool<K, T> {
         self.0.table.borrow().counts_of(key)
     }
 
+    /// Of one key, places that are out, but for those that were [set aside](Place::set_aside), and those who wait.
+    #[must_use]
+    pub fn use_of(&self, key: &K) -> (usize, usize) {
+        self.0.table.borrow().use_of(key)
+    }
+
+    /// Limits how many places of a key may be out at a time, idle items left aside; `None`: as many as the other limits allow, as it is
+    /// from the beginning. Who finds it reached waits in line. When it becomes less, what is out stays out; when it becomes more, those
+    /// who wait are served at once.
+    ///
+    /// The pool remembers a limit until it is taken away: whoever sets some for many keys has to.
+    pub fn set_in_use_max<Q>(&self, key: &Q, in_use_max: Option<usize>)
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
+    {
+        let mut after = Aftermath::default();
+        let in_use_max = in_use_max.unwrap_or(usize::MAX);
+        self.0.table.borrow_mut().set_in_use_max(key, in_use_max, &self.0.config, &mut after);
+        self.0.follow(after);
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn stats(&self) -> &PoolStats {

@@ -2,8 +2,11 @@
 //!
 //! On io_uring an operation in flight owns its buffer, and dropping the future that waits for it may lose bytes that the
 //! kernel has already put there. So a [`Stream`] keeps the one read and the one write it may have in flight itself, in
-//! two coroutines that are boxed once per connection; callers start an operation and poll for its end. A caller that
-//! goes away leaves the operation where it is, and the next one finds its result: nothing is lost by dropping a future.
+//! coroutines of its own; callers start an operation and poll for its end. A caller that goes away leaves the operation
+//! where it is, and the next one finds its result: nothing is lost by dropping a future.
+//!
+//! A write asks the socket at once, and mostly that is all there is to it: the kernel copies what is in the processor's cache
+//! still, and the buffer is free again. Only what the socket has no room for becomes an operation.
 //!
 //! Dropping the `Stream` drops the coroutines: the ring is told to cancel what is in flight, and the buffers and the
 //! socket are freed when the kernel has let go of them.
@@ -18,31 +21,34 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use monoio::io::{AsyncReadRent, AsyncWriteRent, OwnedWriteHalf, Splitable};
+use monoio::io::{AsyncReadRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
+use rustix::net::{Shutdown, shutdown};
 
-use self::at_once::{leaves_at_once, send_at_once};
+use self::at_once::{AtOnce, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
-use crate::buffer::{Chunks, WriteBatch};
+use crate::buffer::{Chunks, SharedSocket, WriteBatch, borrow_fd, socket_of};
 use crate::listener::Socket;
 
 /// A connected TCP or Unix socket of this core.
 pub struct Stream {
     reader: Coroutine,
     read: Rc<Slot<BytesMut, usize>>,
-    /// Made with a write, and given up by [`rest`](Self::rest).
+    socket: WriteHalf,
+    /// Made when the socket takes no more, and given up by [`rest`](Self::rest).
     writer: Option<Writer>,
-    /// Present while there is no writer.
-    resting: Option<WriteHalf>,
-    /// Bytes that writers before the present one have written.
-    written_before: u64,
+    /// Bytes that were written otherwise than by the present writer.
+    written: u64,
 }
 
 type Coroutine = Pin<Box<dyn Future<Output = ()>>>;
+
+/// How a write ended: everything was written, or the error that stopped it; and the buffers.
+pub type Written = (io::Result<()>, WriteBatch);
 
 /// The coroutine that writes, and what its owner tells it.
 struct Writer {
@@ -55,9 +61,6 @@ struct Writer {
 struct WriteState {
     slot: Slot<WriteBatch, ()>,
     end: Cell<bool>,
-    /// The writer gives its half of the socket back and ends.
-    rest: Cell<bool>,
-    half: Cell<Option<WriteHalf>>,
     written: Cell<u64>,
 }
 
@@ -65,7 +68,6 @@ struct WriteState {
 enum NextWrite {
     Batch(WriteBatch),
     End,
-    Rest,
 }
 
 impl WriteState {
@@ -73,26 +75,19 @@ impl WriteState {
         if let Some(batch) = self.slot.take_start() {
             return Poll::Ready(NextWrite::Batch(batch));
         }
-        if self.end.take() {
-            return Poll::Ready(NextWrite::End);
-        }
-        if self.rest.take() { Poll::Ready(NextWrite::Rest) } else { Poll::Pending }
+        if self.end.take() { Poll::Ready(NextWrite::End) } else { Poll::Pending }
     }
 }
 
 impl Writer {
-    fn new(half: WriteHalf) -> Self {
+    fn new(half: &WriteHalf) -> Self {
         let state = Rc::new(WriteState::default());
         let shared = Rc::clone(&state);
         let coroutine: Coroutine = match half {
-            WriteHalf::Tcp(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Tcp)),
-            WriteHalf::Unix(socket) => Box::pin(write_on_demand(socket, shared, WriteHalf::Unix)),
+            WriteHalf::Tcp(half) => Box::pin(write_on_demand(SharedSocket::of(half), shared)),
+            WriteHalf::Unix(half) => Box::pin(write_on_demand(SharedSocket::of(half), shared)),
         };
         Self { coroutine, state }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.coroutine.as_mut().poll(cx)
     }
 }
 
@@ -178,31 +173,17 @@ impl Stream {
     fn new(reader: impl AsyncReadRent + 'static, writer: WriteHalf) -> Self {
         let read = Rc::new(Slot::default());
         let reader = Box::pin(read_on_demand(reader, Rc::clone(&read)));
-        Self { reader, read, writer: None, resting: Some(writer), written_before: 0 }
+        Self { reader, read, socket: writer, writer: None, written: 0 }
     }
 
     fn writer(&mut self) -> &mut Writer {
-        let resting = &mut self.resting;
-        self.writer.get_or_insert_with(|| {
-            Writer::new(resting.take().expect("a writer that went to rest gave it back"))
-        })
+        self.writer.get_or_insert_with(|| Writer::new(&self.socket))
     }
 
-    /// Gives memory up that a connection without anything to write does not need; the next write makes it anew.
+    /// Gives memory up that a connection without anything to write does not need; it is made anew when that is needed.
     pub fn rest(&mut self) {
-        if self.is_writing() {
-            return;
-        }
-        if let Some(writer) = &mut self.writer {
-            writer.state.rest.set(true);
-            let ended = writer.poll(&mut Context::from_waker(Waker::noop()));
-            // A shutdown that is under way keeps it.
-            writer.state.rest.set(false);
-            if ended.is_ready() {
-                self.written_before += writer.state.written.get();
-                self.resting = writer.state.half.take();
-                self.writer = None;
-            }
+        if let Some(writer) = self.writer.take_if(|writer| !writer.state.slot.is_busy()) {
+            self.written += writer.state.written.get();
         }
     }
 
@@ -242,23 +223,36 @@ impl Stream {
         self.writer.as_ref().is_some_and(|writer| writer.state.slot.is_busy())
     }
 
-    /// Starts a write of all of `batch`. It goes out with the next poll.
+    /// Starts a write of all of `batch`. Ready if the kernel has taken it already, or refuses it; what it has no room for now
+    /// goes out with the next [`poll_write`](Self::poll_write).
     ///
     /// # Panics
     /// If a write is under way already.
     #[inline(always)]
-    pub fn start_write(&mut self, batch: WriteBatch) {
+    pub fn start_write(&mut self, mut batch: WriteBatch) -> Poll<Written> {
         assert!(!self.is_writing(), "one write at a time");
+        let sent = match &self.socket {
+            WriteHalf::Tcp(half) => send_at_once(socket_of(half), &mut batch),
+            WriteHalf::Unix(half) => send_at_once(socket_of(half), &mut batch),
+        };
+        match sent {
+            AtOnce::All(count) => {
+                self.written += count as u64;
+                return Poll::Ready((Ok(()), batch));
+            }
+            AtOnce::Some(count) => self.written += count as u64,
+            AtOnce::Failed(error) => return Poll::Ready((Err(error), batch)),
+        }
         self.writer().state.slot.start(batch);
+        Poll::Pending
     }
 
-    /// The end of the write under way: everything was written, or the error that stopped it. The buffers come back.
-    /// Pending for ever if no write was started.
+    /// The end of the write under way. Pending for ever if there is none.
     ///
     /// # Cancellation
     /// Nothing is lost: the write goes on, and the next poll finds its result.
     #[inline(always)]
-    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
+    pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
         match &mut self.writer {
             Some(Writer { coroutine, state }) => state.slot.poll(coroutine, cx),
             None => Poll::Pending,
@@ -268,16 +262,19 @@ impl Stream {
     /// Bytes that the kernel has taken since the socket was opened.
     #[must_use]
     pub fn written(&self) -> u64 {
-        self.written_before + self.writer.as_ref().map_or(0, |writer| writer.state.written.get())
+        self.written + self.writer.as_ref().map_or(0, |writer| writer.state.written.get())
     }
 
     /// Ends our side of the connection: the peer reads an end of stream after what was written. Takes effect at once
-    /// when no write is under way, otherwise with the next poll after its end.
-    pub fn shutdown_write(&mut self, cx: &mut Context<'_>) {
-        let writer = self.writer();
-        writer.state.end.set(true);
-        // The shutdown itself is a plain system call that the coroutine makes as soon as it is idle.
-        let _ = writer.poll(cx);
+    /// when no write is under way, otherwise right behind it.
+    pub fn shutdown_write(&mut self) {
+        match &self.writer {
+            Some(writer) if self.is_writing() => writer.state.end.set(true),
+            _ => match &self.socket {
+                WriteHalf::Tcp(half) => shutdown_write(socket_of(half)),
+                WriteHalf::Unix(half) => shutdown_write(socket_of(half)),
+            },
+        }
     }
 }
 
@@ -341,55 +338,42 @@ impl Slot<BytesMut, usize> {
     }
 }
 
-async fn write_on_demand<S: Writable>(
-    mut socket: OwnedWriteHalf<S>,
-    state: Rc<WriteState>,
-    half: fn(OwnedWriteHalf<S>) -> WriteHalf,
-) {
+async fn write_on_demand<S: Writable>(mut socket: SharedSocket<S>, state: Rc<WriteState>) {
     loop {
         let (result, batch) = match poll_fn(|_| state.next()).await {
-            // Here and not in a function of its own: the future of one would be moved, once per answer.
-            NextWrite::Batch(WriteBatch::One(mut buffer)) => loop {
-                if buffer.is_empty() {
-                    break (Ok(()), WriteBatch::One(buffer));
-                }
-                let result;
-                (result, buffer) = socket.write(buffer).await;
-                match progress(result, &state.written) {
-                    Ok(count) => buffer.advance(count),
-                    Err(error) => break (Err(error), WriteBatch::One(buffer)),
-                }
-            },
+            NextWrite::Batch(WriteBatch::One(buffer)) => {
+                write_one(socket.get_mut(), buffer, &state.written).await
+            }
             NextWrite::Batch(WriteBatch::Many(chunks)) => {
-                write_many(&mut socket, chunks, &state.written).await
+                write_many(socket.get_mut(), chunks, &state.written).await
             }
             NextWrite::Batch(WriteBatch::File(mut batch)) => {
                 // In a box: its state is large, and most connections never send a file.
-                let result = Box::pin(write_file(&socket, &mut batch, &state.written)).await;
+                let result = Box::pin(write_file(socket.get(), &mut batch, &state.written)).await;
                 (result, WriteBatch::File(batch))
             }
             NextWrite::End => {
-                // An error here means that the connection is gone, which the next read or write will say.
-                let _ = socket.shutdown().await;
+                shutdown_write(socket.get());
                 continue;
             }
-            NextWrite::Rest => break,
         };
         state.slot.finish(result, batch);
     }
-    state.half.set(Some(half(socket)));
 }
 
-async fn write_many<S: Writable>(
-    socket: &mut OwnedWriteHalf<S>,
-    mut chunks: Box<Chunks>,
-    written: &Cell<u64>,
-) -> (io::Result<()>, WriteBatch) {
-    if leaves_at_once(&mut chunks)
-        && let Err(error) = send_at_once(socket, &mut chunks, written)
-    {
-        return (Err(error), WriteBatch::Many(chunks));
+async fn write_one<S: Writable>(socket: &mut S, mut buffer: BytesMut, written: &Cell<u64>) -> Written {
+    while !buffer.is_empty() {
+        let result;
+        (result, buffer) = socket.write(buffer).await;
+        match progress(result, written) {
+            Ok(count) => buffer.advance(count),
+            Err(error) => return (Err(error), WriteBatch::One(buffer)),
+        }
     }
+    (Ok(()), WriteBatch::One(buffer))
+}
+
+async fn write_many<S: Writable>(socket: &mut S, mut chunks: Box<Chunks>, written: &Cell<u64>) -> Written {
     while chunks.remaining() > 0 {
         chunks.describe();
         let result;
@@ -400,6 +384,11 @@ async fn write_many<S: Writable>(
         }
     }
     (Ok(()), WriteBatch::Many(chunks))
+}
+
+fn shutdown_write<S: Writable>(socket: &S) {
+    // An error means that the connection is gone, which the next read or write will say.
+    let _ = shutdown(borrow_fd(socket), Shutdown::Write);
 }
 
 fn progress(result: io::Result<usize>, written: &Cell<u64>) -> io::Result<usize> {

@@ -3,19 +3,19 @@
 mod common;
 
 use std::fs;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use common::{TestResult, child_part, config, driver_named, each_driver, open_fds, run_child, until, within};
-use ringhttp_runtime::buffer::WriteBatch;
+use ringhttp_runtime::buffer::{Chunks, WriteBatch};
 use ringhttp_runtime::connect::ConnectOptions;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
@@ -25,13 +25,19 @@ use socket2::{Domain, SockAddr, Type};
 /// Sends `ping` and reads the answer.
 async fn exchange(socket: Socket) -> Vec<u8> {
     let mut stream = Stream::from(socket);
-    stream.start_write(WriteBatch::One(BytesMut::from("ping")));
+    write(&mut stream, WriteBatch::One(BytesMut::from("ping"))).await.expect("the peer reads");
     stream.start_read(BytesMut::with_capacity(64));
-    let (written, _) = std::future::poll_fn(|cx| stream.poll_write(cx)).await;
-    written.expect("the peer reads");
-    let (read, buffer) = std::future::poll_fn(|cx| stream.poll_read(cx)).await;
+    let (read, buffer) = poll_fn(|cx| stream.poll_read(cx)).await;
     read.expect("the peer answers");
     buffer.to_vec()
+}
+
+async fn write(stream: &mut Stream, batch: WriteBatch) -> io::Result<()> {
+    let (written, _) = match stream.start_write(batch) {
+        Poll::Ready(written) => written,
+        Poll::Pending => poll_fn(|cx| stream.poll_write(cx)).await,
+    };
+    written
 }
 
 fn answer(mut peer: impl Read + Write) {
@@ -94,6 +100,48 @@ fn bytes_go_both_ways_over_tcp_and_unix() {
         let socket = core.connect_unix(&path.0).await.expect("it listens");
         assert_eq!(exchange(socket).await, b"pong");
         peer.await.expect("no panic");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_socket_has_no_room_for_goes_on_in_order() {
+    const PIECES: usize = 200;
+    let content: Vec<u8> = (0..8 << 20).map(|n: usize| (n / 1021).to_le_bytes()[0]).collect();
+    each_driver(1, async move |core: Core| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (go, may_read) = std::sync::mpsc::channel();
+        let peer = core.spawn_blocking(move || {
+            let (mut peer, _) = listener.accept().expect("a peer");
+            may_read.recv().expect("told");
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("it is ended");
+            all
+        });
+        let mut stream =
+            Stream::from(core.connect_tcp(address, &ConnectOptions::default()).await.expect("it listens"));
+        let (one, many) = content.split_at(content.len() / 2);
+        let started = stream.start_write(WriteBatch::One(BytesMut::from(one)));
+        assert!(started.is_pending() && stream.is_writing(), "4 MiB that nobody reads");
+        let at_once = stream.written();
+        assert!(at_once > 0 && at_once < one.len() as u64, "{at_once}");
+        stream.rest();
+        assert!(stream.is_writing(), "what is under way is not given up");
+        go.send(()).expect("the peer waits");
+        poll_fn(|cx| stream.poll_write(cx)).await.0.expect("the peer reads");
+        stream.rest();
+        assert_eq!(stream.written(), one.len() as u64);
+
+        // More pieces than one call takes.
+        let mut chunks = Box::new(Chunks::default());
+        many.chunks(many.len() / PIECES).for_each(|piece| chunks.push(Bytes::copy_from_slice(piece)));
+        write(&mut stream, WriteBatch::Many(chunks)).await.expect("the peer reads");
+        assert_eq!(stream.written(), content.len() as u64);
+        stream.shutdown_write();
+        assert!(peer.await.expect("no panic") == content, "as it was written");
+        let late = write(&mut stream, WriteBatch::One(BytesMut::from("late"))).await;
+        assert_eq!(late.map_err(|error| error.kind()), Err(io::ErrorKind::BrokenPipe));
         Ok(())
     });
 }

@@ -4,7 +4,7 @@
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::config::Settings;
+use super::settings::Settings;
 use crate::conn::{Body, EncodeStage};
 use crate::proto::content_coding::{ContentCoding, Encoder, Level};
 
@@ -28,6 +28,11 @@ impl Compress {
         Some(Self { coding, level: settings.compress_level })
     }
 
+    /// Whether a body is in memory and stays there.
+    pub(super) fn is_at_once(body: &Body) -> bool {
+        body.as_bytes().is_some_and(|bytes| bytes.len() <= AT_ONCE_BYTES_MAX)
+    }
+
     /// The body as it is sent: a short one in memory as a whole, with its length, everything else piece by piece.
     pub(super) fn apply(self, body: Body) -> Body {
         if body.is_encoded() {
@@ -37,7 +42,7 @@ impl Compress {
         let mut encoder = Encoder::new(self.coding, self.level);
         match body.as_bytes() {
             Some([]) => body,
-            Some(bytes) if bytes.len() <= AT_ONCE_BYTES_MAX => {
+            Some(bytes) if Self::is_at_once(&body) => {
                 let mut out = Vec::with_capacity(bytes.len() / 4 + 64);
                 encoder.write(bytes, &mut out);
                 encoder.finish(&mut out);

@@ -5,24 +5,23 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use ringhttp_runtime::connect::ConnectOptions;
-use ringhttp_runtime::pool::{PoolConfig, Priority, ReuseOrder, SharedLimit};
+use ringhttp_runtime::pool::{PoolConfig, ReuseOrder, SharedLimit};
 use url::Url;
 
+use super::adaptive_limit::AdaptiveLimit;
 use super::address_filter::AddressFilter;
 use super::circuit::CircuitBreakerConfig;
 use super::error::{Error, ErrorKind, Result};
-use super::location::Location;
 use super::netrc::Netrc;
-use super::pool::Route;
-use super::proxy::{Proxies, ProxyRoutes};
+use super::proxy::Proxies;
 use super::resolver::Resolve;
 use super::retry::{RetryBudget, RetryConfig};
+#[cfg(feature = "rustls")]
 use super::tls::ClientTls;
 #[cfg(feature = "compression")]
 use crate::proto::content_coding::{ContentCoding, DecodeLimits, Level};
@@ -75,6 +74,9 @@ pub struct ClientConfig {
     /// Connections to one server: scheme, host and port. Default 0: no limit of its own; 10 to 30 is kind to a server that is
     /// not yours. Then: the request waits in line.
     pub limit_per_host: usize,
+    /// How many requests may be under way to one server at a time, found out by how it fares. Default: not, so the limits above hold alone.
+    /// Then: the request waits in line.
+    pub adaptive_limit: Option<AdaptiveLimit>,
     /// Connections of the clients of all cores together. Default: none. Then: as `limit`, and other cores give up idle ones.
     pub limit_total: Option<SharedLimit>,
     /// Requests that wait for a connection. Default 10,000. Then: [`ErrorKind::PoolFull`].
@@ -167,6 +169,9 @@ pub struct ClientConfig {
     /// Bytes of the body of an answer that nobody is given, as a redirect's, that are read so that the connection can be used
     /// again. Default 64 KiB. Beyond: it is closed.
     pub drain_bytes_max: u64,
+    /// How long such a body is read, in all. Default 1 s; zero takes what is here already. Beyond, and when the request's own time is
+    /// over: it is closed.
+    pub drain_timeout: Duration,
     /// Bytes of an answer's head. Default 64 KiB. Beyond: [`ErrorKind::Protocol`].
     pub head_bytes_max: usize,
     /// Fields of an answer's head. Default 128. Beyond: [`ErrorKind::Protocol`].
@@ -194,6 +199,7 @@ impl Default for ClientConfig {
             write_timeout: Some(Duration::from_secs(60)),
             limit: 100,
             limit_per_host: 0,
+            adaptive_limit: None,
             limit_total: None,
             waiting_max: 10_000,
             keep_alive: true,
@@ -234,6 +240,7 @@ impl Default for ClientConfig {
             decode_limits: DecodeLimits::default(),
             body_bytes_max: 16 * 1024 * 1024,
             drain_bytes_max: 64 * 1024,
+            drain_timeout: Duration::from_secs(1),
             head_bytes_max: limits.head_bytes_max,
             header_count_max: 128,
             trailer_bytes_max: limits.trailer_bytes_max,
@@ -323,6 +330,7 @@ impl ClientConfig {
         self.retry.as_ref().map_or(Ok(()), RetryConfig::check)?;
         self.retry_budget.check()?;
         self.circuit_breaker.as_ref().map_or(Ok(()), CircuitBreakerConfig::check)?;
+        self.adaptive_limit.as_ref().map_or(Ok(()), AdaptiveLimit::check)?;
         if let Some(base) = &self.base_url
             && (!matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base())
         {
@@ -344,90 +352,6 @@ impl fmt::Debug for ClientConfig {
             .field("limit", &self.limit)
             .field("limit_per_host", &self.limit_per_host)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a single request may be set to in its own way.
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) timeout: Option<Duration>,
-    pub(super) pool_timeout: Option<Duration>,
-    pub(super) connect_timeout: Option<Duration>,
-    pub(super) tls_timeout: Option<Duration>,
-    /// In place of the usual.
-    pub(super) tls: Option<ClientTls>,
-    pub(super) first_byte_timeout: Option<Duration>,
-    pub(super) read_timeout: Option<Duration>,
-    pub(super) write_timeout: Option<Duration>,
-    pub(super) redirects_max: u32,
-    pub(super) expect_continue: bool,
-    pub(super) continue_timeout: Duration,
-    pub(super) body_bytes_max: usize,
-    pub(super) cookies: bool,
-    #[cfg(feature = "compression")]
-    pub(super) decompress: bool,
-    #[cfg(feature = "compression")]
-    pub(super) compress: Option<ContentCoding>,
-    #[cfg(feature = "compression")]
-    pub(super) compress_level: Level,
-    #[cfg(feature = "compression")]
-    pub(super) compress_bytes_min: u64,
-    pub(super) retry_lost: bool,
-    pub(super) retry: Option<Rc<RetryConfig>>,
-    pub(super) circuit_breaker: bool,
-    pub(super) priority: Priority,
-    /// For all requests.
-    pub(super) route: Option<Rc<Route>>,
-    /// For those that have no route by that.
-    pub(super) proxies: Option<Rc<ProxyRoutes>>,
-    /// Names of default fields that are left out.
-    pub(super) without: Vec<HeaderName>,
-}
-
-impl Settings {
-    pub(super) fn new(config: &ClientConfig) -> Self {
-        let unix_socket = config.unix_socket.as_deref().map(Rc::from);
-        Self {
-            timeout: config.timeout,
-            pool_timeout: config.pool_timeout,
-            connect_timeout: config.connect_timeout,
-            #[cfg(feature = "rustls")]
-            tls_timeout: config.tls_timeout,
-            #[cfg(not(feature = "rustls"))]
-            tls_timeout: None,
-            #[cfg(feature = "rustls")]
-            tls: config.tls.clone(),
-            #[cfg(not(feature = "rustls"))]
-            tls: None,
-            first_byte_timeout: config.first_byte_timeout,
-            read_timeout: config.read_timeout,
-            write_timeout: config.write_timeout,
-            redirects_max: config.redirects_max,
-            expect_continue: config.expect_continue,
-            continue_timeout: config.continue_timeout,
-            body_bytes_max: config.body_bytes_max,
-            cookies: config.cookies,
-            #[cfg(feature = "compression")]
-            decompress: config.decompress,
-            #[cfg(feature = "compression")]
-            compress: config.compress,
-            #[cfg(feature = "compression")]
-            compress_level: config.compress_level,
-            #[cfg(feature = "compression")]
-            compress_bytes_min: config.compress_bytes_min,
-            retry_lost: config.retry_lost,
-            retry: config.retry.clone().map(Rc::new),
-            circuit_breaker: config.circuit_breaker.is_some(),
-            priority: Priority::Normal,
-            route: unix_socket.is_some().then(|| Rc::new(Route { unix_socket, via: None })),
-            proxies: (!config.proxies.is_none()).then(|| Rc::new(ProxyRoutes::new(&config.proxies))),
-            without: Vec::new(),
-        }
-    }
-
-    /// The way to a URL, if it is not straight.
-    pub(super) fn route_to(&self, location: &Location) -> Option<&Rc<Route>> {
-        self.route.as_ref().or_else(|| self.proxies.as_ref()?.to(location))
     }
 }
 

@@ -16,12 +16,13 @@ use ringhttp_runtime::connect::ConnectOptions;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::time::Instant;
 
-use super::config::{ClientConfig, Settings};
+use super::config::ClientConfig;
 use super::error::{Error, ErrorKind};
 use super::location::Location;
 use super::pool::Route;
 use super::proxy::Via;
 use super::resolver::Resolver;
+use super::settings::Settings;
 use super::socks::{self, Fault};
 use super::tls::Securer;
 use super::trace::{Timings, Tracer, now};
@@ -76,15 +77,19 @@ impl Connector {
             if let Some(via) = tunneler.filter(|via| via.proxy.is_socks()) {
                 return Box::pin(self.through_socks(location, via, route, timings, tracer)).await;
             }
-            let socket = self.socket(location, route, timings, tracer).await?;
-            let mut connection = self.over(socket);
-            if let Some(via) = secured_proxy {
-                let securing = self.securer.secure(connection, via.proxy.own_tls(), &via.location);
-                connection = Box::pin(securing).await?;
-            }
-            match tunneler {
-                Some(via) => tunnel::open(connection, via, location, self.limits).await,
-                None => Ok(connection),
+            let mut met = 0;
+            loop {
+                let socket = self.socket(location, route, timings, tracer).await?;
+                let mut connection = self.over(socket);
+                if let Some(via) = secured_proxy {
+                    let securing = self.securer.secure(connection, via.proxy.own_tls(), &via.location);
+                    connection = Box::pin(securing).await?;
+                }
+                let Some(via) = tunneler else { return Ok(connection) };
+                // Twice at the most: a proxy is not told again what it has refused.
+                if let Some(tunnel) = tunnel::open(connection, via, location, self.limits, &mut met).await? {
+                    return Ok(tunnel);
+                }
             }
         });
         let connection = connecting.await?;
@@ -153,7 +158,10 @@ impl Connector {
                 self.resolver.check(location)?;
                 (&via.location, self.resolver.resolve_any(&via.location, tracer).await?)
             }
-            None => (location, self.resolver.resolve(location, tracer).await?),
+            None => match route.and_then(|route| route.addresses.as_deref()) {
+                Some(addresses) => (location, self.resolver.allowed(location, addresses)?),
+                None => (location, self.resolver.resolve(location, tracer).await?),
+            },
         };
         let resolved = now();
         if location.ip().is_none() {

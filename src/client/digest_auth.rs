@@ -7,16 +7,20 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ringhttp_runtime::random;
 
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
-use super::request::Outline;
+use super::outline::Outline;
+use crate::conn::Body;
 use crate::proto::digest_auth::{Asked, Challenge};
 
-/// A user and a password for digest authentication (RFC 7616: MD5, SHA-256, SHA-512-256, each with `-sess`; `qop=auth`), for
-/// [`RequestBuilder::digest_auth`](super::RequestBuilder::digest_auth).
+/// A user and a password for digest authentication (RFC 7616: MD5, SHA-256, SHA-512-256, each with `-sess`; `userhash`), for
+/// [`RequestBuilder::digest_auth`](super::RequestBuilder::digest_auth). At a proxy: [`Proxy::digest_auth`](super::Proxy::digest_auth).
+///
+/// Of what a server offers `qop=auth` is taken. One that offers `auth-int` alone wants the body vouched for: that is done for bodies of bytes and text (and, if they
+/// are compressed, up to 32 KiB); to other requests its 401 is the answer.
 ///
 /// Clones share what servers have asked for, so that only the first request to a server has to be sent twice: nonces are counted, and followed
 /// by those that `Authentication-Info` names. It belongs to the core.
@@ -69,6 +73,57 @@ impl DigestAuth {
         if self.0.user.contains(':') { Err(error()) } else { Ok(()) }
     }
 
+    /// Whether challenges have one that was not met yet: `met` counts those that a request was sent again for. Credentials that were good
+    /// for nothing are not sent again, but for a nonce that was too old meanwhile, once.
+    pub(super) fn meets(
+        &self,
+        met: &mut u32,
+        origin: &str,
+        (headers, name): (&HeaderMap, &HeaderName),
+        has_body: bool,
+    ) -> bool {
+        let values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let Some(challenge) = Challenge::find(values, has_body) else { return false };
+        let is_met = *met == 0 || (*met == 1 && challenge.is_stale);
+        if is_met {
+            *met += 1;
+            self.remember(origin, challenge);
+        }
+        is_met
+    }
+
+    /// What signs a request in, if who it goes to has asked for that before.
+    pub(super) fn sign(
+        &self,
+        origin: &str,
+        method: &Method,
+        uri: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Option<HeaderValue>> {
+        let Shared { user, password, nonces } = &*self.0;
+        let mut nonces = nonces.borrow_mut();
+        let Some(nonce) = nonces.iter_mut().find(|nonce| &*nonce.origin == origin) else { return Ok(None) };
+        if nonce.challenge.wants_body() && body.is_none() {
+            return Ok(None);
+        }
+        nonce.count = nonce.count.saturating_add(1);
+        let (method, cnonce, count) = (method.as_str(), &*nonce.cnonce, nonce.count);
+        let asked = Asked { user, password, method, uri, cnonce, count, body };
+        let unusable = || Error::new(ErrorKind::Request).with_text("the user cannot stand in a field");
+        nonce.challenge.answer(&asked).ok_or_else(unusable).map(Some)
+    }
+
+    /// Takes the nonce that an answer names for the next request.
+    pub(super) fn note_next_nonce(&self, origin: &str, info: &HeaderValue) {
+        let mut nonces = self.0.nonces.borrow_mut();
+        let nonce = nonces.iter_mut().find(|nonce| &*nonce.origin == origin);
+        if let Some(nonce) = nonce
+            && nonce.challenge.renew(info.as_bytes())
+        {
+            nonce.count = 0;
+        }
+    }
+
     fn remember(&self, origin: &str, challenge: Challenge) {
         let mut nonces = self.0.nonces.borrow_mut();
         nonces.retain(|nonce| &*nonce.origin != origin);
@@ -103,46 +158,36 @@ impl SigningIn {
         Self { auth: auth.clone(), met: 0 }
     }
 
-    /// Whether an answer has a challenge that was not met yet. Credentials that were good for nothing are not sent again, but for a nonce
-    /// that was too old meanwhile, once.
-    pub(super) fn meets(&mut self, location: &Location, headers: &HeaderMap) -> bool {
-        let values = headers.get_all(WWW_AUTHENTICATE).iter().map(|value| value.as_bytes());
-        let Some(challenge) = Challenge::find(values) else { return false };
-        let is_met = self.met == 0 || (self.met == 1 && challenge.is_stale);
-        if is_met {
-            self.met += 1;
-            self.auth.remember(location.origin(), challenge);
-        }
-        is_met
+    /// It is redirected: what it is asked there is another matter.
+    pub(super) fn again(mut self: Box<Self>) -> Box<Self> {
+        self.met = 0;
+        self
+    }
+
+    /// Whether an answer has a challenge that was not met yet.
+    pub(super) fn meets(&mut self, location: &Location, headers: &HeaderMap, has_body: bool) -> bool {
+        self.auth.meets(&mut self.met, location.origin(), (headers, &WWW_AUTHENTICATE), has_body)
     }
 }
 
 impl Outline {
     /// Takes the nonce that an answer names for the next request.
     pub(super) fn note_next_nonce(&self, headers: &HeaderMap) {
-        let (Some(digest), Some(info)) = (&self.digest, headers.get(AUTHENTICATION_INFO)) else { return };
-        let mut nonces = digest.auth.0.nonces.borrow_mut();
-        let origin = self.location.origin();
-        let nonce = nonces.iter_mut().find(|nonce| &*nonce.origin == origin);
-        if let Some(nonce) = nonce
-            && nonce.challenge.renew(info.as_bytes())
-        {
-            nonce.count = 0;
+        if let (Some(digest), Some(info)) = (&self.digest, headers.get(AUTHENTICATION_INFO)) {
+            digest.auth.note_next_nonce(self.location.origin(), info);
         }
     }
 
-    /// Signs the request, if its server has asked for that before.
-    pub(super) fn sign(&mut self) -> Result<()> {
+    /// Signs the request with the body that it is sent with, if its server has asked for that before.
+    pub(super) fn sign(&mut self, body: &Body) -> Result<()> {
         let Some(digest) = &self.digest else { return Ok(()) };
-        let Shared { user, password, nonces } = &*digest.auth.0;
-        let mut nonces = nonces.borrow_mut();
-        let origin = self.location.origin();
-        let Some(nonce) = nonces.iter_mut().find(|nonce| &*nonce.origin == origin) else { return Ok(()) };
-        nonce.count = nonce.count.saturating_add(1);
-        let (method, uri) = (self.method.as_str(), self.location.target());
-        let asked = Asked { user, password, method, uri, cnonce: &nonce.cnonce, count: nonce.count };
-        let unusable = || Error::new(ErrorKind::Request).with_text("the user cannot stand in a field");
-        self.headers.insert(AUTHORIZATION, nonce.challenge.answer(&asked).ok_or_else(unusable)?);
+        let location = &self.location;
+        let signed = digest.auth.sign(location.origin(), &self.method, location.target(), body.as_bytes())?;
+        match signed {
+            Some(value) => drop(self.headers.insert(AUTHORIZATION, value)),
+            // What it may have from an earlier try is good for nothing.
+            None => drop(self.headers.remove(AUTHORIZATION)),
+        }
         Ok(())
     }
 }
@@ -155,7 +200,7 @@ mod tests {
     fn what_is_remembered_is_bounded_and_the_password_is_not_shown() {
         let auth = DigestAuth::new("ada", "secret");
         for number in 0..100 {
-            let challenge = Challenge::find([&b"Digest realm=a, nonce=b"[..]]).expect("it is one");
+            let challenge = Challenge::find([&b"Digest realm=a, nonce=b"[..]], true).expect("it is one");
             auth.remember(&format!("http://{number}"), challenge.clone());
             auth.remember("http://0", challenge);
         }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod content;
 mod draft;
 mod parts;
 
@@ -14,6 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ringhttp_runtime::random;
 
 use self::answer::Meaning;
+use self::content::Content;
 use self::draft::Draft;
 use super::error::{Error, ErrorKind, Result};
 use super::request::RequestBuilder;
@@ -47,7 +49,7 @@ impl Client {
 /// on where it was, if the server names its content by a strong `ETag` or a `Last-Modified` and gives parts of it (RFC 9110 §14): at once,
 /// after a pause, or when it is begun again with the same URL and path. If the content is another one by then, it begins anew.
 ///
-/// One download at a time writes to a path. Nothing is decompressed: the file is what the server has.
+/// One download at a time writes to a path, of this program or another: a lock (`flock`) sees to that. Nothing is decompressed: the file is what the server has.
 ///
 /// ```no_run
 /// # async fn example(client: ringhttp::Client) -> ringhttp::Result<()> {
@@ -105,13 +107,25 @@ pub struct Downloaded {
 /// A download under way.
 struct Run {
     draft: Draft,
-    origin: String,
     resumed_from: u64,
     total: Option<u64>,
     /// An answer of this run has said that the content is the one of the draft, and how long it is: the rest can be had in parts.
     is_confirmed: bool,
+    /// Bytes that came in this run were thrown away so often, because the server had another content by then.
+    restarts: u32,
+    has_written: bool,
     requests: u32,
     headers: HeaderMap,
+}
+
+impl Run {
+    /// Has it begin with `content`, from its first byte.
+    async fn begin(&mut self, content: Option<Content>) -> Result<()> {
+        self.resumed_from = 0;
+        let had_name = self.draft.content.is_some();
+        self.restarts += u32::from(std::mem::take(&mut self.has_written) && had_name);
+        self.draft.begin(content).await
+    }
 }
 
 impl Download {
@@ -135,8 +149,8 @@ impl Download {
     }
 
     /// Sets how often in a row it may fail without a byte more than it ever had before it is given up. Default 5; 0 gives it up at the
-    /// first failure.
-    /// Between them times pass: see [`delay`](Self::delay).
+    /// first failure. As often it may throw away what it has because the server has another content by then. Between them times pass:
+    /// see [`delay`](Self::delay).
     pub fn failures_max(mut self, failures_max: u32) -> Self {
         self.failures_max = failures_max;
         self
@@ -184,32 +198,35 @@ impl Download {
     ///
     /// # Errors
     /// Of the last request, when as many as [`failures_max`](Self::failures_max) in a row have failed, or when no further one can go
-    /// better; [`ErrorKind::Status`] for an answer that has no such content; [`ErrorKind::File`] if the file cannot be written. What
-    /// has come is kept but for an error of its content.
+    /// better; [`ErrorKind::Status`] for an answer that has no such content; [`ErrorKind::Protocol`] for parts that are not what they
+    /// say, and for a content that is another one each time; [`ErrorKind::File`] if the file cannot be written, or another download
+    /// writes to it. What has come is kept but for an error of its content.
     ///
     /// # Cancellation
     /// What has come is kept: another download goes on with it.
     pub async fn to(mut self, path: impl AsRef<Path>) -> Result<Downloaded> {
         let core = self.client.shared.core.clone();
         // A part of what another URL leads to is of no use. It may have secrets, which are nobody's business in a file.
-        let origin = fingerprint(&self.url);
+        let request = self.request(None, 0, None);
+        let origin = fingerprint(request.location().unwrap_or(&self.url));
         let draft = Draft::open(&core, path.as_ref(), &origin).await?;
         let mut run = Run {
             resumed_from: if self.resume { draft.length } else { 0 },
             draft,
-            origin,
             total: None,
             is_confirmed: false,
+            restarts: 0,
+            has_written: false,
             requests: 0,
             headers: HeaderMap::new(),
         };
         if !self.resume {
-            run.draft.begin(&run.origin, None).await?;
+            run.draft.begin(None).await?;
         }
         let result = self.run(&mut run).await;
         let Run { draft, resumed_from, requests, headers, .. } = run;
         if let Err(error) = result {
-            let is_of_use = draft.length > 0 && draft.validator.is_some();
+            let is_of_use = draft.length > 0 && draft.content.is_some();
             if !is_of_use || error.kind() == ErrorKind::Checksum {
                 // There is a more important error to tell.
                 let _ = draft.remove().await;
@@ -241,8 +258,13 @@ impl Download {
                     }
                 }
             }
-            if failures > self.failures_max {
-                let text = "the server gives no part of its content that fits";
+            let is_another_each_time = run.restarts > self.failures_max;
+            if failures > self.failures_max || is_another_each_time {
+                let text = if is_another_each_time {
+                    "the server has another content each time"
+                } else {
+                    "the server gives no part of its content that fits"
+                };
                 return Err(Error::new(ErrorKind::Protocol).with_text(text));
             }
             if failures > 0 {
@@ -264,49 +286,51 @@ impl Download {
         run.requests += 1;
         run.headers.clone_from(answer.headers());
         let draft = &mut run.draft;
-        let has_asked_for_rest = draft.length > 0 && draft.validator.is_some();
+        let has_asked_for_rest = draft.length > 0 && draft.content.is_some();
         let have = if has_asked_for_rest { draft.length } else { 0 };
         if is_in_parts && have == 0 && answer.status() != StatusCode::OK {
             return self.begin_parts(run, answer).await;
         }
-        let mut is_to_the_end = true;
-        match answer::meaning(answer.status(), answer.headers(), have, draft.validator.as_deref()) {
-            Meaning::Rest { total } => {
-                // A part may be less than what was asked for (RFC 9110 §15.3.7): without a total the next request shows.
-                is_to_the_end = total.is_some();
+        let mut end = None;
+        match answer::meaning(answer.status(), answer.headers(), have, draft.content.as_ref()) {
+            Meaning::Rest { end: at, total } => {
+                end = Some(at);
                 run.total = total;
                 run.is_confirmed = true;
+                if let Some(content) = &mut draft.content {
+                    content.total = total;
+                }
                 if total.is_none() {
                     self.parts = 1;
                 }
             }
             Meaning::Whole { total } => {
                 self.parts = 1;
-                run.resumed_from = 0;
                 run.total = total;
-                draft.begin(&run.origin, answer::validator(answer.headers())).await?;
+                run.begin(Content::of(answer.headers(), total)).await?;
             }
             Meaning::Complete => return Ok(true),
             Meaning::Again => {
                 self.parts = 1;
-                run.resumed_from = 0;
-                draft.begin(&run.origin, None).await?;
+                run.begin(None).await?;
                 return Ok(false);
             }
             Meaning::Failure => return Err(refused(answer)),
         }
-        self.take(run, answer).await?;
-        Ok(is_to_the_end && run.total.is_none_or(|total| run.draft.length >= total))
+        self.take(run, answer, end).await?;
+        // A part may be less than what was asked for (RFC 9110 §15.3.7): without a total the next request shows.
+        Ok(run.total.map_or(end.is_none(), |total| run.draft.length >= total))
     }
 
     async fn ask(&self, run: &Run) -> Result<Response> {
-        let first = if run.draft.validator.is_some() { run.draft.length } else { 0 };
+        let content = run.draft.content.as_ref();
+        let first = if content.is_some() { run.draft.length } else { 0 };
         let end = (self.parts > 1).then(|| first.saturating_add(self.part_bytes));
-        self.request(run.draft.validator.as_deref(), first, end).send().await
+        self.request(content, first, end).send().await
     }
 
     /// A request for the content from `first` on, up to `end` if there is one.
-    fn request(&self, validator: Option<&str>, first: u64, end: Option<u64>) -> RequestBuilder {
+    fn request(&self, content: Option<&Content>, first: u64, end: Option<u64>) -> RequestBuilder {
         let request = self.client.get(&self.url).timeout(None);
         // A part of what is compressed is a part of something else each time.
         let request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -316,29 +340,33 @@ impl Download {
         } else if first > 0 {
             request = request.header(header::RANGE, format!("bytes={first}-"));
         }
-        if let (1.., Some(validator)) = (first, validator) {
-            request = request.header(header::IF_RANGE, validator);
+        if let (1.., Some(content)) = (first, content) {
+            request = request.header(header::IF_RANGE, &content.validator);
         }
         #[cfg(feature = "compression")]
         let request = request.decompress(false);
         request
     }
 
-    /// Writes the body of an answer behind what there is. What has come before an error is written, too.
-    async fn take(&mut self, run: &mut Run, mut answer: Response) -> Result<()> {
+    /// Writes the body of an answer behind what there is: up to `end`, if it is a part. What has come before an error is written, too.
+    async fn take(&mut self, run: &mut Run, mut answer: Response, end: Option<u64>) -> Result<()> {
         let too_large = || Err(Error::new(ErrorKind::BodyTooLarge));
         if run.total.is_some_and(|total| total > self.bytes_max) {
             return too_large();
         }
+        run.has_written = true;
         let mut held = Vec::new();
         loop {
             let next = answer.chunk().await;
             if let Ok(Some(piece)) = &next {
-                held.extend_from_slice(piece);
-                let bytes = run.draft.length + held.len() as u64;
+                let bytes = run.draft.length + (held.len() + piece.len()) as u64;
+                if end.is_some_and(|end| bytes > end) {
+                    return Err(other_length());
+                }
                 if bytes > run.total.unwrap_or(self.bytes_max).min(self.bytes_max) {
                     return too_large();
                 }
+                held.extend_from_slice(piece);
                 if let Some(progress) = &mut self.progress {
                     progress(Progress { bytes, total: run.total, resumed_from: run.resumed_from });
                 }
@@ -348,7 +376,9 @@ impl Download {
                 held = run.draft.write(held).await?;
             }
             if is_last {
-                return next.map(drop);
+                next?;
+                let is_short = end.is_some_and(|end| run.draft.length < end);
+                return if is_short { Err(other_length()) } else { Ok(()) };
             }
         }
     }
@@ -388,6 +418,11 @@ fn refused(answer: Response) -> Error {
         Ok(_) => Error::new(ErrorKind::Status).with_status(status),
     };
     error.with_text(format!("it is no content of {}", url.path()))
+}
+
+/// A part is longer or shorter than its `Content-Range` says.
+fn other_length() -> Error {
+    Error::new(ErrorKind::Protocol).with_text("a part of the content has another length than it says")
 }
 
 /// What a URL is known by in a file.

@@ -21,6 +21,7 @@ mod bearer_token;
 mod logging;
 mod rate_limit;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -32,9 +33,10 @@ use url::Url;
 
 pub use self::bearer_token::bearer_token;
 pub use self::logging::logging;
+pub(super) use self::rate_limit::RateLimit;
 pub use self::rate_limit::rate_limit;
 use super::error::{Error, ErrorKind, Result};
-use super::request::Outline;
+use super::outline::Outline;
 use super::response::Response;
 use super::send;
 use super::session::Shared;
@@ -103,6 +105,8 @@ pub struct Next<'a> {
     rest: &'a [Rc<dyn Middleware>],
     shared: &'a Rc<Shared>,
     tracer: &'a Tracer,
+    /// Tries that were begun.
+    tried: &'a Cell<u32>,
 }
 
 impl Next<'_> {
@@ -116,7 +120,7 @@ impl Next<'_> {
     pub async fn run(self, request: Request) -> Result<Response> {
         match self.rest.split_first() {
             Some((first, rest)) => first.call(request, Self { rest, ..self }).await,
-            None => Box::pin(send::go(self.shared, request.outline, self.tracer)).await,
+            None => Box::pin(send::go(self.shared, request.outline, self.tracer, self.tried)).await,
         }
     }
 }
@@ -151,7 +155,8 @@ pub(super) async fn through(
     let until = outline.settings(shared).timeout.map(|timeout| timers.now() + timeout);
     let location = outline.location.clone();
     let going = async {
-        let result = Next { rest: chain, shared, tracer }.run(Request { outline }).await;
+        let tried = &Cell::new(0);
+        let result = Next { rest: chain, shared, tracer, tried }.run(Request { outline }).await;
         result.map_err(|error| error.at(&location))
     };
     let Some(until) = until.into_iter().chain(deadline::current()).min() else { return going.await };

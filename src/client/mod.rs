@@ -17,6 +17,7 @@
 //! A request is followed from `send.rs`: its deadline, its cookies, a connection of `pool.rs` or a new one of `connector.rs`, the
 //! exchange on it (`conn/client.rs`), redirects.
 
+mod adaptive_limit;
 mod address_filter;
 mod batch;
 mod certificate_fault;
@@ -36,6 +37,7 @@ mod form_data;
 mod location;
 pub mod middleware;
 mod netrc;
+mod outline;
 mod pool;
 mod proxy;
 mod reconnect;
@@ -46,6 +48,7 @@ mod response;
 mod retry;
 mod send;
 mod session;
+mod settings;
 mod sockets;
 mod socks;
 mod spare;
@@ -61,6 +64,7 @@ mod websocket;
 
 pub use url::Url;
 
+pub use self::adaptive_limit::{AdaptiveLimit, HostLimit};
 pub use self::address_filter::AddressFilter;
 pub use self::batch::Batch;
 pub use self::certificate_fault::CertificateFault;

@@ -6,17 +6,21 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::StatusCode;
 use ringhttp_runtime::Core;
 use ringhttp_runtime::pool::{AcquireOptions, Place, Pool, PoolError, PoolStats, Priority};
 use ringhttp_runtime::sync::Notify;
 use ringhttp_runtime::time::Instant;
 
+use super::adaptive_limit::{AdaptiveLimits, HostLimit, Server, Watch};
 use super::config::ClientConfig;
+use super::error::{Error, ErrorKind};
 use super::location::Location;
 use super::proxy::Via;
 use super::tls::ClientTls;
@@ -39,6 +43,8 @@ pub(super) struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Route {
     pub(super) unix_socket: Option<Rc<Path>>,
+    /// In place of those that the name has; a port of 0 is that of the URL.
+    pub(super) addresses: Option<Rc<[SocketAddr]>>,
     pub(super) via: Option<Via>,
 }
 
@@ -126,6 +132,7 @@ impl Drop for Pooled {
 /// The connections of one client.
 pub(super) struct Connections {
     pool: Pool<Key, Pooled>,
+    limits: Option<Rc<AdaptiveLimits>>,
     closed: Rc<CloseCounts>,
     /// Told when the last connection of a closed pool has come back.
     ended: Rc<Notify>,
@@ -145,12 +152,14 @@ impl Connections {
             }
         });
         drop(core.spawn("client pool", watch));
-        Self { pool, closed, ended: Rc::default() }
+        let limits = config.adaptive_limit.as_ref().map(|limit| Rc::new(AdaptiveLimits::new(limit)));
+        Self { pool, limits, closed, ended: Rc::default() }
     }
 
     /// A place that can be had at once: with an idle connection, or empty.
     pub(super) fn try_lease(&self, key: &Key) -> Result<Option<Lease>, PoolError> {
-        Ok(self.pool.try_acquire(key)?.map(|place| self.lease(place)))
+        let server = self.server(key);
+        Ok(self.pool.try_acquire(key)?.map(|place| self.lease(place, server)))
     }
 
     /// Waits for a place.
@@ -163,11 +172,17 @@ impl Connections {
         let mut options = AcquireOptions::default();
         options.priority = priority;
         options.until = until;
-        Ok(self.lease(self.pool.acquire(key, options).await?))
+        let server = self.server(key);
+        Ok(self.lease(self.pool.acquire(key, options).await?, server))
+    }
+
+    /// What is known of a server whose limit is found out: not forgotten while somebody asks it, or waits to.
+    fn server(&self, key: &Key) -> Option<Rc<Server>> {
+        self.limits.as_ref()?.server(key, |key, limit| self.pool.set_in_use_max(key, limit))
     }
 
     /// A connection may have come to its end since its watch was asked last: then the next one is taken, or none.
-    fn lease(&self, mut place: Place<Key, Pooled>) -> Lease {
+    fn lease(&self, mut place: Place<Key, Pooled>, server: Option<Rc<Server>>) -> Lease {
         let mut cx = Context::from_waker(Waker::noop());
         while let Some(Poll::Ready(reason)) =
             place.item_mut().map(|pooled| pooled.connection().poll_idle(&mut cx))
@@ -177,7 +192,10 @@ impl Connections {
                 break;
             }
         }
+        let in_flight = server.as_ref().map_or(0, |_| place.in_use_of_key());
+        let limits = self.limits.as_ref().zip(server);
         Lease {
+            watch: limits.map(|(limits, server)| Watch::new(limits, server, in_flight)),
             place: Some(place),
             pool: self.pool.clone(),
             closed: Rc::clone(&self.closed),
@@ -221,6 +239,29 @@ impl Connections {
         self.pool.stats()
     }
 
+    /// How often an adaptive limit became more, and less.
+    pub(super) fn limit_changes(&self) -> (u64, u64) {
+        self.limits.as_ref().map_or((0, 0), |limits| limits.changes())
+    }
+
+    /// The servers whose limits are found out, in no order.
+    pub(super) fn host_limits(&self) -> Vec<HostLimit> {
+        let mut hosts = Vec::new();
+        if let Some(limits) = &self.limits {
+            limits.each(|key, limit, first_byte| {
+                let (in_flight, waiting) = self.pool.use_of(key);
+                hosts.push(HostLimit {
+                    host: key.origin().to_owned(),
+                    limit,
+                    in_flight,
+                    waiting,
+                    first_byte,
+                });
+            });
+        }
+        hosts
+    }
+
     /// Why connections ended, with what the pool itself has ended.
     pub(super) fn closed(&self) -> CloseCounts {
         let counts = (*self.closed).clone();
@@ -236,6 +277,8 @@ impl Connections {
 pub(super) struct Lease {
     /// `None` only while it is being dropped.
     place: Option<Place<Key, Pooled>>,
+    /// Who is told how the server fares, if its limit is found out.
+    watch: Option<Watch>,
     pool: Pool<Key, Pooled>,
     closed: Rc<CloseCounts>,
     ended: Rc<Notify>,
@@ -262,13 +305,42 @@ impl Lease {
         }
     }
 
+    /// It is no request under way, or not any more: it counts as a connection only.
+    pub(super) fn set_aside(&mut self) {
+        self.place().set_aside();
+    }
+
     /// Takes the connection away, and keeps the place: it counts as long as this is held.
     pub(super) fn take_connection(&mut self) -> Option<Box<ClientConnection>> {
         let connection = self.place().take().map(Pooled::take);
         if connection.is_some() {
+            self.set_aside();
             self.closed.count(CloseReason::Upgraded);
         }
         connection
+    }
+
+    /// Says how a server fares whose limit is found out.
+    pub(super) fn note_answer(&self, status: StatusCode, first_byte: Duration) {
+        self.change_limit(|watch| watch.note_answer(status, first_byte));
+    }
+
+    /// Says that there was no answer.
+    pub(super) fn note_error(&self, error: &Error) {
+        self.change_limit(|watch| watch.note_error(error));
+    }
+
+    /// Says that the body of the answer failed.
+    pub(super) fn note_broken_body(&self, kind: ErrorKind) {
+        self.change_limit(|watch| watch.note_broken_body(kind));
+    }
+
+    fn change_limit(&self, note: impl FnOnce(&Watch) -> Option<usize>) {
+        if let Some(watch) = &self.watch
+            && let Some(limit) = note(watch)
+        {
+            self.pool.set_in_use_max(watch.key(), Some(limit));
+        }
     }
 
     /// Whether the client was closed meanwhile.
@@ -337,7 +409,8 @@ mod tests {
     fn what_shares_a_connection() {
         let key = |url: &str, path: Option<&str>| {
             let unix_socket = |path| Some(Path::new(path).into());
-            let route = path.map(|path| Rc::new(Route { unix_socket: unix_socket(path), via: None }));
+            let route =
+                path.map(|path| Rc::new(Route { unix_socket: unix_socket(path), ..Route::default() }));
             Key::new(&Location::parse(url, None).unwrap().0, route.as_ref(), None)
         };
         let keys = [

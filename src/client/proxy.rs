@@ -6,20 +6,24 @@
 #![forbid(unsafe_code)]
 
 mod exception;
+#[cfg_attr(not(feature = "digest-auth"), path = "proxy/no_sign_in.rs")]
+mod sign_in;
 
+use std::borrow::Cow;
 use std::env;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use self::exception::Exception;
+use self::sign_in::SignIn;
 use super::error::{Error, ErrorKind, Result};
 use super::location::{Location, UserInfo};
+use super::outline::basic;
 use super::pool::Route;
-use super::request::basic;
 use super::tls::ClientTls;
 
 /// A proxy that speaks HTTP, or SOCKS 5.
@@ -40,6 +44,8 @@ pub struct Proxy {
     origin: Box<str>,
     /// User and password.
     credentials: Option<(Box<str>, Box<str>)>,
+    /// It is shown no password, but that there is one.
+    signs_by_digest: bool,
     headers: Vec<(HeaderName, HeaderValue)>,
     always_tunnels: bool,
     /// How TLS is spoken with it; the usual way unless it is said.
@@ -92,7 +98,15 @@ impl Proxy {
         }
         let credentials = user.map(|UserInfo { user, password }| (user.into(), password.into()));
         let origin = location.origin().into();
-        Ok(Self { speaks, origin, credentials, headers: Vec::new(), always_tunnels: false, tls: None })
+        Ok(Self {
+            speaks,
+            origin,
+            credentials,
+            signs_by_digest: false,
+            headers: Vec::new(),
+            always_tunnels: false,
+            tls: None,
+        })
     }
 
     /// Signs in at the proxy by user and password (RFC 7617; with SOCKS RFC 1929: 1 to 255 bytes each), in place of those of its
@@ -100,7 +114,26 @@ impl Proxy {
     #[must_use]
     pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
         self.credentials = Some((user.into(), password.into()));
+        self.signs_by_digest = false;
         self
+    }
+
+    /// Signs in at the proxy by digest authentication (RFC 7616; with SOCKS as by [`basic_auth`](Self::basic_auth)), in place of user and password of its
+    /// URL. Its first 407 is answered: the request is sent once more, or another tunnel asked for. What it asks for is remembered by the core, or
+    /// by the request if the proxy is that of one request.
+    ///
+    /// A body that can be sent only once, as a stream, gets the 407 then, unless it was held back by
+    /// [`expect_continue`](super::RequestBuilder::expect_continue).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the user has a colon.
+    #[cfg(feature = "digest-auth")]
+    pub fn digest_auth(self, user: &str, password: &str) -> Result<Self> {
+        if user.contains(':') {
+            let error = Error::new(ErrorKind::Config);
+            return Err(error.with_text("a proxy's user name must not have a colon"));
+        }
+        Ok(Self { signs_by_digest: true, ..self.basic_auth(user, password) })
     }
 
     /// Adds a field to what the proxy is asked: to requests that are sent to it, and to those for a tunnel. What goes through
@@ -163,7 +196,7 @@ impl Proxy {
     /// What the proxy is asked for by itself.
     pub(super) fn fields(&self) -> HeaderMap {
         let mut fields = HeaderMap::new();
-        if let Some((user, password)) = self.credentials() {
+        if let Some((user, password)) = self.credentials().filter(|_| !self.signs_by_digest) {
             fields.insert(header::PROXY_AUTHORIZATION, basic(user, password));
         }
         for (name, value) in &self.headers {
@@ -299,11 +332,15 @@ pub(super) struct Via {
     pub(super) proxy: Arc<Proxy>,
     /// What the proxy is asked for by itself.
     pub(super) fields: HeaderMap,
+    sign_in: SignIn,
 }
 
 impl ProxyRoutes {
     pub(super) fn new(proxies: &Proxies) -> Self {
-        let route = |proxy: &Option<Arc<Proxy>>| proxy.as_ref().map(Via::route);
+        let route = |proxy: &Option<Arc<Proxy>>| {
+            let proxy = proxy.as_ref()?;
+            Some(Via::route(proxy, SignIn::new(proxy)))
+        };
         Self { http: route(&proxies.http), https: route(&proxies.https), except: proxies.except.clone() }
     }
 
@@ -311,7 +348,8 @@ impl ProxyRoutes {
     pub(super) fn tunneling(&self) -> Self {
         let route = |route: &Rc<Route>| {
             let via = route.via.as_ref()?;
-            Some(Via::route(&Arc::new(Proxy::clone(&via.proxy).always_tunnel())))
+            let proxy = Arc::new(Proxy::clone(&via.proxy).always_tunnel());
+            Some(Via::route(&proxy, via.sign_in.clone()))
         };
         Self {
             http: self.http.as_ref().and_then(route),
@@ -330,11 +368,43 @@ impl ProxyRoutes {
 }
 
 impl Via {
-    fn route(proxy: &Arc<Proxy>) -> Rc<Route> {
+    fn route(proxy: &Arc<Proxy>, sign_in: SignIn) -> Rc<Route> {
         let url = format!("{}/", proxy.origin);
         let (location, _) = Location::parse(&url, None).expect("checked when the proxy was made");
-        let via = Self { location, proxy: Arc::clone(proxy), fields: proxy.fields() };
-        Rc::new(Route { unix_socket: None, via: Some(via) })
+        let via = Self { location, proxy: Arc::clone(proxy), fields: proxy.fields(), sign_in };
+        Rc::new(Route { via: Some(via), ..Route::default() })
+    }
+
+    /// The fields of what is asked of the proxy itself: with what signs it in, if the proxy has asked for that.
+    pub(super) fn fields_for(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Option<&[u8]>,
+    ) -> Result<Cow<'_, HeaderMap>> {
+        let mut fields = Cow::Borrowed(&self.fields);
+        if let Some(value) = self.sign_in.sign(self.location.origin(), method, target, body)? {
+            fields.to_mut().insert(header::PROXY_AUTHORIZATION, value);
+        }
+        Ok(fields)
+    }
+
+    /// Whether the proxy's answer asks to be signed in at, in a way that can be met by asking again: `met` counts how often that was done.
+    /// `has_body`: the body of the request is in memory.
+    pub(super) fn can_sign_in(
+        &self,
+        met: &mut u32,
+        status: StatusCode,
+        headers: &HeaderMap,
+        has_body: bool,
+    ) -> bool {
+        let is_asked = status == StatusCode::PROXY_AUTHENTICATION_REQUIRED;
+        is_asked && self.sign_in.meets(met, self.location.origin(), headers, has_body)
+    }
+
+    /// Takes what an answer says about how the next request signs in.
+    pub(super) fn note_next_nonce(&self, headers: &HeaderMap) {
+        self.sign_in.note_next_nonce(self.location.origin(), headers);
     }
 
     /// Whether a request for a URL goes through a tunnel.

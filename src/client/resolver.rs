@@ -93,8 +93,17 @@ impl Resolver {
         tracer: &Tracer,
     ) -> Result<Vec<SocketAddr>, Error> {
         let addresses = self.resolve_any(location, tracer).await?;
-        let allowed: Vec<_> =
-            addresses.into_iter().filter(|address| self.filter.is_allowed(address.ip())).collect();
+        self.allowed(location, &addresses)
+    }
+
+    /// Of addresses of a URL's host, those that may be connected to. Never empty.
+    pub(crate) fn allowed(
+        &self,
+        location: &Location,
+        addresses: &[SocketAddr],
+    ) -> Result<Vec<SocketAddr>, Error> {
+        let allowed = addresses.iter().filter(|address| self.filter.is_allowed(address.ip()));
+        let allowed: Vec<_> = allowed.map(|address| with_port(*address, location.port())).collect();
         if allowed.is_empty() { Err(Error::new(ErrorKind::AddressRefused)) } else { Ok(allowed) }
     }
 
@@ -114,11 +123,7 @@ impl Resolver {
     ) -> Result<Vec<SocketAddr>, Error> {
         let (host, port) = (location.host(), location.port());
         let addresses = if let Some(overrides) = self.overrides.get(host) {
-            let with_port = |address: &SocketAddr| match address.port() {
-                0 => SocketAddr::new(address.ip(), port),
-                _ => *address,
-            };
-            overrides.iter().map(with_port).collect()
+            overrides.iter().map(|address| with_port(*address, port)).collect()
         } else if let Some(ip) = location.ip() {
             vec![SocketAddr::new(ip, port)]
         } else {
@@ -174,6 +179,11 @@ impl Resolver {
         addresses.retain(|address| seen.insert(*address));
         Ok(addresses)
     }
+}
+
+/// An address, with the port of a URL if it has none.
+fn with_port(address: SocketAddr, port: u16) -> SocketAddr {
+    if address.port() == 0 { SocketAddr::new(address.ip(), port) } else { address }
 }
 
 impl Found {

@@ -13,14 +13,15 @@ use http::header::{self, CONTENT_LENGTH};
 use http::{HeaderMap, StatusCode, Version};
 use url::Url;
 
-use super::config::Settings;
 #[cfg(feature = "compression")]
 use super::decode::Decoding;
 use super::error::{Error, ErrorKind, Result};
 use super::location::Location;
 use super::pool::Lease;
 use super::redirect::Redirected;
+use super::send;
 use super::session::Shared;
+use super::settings::Settings;
 use super::spare;
 use super::trace::{Timings, Tracer};
 use crate::conn::client::Failure;
@@ -98,7 +99,7 @@ impl Response {
         let is_complete = connection.is_complete();
         #[cfg(feature = "compression")]
         let decoding = if settings.decompress && !is_complete {
-            let decoding = Decoding::of_answer(&mut parts.head.headers, shared.config.decode_limits);
+            let decoding = Decoding::of_answer(&mut parts.head.headers, settings.decode_limits);
             decoding.map_err(|error| error.at(&location))?.map(Box::new)
         } else {
             None
@@ -181,8 +182,9 @@ impl Response {
         self.parts().interim
     }
 
-    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry`. What is sent again because its
-    /// connection was gone (`retry_lost`) is the same try.
+    /// How often the request was tried: 1, and one more for each try by `ClientConfig::retry` and each time that a
+    /// [middleware](super::middleware) sends it once more, with a new token, say. What is sent again because its
+    /// connection was gone (`retry_lost`), to sign in by digest, or where a redirect leads, is the same try.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.parts().attempts
@@ -261,7 +263,9 @@ impl Response {
     fn fail(&mut self, error: Error) -> Error {
         let error = error.at(self.location());
         self.failed = Some(error.kind());
-        self.body.lease = None;
+        if let Some(lease) = self.body.lease.take() {
+            lease.note_broken_body(error.kind());
+        }
         count(&self.body.shared.counters.errors);
         self.tracer.tell(|trace, request| trace.request_exception(request, &error));
         error
@@ -363,14 +367,8 @@ impl Response {
     /// # Cancellation
     /// The connection is closed.
     pub async fn discard(mut self) {
-        let bytes_max = self.body.shared.config.drain_bytes_max;
-        let mut read = 0;
-        while let Ok(Some(piece)) = poll_fn(|cx| self.body.poll_chunk(cx)).await {
-            read += piece.len() as u64;
-            if read > bytes_max {
-                break;
-            }
-        }
+        let shared = Rc::clone(&self.body.shared);
+        send::drains(&shared, |cx| self.body.poll_chunk(cx)).await;
     }
 
     /// The body as that of another message, to be passed on while it is read: of an answer of one's own, or of a request.

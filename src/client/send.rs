@@ -1,35 +1,36 @@
 //! A request's way, from its outline to the head of its answer: middleware → deadline → cookies → connection → exchange → redirect.
 #![forbid(unsafe_code)]
 
+mod again;
+
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::{Duration, Instant as ExactInstant, SystemTime};
+use std::time::Instant as ExactInstant;
 
+use http::Method;
 #[cfg(feature = "compression")]
 use http::header::ACCEPT_ENCODING;
-use http::header::{AUTHORIZATION, EXPECT, HeaderName, SEC_WEBSOCKET_KEY};
-use http::{Method, StatusCode};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
+use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
 use ringhttp_runtime::time::Instant;
-use ringhttp_runtime::{deadline, random};
 
+pub(super) use self::again::drains;
 #[cfg(feature = "compression")]
 use super::compress::Compress;
-use super::config::Settings;
 use super::error::{Error, ErrorKind, Result};
 use super::middleware;
+use super::outline::Outline;
 use super::pool::{Key, Lease};
-use super::redirect::{self, Next, Redirected};
-use super::request::Outline;
+use super::redirect::Redirected;
 use super::response::{Answer, Parts, Response};
-use super::retry::retry_after;
 use super::session::{Client, Shared};
+use super::settings::Settings;
 use super::spare;
 use super::trace::{Timings, Tracer, now};
 use super::tunnel;
-use crate::conn::Body;
 use crate::conn::client::{ClientConnection, CloseReason, ExchangeLimits, Failure, Outgoing, Unanswered};
 use crate::conn::count;
 use crate::proto::http1::ImpliedRequest;
@@ -38,7 +39,7 @@ use crate::proto::http1::ImpliedRequest;
 pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Response> {
     let (shared, tracer) = (&client.shared, client.tracer());
     match (outline, &client.middleware) {
-        (Ok(outline), None) => go(shared, outline, &tracer).await,
+        (Ok(outline), None) => go(shared, outline, &tracer, &Cell::new(0)).await,
         (Ok(outline), Some(chain)) => Box::pin(middleware::through(chain, shared, outline, &tracer)).await,
         (Err(error), _) => {
             count(&shared.counters.requests);
@@ -47,10 +48,15 @@ pub(super) async fn send(client: &Client, outline: Result<Outline>) -> Result<Re
     }
 }
 
-/// Sends a request to its server; counts and tells how it went.
-pub(super) async fn go(shared: &Rc<Shared>, outline: Outline, tracer: &Tracer) -> Result<Response> {
+/// Sends a request to its server; counts and tells how it went. `tried`: tries that were begun, of what its middleware sent before, too.
+pub(super) async fn go(
+    shared: &Rc<Shared>,
+    outline: Outline,
+    tracer: &Tracer,
+    tried: &Cell<u32>,
+) -> Result<Response> {
     count(&shared.counters.requests);
-    let result = Run::new(shared, outline, tracer).run().await;
+    let result = Run::new(shared, outline, tracer, tried).run().await;
     result.map_err(|error| failed(shared, tracer, error))
 }
 
@@ -75,23 +81,35 @@ struct Run<'a> {
     expects_continue: bool,
     /// Tries that were begun.
     tries: u32,
+    /// The same, with those of what the middleware sent before.
+    tried: &'a Cell<u32>,
     /// There was a place for the exchange among the connections.
     has_place: bool,
+    /// How often it was sent again to sign in at a proxy that forwards it.
+    proxy_met: u32,
     history: Vec<Redirected>,
 }
 
 impl<'a> Run<'a> {
-    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer) -> Self {
+    fn new(shared: &'a Rc<Shared>, mut outline: Outline, tracer: &'a Tracer, tried: &'a Cell<u32>) -> Self {
         let settings = outline.settings(shared);
         let own = settings.timeout.map(|timeout| shared.core.timers().now() + timeout);
         let until = own.into_iter().chain(deadline::current()).min();
-        let without = settings.without.clone();
+        let keep_alive = settings.keep_alive;
+        let mut without = settings.without.clone();
         let expects_continue = settings.expect_continue || outline.expects_continue();
+        match keep_alive {
+            Some(true) if shared.closes => without.push(CONNECTION),
+            Some(false) => {
+                outline.headers.entry(CONNECTION).or_insert(HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
         if !without.contains(&AUTHORIZATION) {
             outline.name_user(&shared.config.netrc, shared.defaults.fields());
         }
         let (started, history) = (now(), Vec::new());
-        let run = Self {
+        let mut run = Self {
             shared,
             outline,
             tracer,
@@ -99,13 +117,21 @@ impl<'a> Run<'a> {
             until,
             without,
             expects_continue,
-            tries: 1,
+            tries: 0,
+            tried,
             has_place: false,
+            proxy_met: 0,
             history,
         };
+        run.begin_try();
         #[cfg(feature = "compression")]
         let run = run.settle_encoding().settle_compression();
         run
+    }
+
+    fn begin_try(&mut self) {
+        self.tries += 1;
+        self.tried.set(self.tried.get().saturating_add(1));
     }
 
     fn settings(&self) -> &Settings {
@@ -144,6 +170,9 @@ impl<'a> Run<'a> {
         });
         self.shared.allowance.note_request();
         loop {
+            if !self.outline.rate_limits.is_empty() {
+                Box::pin(self.wait_for_rate()).await;
+            }
             let is_idempotent = is_idempotent(&self.outline.method);
             let result = self.exchange_unless_open().await;
             let result = result.map_err(|error| error.at(&self.outline.location).of_request(is_idempotent));
@@ -163,13 +192,11 @@ impl<'a> Run<'a> {
                 self.ask_no_more(answer).await;
                 continue;
             }
-            #[cfg(feature = "digest-auth")]
             if self.has_signed_in(&answer) {
                 self.throw_away(answer).await;
                 continue;
             }
-            #[cfg(feature = "digest-auth")]
-            self.outline.note_next_nonce(&answer.parts.head.headers);
+            self.note_next_nonces(&answer);
             let next = self.follows(&answer).map_err(|error| error.at(&self.outline.location))?;
             match next {
                 None => return self.finish(answer),
@@ -179,12 +206,19 @@ impl<'a> Run<'a> {
     }
 
     fn finish(self, mut answer: Answer) -> Result<Response> {
-        let Self { shared, outline, tracer, history, tries, .. } = self;
+        let Self { shared, outline, tracer, history, tried, .. } = self;
         let status = answer.parts.head.status;
-        answer.parts.attempts = tries;
+        answer.parts.attempts = tried.get();
         tracer.tell(|trace, request| trace.request_end(request, status, &answer.parts.timings));
         let settings = outline.own_settings.as_deref().unwrap_or(&shared.settings);
         Response::new(shared, answer, outline.location, settings, tracer, history)
+    }
+
+    /// Waits for its turn by each `middleware::rate_limit` that it has passed, whose time is that of the whole request.
+    async fn wait_for_rate(&self) {
+        for limit in &self.outline.rate_limits {
+            limit.wait(self.shared.core.timers(), self.outline.location.origin()).await;
+        }
     }
 
     /// One exchange, unless the server is to be left alone.
@@ -204,13 +238,26 @@ impl<'a> Run<'a> {
         result
     }
 
-    /// One exchange: a connection, the request, the head of the answer. A connection that had been used before and is gone
-    /// without an answer is replaced, once, by a new one.
+    /// One exchange: a place, a connection, the request, the head of the answer.
     async fn exchange(&mut self) -> Result<Answer> {
         let mut timings = Timings::default();
         self.has_place = false;
         let mut lease = self.lease(&mut timings).await?;
         self.has_place = true;
+        match self.exchange_over(&mut lease, timings).await {
+            Ok(parts) => {
+                lease.note_answer(parts.head.status, parts.timings.first_byte);
+                Ok(Answer { parts, lease })
+            }
+            Err(error) => {
+                lease.note_error(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// A connection that had been used before and is gone without an answer is replaced, once, by a new one.
+    async fn exchange_over(&mut self, lease: &mut Lease, mut timings: Timings) -> Result<Box<Parts>> {
         let mut has_resent = false;
         loop {
             if lease.connection().is_none() {
@@ -232,7 +279,7 @@ impl<'a> Run<'a> {
                 timings.total = self.started.elapsed();
                 parts.timings = timings;
                 parts.interim = connection.interim();
-                return Ok(Answer { parts, lease });
+                return Ok(parts);
             };
             spare::give(parts);
             let unanswered = connection.unanswered();
@@ -300,9 +347,9 @@ impl<'a> Run<'a> {
     /// Queues the request on its connection.
     fn begin(&mut self, connection: &mut ClientConnection) -> Result<()> {
         let (shared, tracer) = (self.shared, self.tracer);
-        #[cfg(feature = "digest-auth")]
-        self.outline.sign()?;
         let body = self.outline.take_body();
+        #[cfg(feature = "digest-auth")]
+        self.outline.sign(&body)?;
         let expects_continue = self.expects_continue && body.length() != Some(0);
         let settings = self.settings();
         let limits = ExchangeLimits {
@@ -310,7 +357,7 @@ impl<'a> Run<'a> {
             first_byte: settings.first_byte_timeout,
             read: settings.read_timeout,
             write: settings.write_timeout,
-            queued_max: shared.config.write_buffer_bytes_max,
+            queued_max: settings.write_buffer_bytes_max,
         };
         let cookies = if settings.cookies { shared.cookies.field_at(&self.outline.location) } else { None };
         let Outline { method, location, headers, .. } = &self.outline;
@@ -321,7 +368,8 @@ impl<'a> Run<'a> {
             (None, Some(_)) => location.absolute(),
             (None, None) => location.target(),
         };
-        let more = via.map(|via| &via.fields).filter(|fields| !fields.is_empty());
+        let more = via.map(|via| via.fields_for(method, target, body.as_bytes())).transpose()?;
+        let more = more.as_deref().filter(|fields| !fields.is_empty());
         let with_more = (cookies.is_some() || more.is_some() || expects_continue)
             .then(|| self.outline.headers_with(cookies.as_deref(), more, expects_continue))
             .transpose()?;
@@ -334,10 +382,11 @@ impl<'a> Run<'a> {
                 defaults: Some(&shared.defaults),
                 without: &self.without,
             },
-            closes: shared.closes,
+            closes: settings.keep_alive.map_or(shared.closes, |keep_alive| !keep_alive),
             continue_wait: expects_continue.then_some(settings.continue_timeout),
             body,
         };
+        connection.limit_answer(settings.answer_limits);
         let begun = connection.begin(request, limits);
         begun.map_err(|failure| Error::of_failure(failure, false))?;
         tracer.tell(|trace, request| trace.request_headers_sent(request));
@@ -362,140 +411,7 @@ impl<'a> Run<'a> {
         let is_asked_for = self.settings().retry_lost && !self.outline.is_body_spent;
         is_asked_for && was_used && is_harmless && failure.is_disconnect()
     }
-
-    /// Whether a failure is to be tried again, and in how long; everything else is what there is.
-    fn retries(&self, result: Result<Answer>, is_idempotent: bool) -> Verdict {
-        let Some(retry) = &self.settings().retry else { return ControlFlow::Break(result) };
-        let is_failure = match &result {
-            Ok(answer) => retry.is_status_of_failure(answer.parts.head.status, is_idempotent),
-            Err(error) => retry.is_failure(error, is_idempotent),
-        };
-        if !is_failure || self.tries >= retry.tries_max || self.outline.is_body_spent {
-            return ControlFlow::Break(result);
-        }
-        let headers = result.as_ref().ok().map(|answer| &answer.parts.head.headers);
-        let asked = headers.and_then(|headers| retry_after(headers, SystemTime::now()));
-        let chance = u32::from_ne_bytes(random::bytes());
-        let Some(delay) = retry.delay_behind(self.tries, asked, chance) else {
-            return ControlFlow::Break(result);
-        };
-        let left = self.until.map(|until| until - self.shared.core.timers().now());
-        if left.is_some_and(|left| left <= delay) {
-            return ControlFlow::Break(result);
-        }
-        if !self.shared.allowance.take() {
-            count(&self.shared.counters.retries_refused);
-            return ControlFlow::Break(result);
-        }
-        ControlFlow::Continue((result, delay))
-    }
-
-    /// Waits until it is time for the next try. Nothing is held meanwhile: the place of the last one is another's.
-    async fn wait_for_retry(&mut self, failure: Result<Answer>, delay: Duration) {
-        let told = failure.as_ref().map(|answer| answer.parts.head.status);
-        self.tracer.tell(|trace, request| trace.request_retry(request, self.tries, delay, told));
-        if let Ok(answer) = failure {
-            self.throw_away(answer).await;
-        }
-        self.shared.core.timers().sleep(delay).await;
-        self.tries += 1;
-        count(&self.shared.counters.retries);
-    }
-
-    /// RFC 9110 §10.1.1: the server, or a proxy before it, does not know the expectation.
-    fn is_expectation_refused(&self, answer: &Answer) -> bool {
-        let is_refusal = answer.parts.head.status == StatusCode::EXPECTATION_FAILED;
-        self.expects_continue && is_refusal && !self.outline.is_body_spent
-    }
-
-    /// Has the request sent once more, without asking whether the body is wanted.
-    async fn ask_no_more(&mut self, refusal: Answer) {
-        self.expects_continue = false;
-        self.outline.headers.remove(EXPECT);
-        self.throw_away(refusal).await;
-    }
-
-    /// Whether the answer is a challenge that the request, sent once more, can meet.
-    #[cfg(feature = "digest-auth")]
-    fn has_signed_in(&mut self, answer: &Answer) -> bool {
-        let head = &answer.parts.head;
-        let is_spent = self.outline.is_body_spent;
-        let Outline { digest: Some(digest), location, .. } = &mut self.outline else { return false };
-        head.status == StatusCode::UNAUTHORIZED && !is_spent && digest.meets(location, &head.headers)
-    }
-
-    /// Reads an answer that nobody is given, so that its connection can be used again.
-    async fn throw_away(&self, answer: Answer) {
-        self.take_cookies(&answer);
-        let idle_timeout = answer.parts.head.idle_timeout;
-        spare::give(answer.parts);
-        drain(answer.lease, self.shared.config.drain_bytes_max, idle_timeout).await;
-    }
-
-    fn take_cookies(&self, answer: &Answer) {
-        if self.settings().cookies {
-            self.shared.cookies.take_from(&self.outline.location, &answer.parts.head.headers);
-        }
-    }
-
-    /// Where the answer leads, if that is to be followed.
-    fn follows(&self, answer: &Answer) -> Result<Option<Next>> {
-        self.take_cookies(answer);
-        let (settings, head) = (self.settings(), &answer.parts.head);
-        if settings.redirects_max == 0 || !head.status.is_redirection() {
-            return Ok(None);
-        }
-        let Outline { location, method, headers, .. } = &self.outline;
-        let asks_for_websocket = headers.contains_key(SEC_WEBSOCKET_KEY);
-        let next = redirect::next(location, method, head.status, &head.headers, asks_for_websocket)?;
-        let Some(next) = next else { return Ok(None) };
-        let wrong = |text: &str| Err(Error::new(ErrorKind::Redirect).with_text(text));
-        if self.history.len() >= settings.redirects_max as usize {
-            return wrong("there are too many");
-        }
-        if next.keeps_body && self.outline.is_body_spent {
-            return wrong("the body of the request cannot be sent again");
-        }
-        Ok(Some(next))
-    }
-
-    /// Turns the request into the next one.
-    async fn redirect(&mut self, answer: Answer, next: Next) -> Result<()> {
-        let Answer { mut parts, lease } = answer;
-        let status = parts.head.status;
-        count(&self.shared.counters.redirects);
-        self.tracer.tell(|trace, request| {
-            trace.request_redirect(request, status, next.location.as_str());
-        });
-        let idle_timeout = parts.head.idle_timeout;
-        self.history.push(Redirected {
-            url: self.outline.location.to_url(),
-            status,
-            headers: std::mem::take(&mut parts.head.headers),
-        });
-        drain(lease, self.shared.config.drain_bytes_max, idle_timeout).await;
-
-        let is_same_origin = next.location.origin() == self.outline.location.origin();
-        redirect::strip(&mut self.outline.headers, next.keeps_body, is_same_origin);
-        if !is_same_origin {
-            #[cfg(feature = "digest-auth")]
-            {
-                self.outline.digest = None;
-            }
-            // Those that the client has of its own stay behind, too.
-            self.without.extend(redirect::CREDENTIALS);
-        }
-        if !next.keeps_body {
-            self.outline.replace_body(Body::empty());
-        }
-        self.outline.method = next.method;
-        self.outline.location = next.location;
-        Ok(())
-    }
 }
-
-/// What the caller is given, or what failed and is tried again in a while.
-type Verdict = ControlFlow<Result<Answer>, (Result<Answer>, Duration)>;
 
 /// Waits for the head of the answer, and tells what of the request leaves meanwhile.
 async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tracer) -> Result<(), Failure> {
@@ -512,29 +428,6 @@ async fn head(connection: &mut ClientConnection, parts: &mut Parts, tracer: &Tra
         polled
     })
     .await
-}
-
-/// Reads the body of an answer that nobody asks for, which is short mostly, so that its connection can be used again.
-async fn drain(mut lease: Lease, bytes_max: u64, idle_timeout: Option<Duration>) {
-    let mut drained = 0;
-    let is_done = poll_fn(|cx| {
-        let connection = lease.connection().expect("an exchange is under way");
-        loop {
-            match connection.poll_body(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(Some(piece))) => drained += piece.len() as u64,
-                Poll::Ready(Ok(None)) => return Poll::Ready(true),
-                Poll::Ready(Err(_)) => return Poll::Ready(false),
-            }
-            if drained > bytes_max {
-                return Poll::Ready(false);
-            }
-        }
-    })
-    .await;
-    if is_done {
-        lease.release(idle_timeout);
-    }
 }
 
 /// RFC 9110 §9.2.2.

@@ -9,8 +9,9 @@ use http::Method;
 use http::header::CONNECTION;
 use ringhttp_runtime::Core;
 
+use super::adaptive_limit::HostLimit;
 use super::circuit::{CircuitState, Circuits};
-use super::config::{ClientConfig, Settings};
+use super::config::ClientConfig;
 use super::connector::Connector;
 use super::cookie_jar::CookieJar;
 use super::error::{Error, ErrorKind, Result};
@@ -21,6 +22,7 @@ use super::reconnect::{ReconnectConfig, ReconnectingWebSocket};
 use super::request::RequestBuilder;
 use super::response::Response;
 use super::retry::Allowance;
+use super::settings::Settings;
 use super::sockets::Sockets;
 use super::stats::{ClientStats, Counters};
 use super::trace::{RequestId, Timings, Trace, Tracer};
@@ -189,6 +191,7 @@ impl Client {
         let Shared { connections, counters, connector, .. } = &*self.shared;
         let circuits = self.shared.circuits.as_ref();
         let (pool, names) = (connections.stats(), connector.resolver.stats());
+        let (limits_raised, limits_lowered) = connections.limit_changes();
         ClientStats {
             requests: counters.requests.get(),
             errors: counters.errors.get(),
@@ -199,6 +202,8 @@ impl Client {
             circuits_opened: circuits.map_or(0, Circuits::opened),
             circuit_refusals: circuits.map_or(0, Circuits::refused),
             circuits_open: circuits.map_or(0, Circuits::open_now),
+            limits_raised,
+            limits_lowered,
             acquired: pool.acquired.get(),
             reused: pool.reused.get(),
             made: pool.made.get(),
@@ -219,6 +224,13 @@ impl Client {
     #[must_use]
     pub fn circuits(&self) -> Vec<(String, CircuitState)> {
         self.shared.circuits.as_ref().map(Circuits::states).unwrap_or_default()
+    }
+
+    /// The servers whose limits are found out, in no order: how many requests may be under way to each, and are. None without
+    /// `ClientConfig::adaptive_limit`. Servers that are reached in different ways (TLS, a tunnel, a Unix socket) have a limit for each.
+    #[must_use]
+    pub fn host_limits(&self) -> Vec<HostLimit> {
+        self.shared.connections.host_limits()
     }
 
     /// What its WebSockets have done, and how many are open.
@@ -245,6 +257,7 @@ impl Client {
         let (mut held, mut made) = (Vec::new(), 0);
         while held.len() < count {
             let Some(mut lease) = shared.connections.try_lease(&key)? else { break };
+            lease.set_aside();
             if lease.connection().is_none() {
                 let (settings, mut timings) = (&shared.settings, Timings::default());
                 let route = route.map(|route| &**route);

@@ -40,6 +40,10 @@ pub struct ClientStats {
     pub circuit_refusals: u64,
     /// Servers that are left alone now.
     pub circuits_open: usize,
+    /// How often the limit of a server became more: see `ClientConfig::adaptive_limit`.
+    pub limits_raised: u64,
+    /// How often one became less.
+    pub limits_lowered: u64,
     /// Connections that were given to requests.
     pub acquired: u64,
     /// Of those, the ones that had been used before.

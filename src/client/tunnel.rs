@@ -12,8 +12,8 @@ use crate::conn::Body;
 use crate::conn::client::{ClientConnection, ExchangeLimits, Failure, Outgoing};
 use crate::proto::http1::{ImpliedRequest, Limits, ResponseHead};
 
-/// Asks the proxy at the other end of a connection for a tunnel to where a URL leads, and gives the connection through it. The
-/// caller sets the time.
+/// Asks the proxy at the other end of a connection for a tunnel to where a URL leads, and gives the connection through it; `None` if the
+/// proxy asks to be signed in at, which another try does: `met` counts those. The caller sets the time.
 ///
 /// # Cancellation
 /// The connection is closed.
@@ -22,12 +22,14 @@ pub(super) async fn open(
     via: &Via,
     location: &Location,
     limits: Limits,
-) -> Result<ClientConnection, Error> {
+    met: &mut u32,
+) -> Result<Option<ClientConnection>, Error> {
     let target = target(location);
+    let fields = via.fields_for(&Method::CONNECT, &target, Some(&[]))?;
     let request = Outgoing {
         method: &Method::CONNECT,
         target: &target,
-        headers: &via.fields,
+        headers: &fields,
         implied: ImpliedRequest { host: Some(&target), ..ImpliedRequest::default() },
         closes: false,
         continue_wait: None,
@@ -37,11 +39,16 @@ pub(super) async fn open(
     connection.begin(request, ExchangeLimits::default()).map_err(failed)?;
     let mut head = ResponseHead::default();
     poll_fn(|cx| connection.poll_head(cx, &mut head)).await.map_err(failed)?;
+    if via.can_sign_in(met, head.status, &head.headers, true) {
+        // The proxy's answer may have any body: a new connection costs less than to read it.
+        return Ok(None);
+    }
     if !head.status.is_success() {
         return Err(Error::new(ErrorKind::Proxy).with_status(head.status));
     }
+    via.note_next_nonce(&head.headers);
     let tunneled = connection.into_tunneled(limits);
-    tunneled.ok_or_else(|| Error::new(ErrorKind::Proxy).with_text("the tunnel is not silent"))
+    tunneled.map(Some).ok_or_else(|| Error::new(ErrorKind::Proxy).with_text("the tunnel is not silent"))
 }
 
 /// The target of a CONNECT: host and port, the latter always (RFC 9112 §3.2.3).

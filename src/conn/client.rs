@@ -32,7 +32,7 @@ use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Timers;
-use ringhttp_runtime::{Core, DriverKind, YieldNow};
+use ringhttp_runtime::{Core, YieldNow};
 
 use super::body::{Body, Kind};
 use super::upgrade::Upgraded;
@@ -69,10 +69,6 @@ pub(crate) struct ClientConnection {
     pause: Option<YieldNow>,
     /// Sending has ended before its time; the answer may come all the same.
     write_failure: Option<io::Error>,
-    /// A write that was begun comes to its end by itself: on the ring. (By epoll somebody has to be told to try again.)
-    may_be_quiet: bool,
-    /// The request was sent without asking to be told when it is with the kernel.
-    is_quiet: bool,
     asks_close: bool,
     asks_switch: bool,
     /// Whether any byte came behind the request.
@@ -125,9 +121,7 @@ pub(crate) enum Unanswered {
 impl ClientConnection {
     /// A connection over a socket that was just connected.
     pub(crate) fn over_socket(socket: Socket, limits: Limits, buffers: &BufferPool, timers: &Timers) -> Self {
-        let is_on_ring = Core::current().is_some_and(|core| core.driver() == DriverKind::IoUring);
-        let connection = Self::new(Transport::Socket(Stream::from(socket)), limits, buffers, timers);
-        Self { may_be_quiet: is_on_ring, ..connection }
+        Self::new(Transport::Socket(Stream::from(socket)), limits, buffers, timers)
     }
 
     fn new(transport: Transport, limits: Limits, buffers: &BufferPool, timers: &Timers) -> Self {
@@ -142,8 +136,6 @@ impl ClientConnection {
             held: None,
             pause: None,
             write_failure: None,
-            may_be_quiet: false,
-            is_quiet: false,
             asks_close: false,
             asks_switch: false,
             is_answered: false,
@@ -210,11 +202,15 @@ impl ClientConnection {
             _ => self.queue_body(body.0, framing),
         }
         self.phase = Phase::Begun;
-        self.is_quiet = false;
         self.is_answered = false;
         self.interim = 0;
         self.exchanges += 1;
         Ok(())
+    }
+
+    /// Sets the limits of the next answer.
+    pub(crate) fn limit_answer(&mut self, limits: Limits) {
+        self.reader.set_limits(limits);
     }
 
     fn queue_body(&mut self, kind: Kind, framing: Framing) {
@@ -440,8 +436,7 @@ impl ClientConnection {
 
     /// Waits for more bytes, 0 at the end, while the request leaves.
     fn poll_more(&mut self, cx: &mut Context<'_>, purpose: Purpose) -> Poll<Result<usize, Failure>> {
-        let is_first = self.phase == Phase::Begun;
-        if is_first {
+        if self.phase == Phase::Begun {
             self.phase = Phase::Waiting;
         } else if self.wire.is_filling() {
             // Who comes back mostly does so for what was read.
@@ -449,13 +444,13 @@ impl ClientConnection {
                 return Poll::Ready(self.note_read(read));
             }
         }
-        if let Err(failure) = self.poll_send(cx, is_first) {
+        if let Err(failure) = self.poll_send(cx) {
             return Poll::Ready(Err(failure));
         }
         if let Poll::Ready(read) = self.wire.poll_fill(cx, purpose) {
             return Poll::Ready(self.note_read(read));
         }
-        let is_flushing = !self.is_quiet && self.write_failure.is_none() && self.wire.is_flushing();
+        let is_flushing = self.write_failure.is_none() && self.wire.is_flushing();
         let has_begun = matches!(self.phase, Phase::Head | Phase::Body);
         let waits_for = WaitsFor {
             written: is_flushing.then(|| self.wire.written()),
@@ -487,11 +482,10 @@ impl ClientConnection {
 
     /// Sends what there is to send, as far as the server takes it now. A connection that takes no more may still give the
     /// answer, so that is no failure yet.
-    fn poll_send(&mut self, cx: &mut Context<'_>, is_first: bool) -> Result<(), Failure> {
-        if self.is_quiet || self.write_failure.is_some() {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.write_failure.is_some() {
             return Ok(());
         }
-        let may_be_quiet = self.may_be_quiet && self.held.is_none();
         if self.phase != Phase::Body
             && let Some(held) = &mut self.held
             && held.poll_late(cx).is_ready()
@@ -502,9 +496,7 @@ impl ClientConnection {
         if self.upload.is_some() {
             return self.poll_upload(cx);
         }
-        if is_first && may_be_quiet && self.wire.flush_quietly() {
-            self.is_quiet = true;
-        } else if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
+        if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
             self.write_failure = Some(error);
         }
         Ok(())

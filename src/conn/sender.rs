@@ -209,6 +209,10 @@ impl AnswerSender {
                 // It is the connection's task that flushes the encoder when its writer waits.
                 self.connection.wake();
             }
+            if self.connection.queued() < queued_max && self.connection.is_polled_by_task(cx) {
+                // It leaves with what the writer adds before it waits.
+                return Poll::Ready(Ok(()));
+            }
             self.connection.poll_drained(cx, queued_max).map_err(client_gone)
         })
         .await

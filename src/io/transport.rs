@@ -6,7 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use ringhttp_runtime::buffer::WriteBatch;
-use ringhttp_runtime::stream::Stream;
+use ringhttp_runtime::stream::{Stream, Written};
 
 #[cfg(test)]
 use super::duplex::Duplex;
@@ -82,31 +82,22 @@ impl Transport {
         }
     }
 
-    /// Sends what a socket takes of `batch` now; other carriers take nothing in this way.
+    /// Starts a write, which may be done already.
     #[inline(always)]
-    pub(crate) fn write_at_once(&mut self, batch: &mut WriteBatch) -> io::Result<()> {
+    pub(crate) fn start_write(&mut self, batch: WriteBatch) -> Poll<Written> {
         match self {
-            Self::Socket(stream) => stream.write_at_once(batch),
-            #[cfg(feature = "rustls")]
-            Self::Tls(_) => Ok(()),
-            #[cfg(test)]
-            Self::Duplex(_) => Ok(()),
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn start_write(&mut self, batch: WriteBatch) {
-        match self {
-            Self::Socket(stream) => stream.start_write(batch),
+            Self::Socket(stream) => return stream.start_write(batch),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.start_write(batch),
             #[cfg(test)]
             Self::Duplex(duplex) => duplex.start_write(batch),
         }
+        #[cfg(any(feature = "rustls", test))]
+        Poll::Pending
     }
 
     #[inline(always)]
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
         match self {
             Self::Socket(stream) => stream.poll_write(cx),
             #[cfg(feature = "rustls")]
@@ -151,7 +142,7 @@ impl Transport {
 
     pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
         match self {
-            Self::Socket(stream) => stream.shutdown_write(cx),
+            Self::Socket(stream) => stream.shutdown_write(),
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.shutdown_write(cx),
             #[cfg(test)]

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::BufferPool;
@@ -26,8 +26,6 @@ pub(crate) struct Wire {
     ended: bool,
     /// Bytes of the batch that is being written; what is more than 4 GiB does not count.
     in_flight: u32,
-    /// Writes begin by themselves, and not with the ring's next turn.
-    sends_at_once: bool,
     turn: Turn,
     streak: Streak,
 }
@@ -49,7 +47,6 @@ impl Wire {
             output: WriteQueue::new(pool.clone()),
             ended: false,
             in_flight: 0,
-            sends_at_once: false,
             turn: Turn::default(),
             streak: Streak::default(),
         }
@@ -114,46 +111,24 @@ impl Wire {
     /// Nothing is lost: the write belongs to the transport.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.transport.is_writing() {
-                let (result, batch) = ready!(self.transport.poll_write(cx));
-                self.in_flight = 0;
-                self.output.give_back(batch);
-                if let Err(error) = result {
-                    self.output.clear();
-                    return Poll::Ready(Err(error));
+            let written = if self.transport.is_writing() {
+                ready!(self.transport.poll_write(cx))
+            } else {
+                let Some(batch) = self.output.take_batch() else { return Poll::Ready(Ok(())) };
+                self.in_flight = u32::try_from(batch.remaining()).unwrap_or(u32::MAX);
+                match self.transport.start_write(batch) {
+                    Poll::Ready(written) => written,
+                    Poll::Pending => continue,
                 }
-            }
-            match self.output.take_batch() {
-                Some(mut batch) => {
-                    if self.sends_at_once {
-                        let sent = self.transport.write_at_once(&mut batch);
-                        if sent.is_err() || batch.remaining() == 0 {
-                            self.output.give_back(batch);
-                            if sent.is_err() {
-                                self.output.clear();
-                                return Poll::Ready(sent);
-                            }
-                            continue;
-                        }
-                    }
-                    self.in_flight = u32::try_from(batch.remaining()).unwrap_or(u32::MAX);
-                    self.transport.start_write(batch);
-                }
-                None => return Poll::Ready(Ok(())),
+            };
+            let (result, batch) = written;
+            self.in_flight = 0;
+            self.output.give_back(batch);
+            if let Err(error) = result {
+                self.output.clear();
+                return Poll::Ready(Err(error));
             }
         }
-    }
-
-    /// Starts sending a small answer without asking to be told when it is done: that is seen with the next poll, which the
-    /// next request brings, and saves a wake-up per request. False if this has to be asked for instead, by
-    /// [`poll_flush`](Self::poll_flush): the caller must poll that sooner or later in any case.
-    pub(crate) fn flush_quietly(&mut self) -> bool {
-        if !self.output.is_small() {
-            return false;
-        }
-        // Pending with something left in the queue: an earlier write is still under way, or one of TLS' own. What has left the
-        // queue was sealed as a whole, and goes by itself.
-        self.poll_flush(&mut Context::from_waker(Waker::noop())).is_ready() || self.output.is_empty()
     }
 
     /// Reads and forgets, whatever it is; ready with the number of bytes, 0 at the end.
@@ -204,11 +179,6 @@ impl Wire {
     /// What comes from now on is of another protocol: how long its messages are is to be seen.
     pub(crate) fn switch(&mut self) {
         self.input.switch(&Landing::MESSAGES);
-    }
-
-    /// What is queued from now on is handed to the kernel right away by whoever flushes, as far as the peer takes it.
-    pub(crate) fn send_at_once(&mut self) {
-        self.sends_at_once = true;
     }
 
     /// Takes the unread bytes out as one view.

@@ -14,9 +14,6 @@ const COPY_BYTES_MAX: usize = 2 * 1024;
 /// Up to this size a shared piece is copied all the same.
 const SHARED_COPY_BYTES_MAX: usize = 256;
 
-/// The largest write whose end nobody waits for: it fits into the smallest socket buffer (4,608 bytes).
-const QUIET_BYTES_MAX: usize = 4 * 1024;
-
 /// The ordered queue of a connection's output. Whoever fills it asks [`queued`](Self::queued) first: the bound is the
 /// caller's, by `ServerConfig::write_buffer_bytes_max`.
 #[derive(Debug)]
@@ -51,11 +48,6 @@ impl WriteQueue {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.chunks.is_none() && self.tail.is_empty() && self.file.is_none()
-    }
-
-    /// Whether what waits is so little that the kernel takes it at once, unless its own buffers are full.
-    pub(crate) fn is_small(&self) -> bool {
-        !self.is_empty() && self.file.is_none() && self.queued() <= QUIET_BYTES_MAX
     }
 
     /// The buffer to encode a head or another small piece into, at the end of the queue.
@@ -230,7 +222,7 @@ mod tests {
         queue.push_file(FileSlice { file, offset: 0, length: 9 });
         queue.push(large.clone());
         queue.buffer().extend_from_slice(b"end");
-        assert!(!queue.is_small() && !queue.is_empty());
+        assert!(!queue.is_empty());
         assert_eq!(bytes_of(queue.take_batch()), large.len());
         let batch = queue.take_batch();
         assert_eq!(bytes_of(batch), 4 + 9);

@@ -22,8 +22,8 @@ pub(crate) struct Challenge {
     algorithm_name: Option<String>,
     /// The password is hashed with the nonce once more (`-sess`).
     is_session: bool,
-    /// RFC 2069, which is older, knew no `qop`.
-    has_qop: bool,
+    /// What the answer vouches for. RFC 2069, which is older, knew no `qop`.
+    protection: Option<Protection>,
     /// The nonce was too old, the credentials may be good.
     pub(crate) is_stale: bool,
     is_utf8: bool,
@@ -35,6 +35,33 @@ enum Algorithm {
     Md5,
     Sha256,
     Sha512_256,
+}
+
+/// `qop`: quality of protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protection {
+    /// `auth`: who asks for what.
+    Request,
+    /// `auth-int`: the body, too.
+    RequestAndBody,
+}
+
+impl Protection {
+    /// The first of a list that can be given: the weaker one, which needs no body in memory, if both are there.
+    fn choose(list: &str, has_body: bool) -> Option<Self> {
+        let has = |name: &str| list.split(',').any(|one| one.trim().eq_ignore_ascii_case(name));
+        if has(Self::Request.name()) {
+            return Some(Self::Request);
+        }
+        (has_body && has(Self::RequestAndBody.name())).then_some(Self::RequestAndBody)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "auth",
+            Self::RequestAndBody => "auth-int",
+        }
+    }
 }
 
 /// What an answer is made for.
@@ -49,14 +76,17 @@ pub(crate) struct Asked<'a> {
     pub(crate) cnonce: &'a str,
     /// Which request by this nonce it is, from 1.
     pub(crate) count: u32,
+    /// The body as it is sent, but for its transfer coding, if that is in memory.
+    pub(crate) body: Option<&'a [u8]>,
 }
 
 impl Challenge {
-    /// The first challenge of the values of `WWW-Authenticate` that can be answered (RFC 7616 §3.7).
-    pub(crate) fn find<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+    /// The first challenge of the values of `WWW-Authenticate` that can be answered (RFC 7616 §3.7): one that wants the body vouched for only
+    /// if that is in memory (`has_body`).
+    pub(crate) fn find<'a>(values: impl IntoIterator<Item = &'a [u8]>, has_body: bool) -> Option<Self> {
         values.into_iter().filter_map(|value| str::from_utf8(value).ok()).find_map(|value| {
             let mut challenges = challenges(value).into_iter();
-            challenges.find_map(Self::parse)
+            challenges.find_map(|challenge| Self::parse(challenge, has_body))
         })
     }
 
@@ -73,7 +103,7 @@ impl Challenge {
         true
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str, has_body: bool) -> Option<Self> {
         let parameters = parameters(Some(text.as_bytes()), "Digest").ok()?;
         let get = |name: &str| {
             let mut all = parameters.iter();
@@ -82,11 +112,10 @@ impl Challenge {
         let is = |name: &str, text: &str| get(name).is_some_and(|value| value.eq_ignore_ascii_case(text));
         let algorithm_name = get("algorithm");
         let (algorithm, is_session) = Algorithm::of_name(algorithm_name.as_deref().unwrap_or("MD5"))?;
-        let qop = get("qop");
-        let has_auth = |qop: &String| qop.split(',').any(|one| one.trim().eq_ignore_ascii_case("auth"));
-        if !qop.as_ref().is_none_or(has_auth) {
-            return None;
-        }
+        let protection = match get("qop") {
+            Some(list) => Some(Protection::choose(&list, has_body)?),
+            None => None,
+        };
         Some(Self {
             realm: get("realm")?,
             nonce: get("nonce")?,
@@ -94,14 +123,20 @@ impl Challenge {
             algorithm,
             algorithm_name,
             is_session,
-            has_qop: qop.is_some(),
+            protection,
             is_stale: is("stale", "true"),
             is_utf8: is("charset", "UTF-8"),
             hashes_user: is("userhash", "true"),
         })
     }
 
-    /// The value of `Authorization` (RFC 7616 §3.4); `None` if a part of it cannot stand in a field.
+    /// Whether its answer vouches for the body, so that it is answered only with that in memory.
+    pub(crate) fn wants_body(&self) -> bool {
+        self.protection == Some(Protection::RequestAndBody)
+    }
+
+    /// The value of `Authorization` (RFC 7616 §3.4); `None` if a part of it cannot stand in a field, or without the body that it
+    /// [wants](Self::wants_body).
     pub(crate) fn answer(&self, asked: &Asked<'_>) -> Option<HeaderValue> {
         let hash = |parts: &[&str]| self.algorithm.hash(parts);
         let Self { realm, nonce, .. } = self;
@@ -109,12 +144,15 @@ impl Challenge {
         if self.is_session {
             secret = hash(&[&secret, nonce, asked.cnonce]);
         }
-        let request = hash(&[asked.method, asked.uri]);
-        let count = format!("{:08x}", asked.count);
-        let response = if self.has_qop {
-            hash(&[&secret, nonce, &count, asked.cnonce, "auth", &request])
+        let request = if self.wants_body() {
+            hash(&[asked.method, asked.uri, &self.algorithm.hash_bytes(asked.body?)])
         } else {
-            hash(&[&secret, nonce, &request])
+            hash(&[asked.method, asked.uri])
+        };
+        let count = format!("{:08x}", asked.count);
+        let response = match self.protection {
+            Some(qop) => hash(&[&secret, nonce, &count, asked.cnonce, qop.name(), &request]),
+            None => hash(&[&secret, nonce, &request]),
         };
         let mut text = format!("Digest {}", self.user(asked.user));
         for (name, value) in [("realm", realm), ("nonce", nonce)] {
@@ -128,10 +166,10 @@ impl Challenge {
         if let Some(name) = &self.algorithm_name {
             let _ = write!(text, ", algorithm={name}");
         }
-        if self.has_qop {
-            let _ = write!(text, ", qop=auth, nc={count}");
+        if let Some(qop) = self.protection {
+            let _ = write!(text, ", qop={}, nc={count}", qop.name());
         }
-        if self.has_qop || self.is_session {
+        if self.protection.is_some() || self.is_session {
             put_quoted(&mut text, "cnonce", asked.cnonce);
         }
         if self.hashes_user {
@@ -170,11 +208,14 @@ impl Algorithm {
 
     /// The hash of the parts with colons between them, in hexadecimal digits.
     fn hash(self, parts: &[&str]) -> String {
-        let text = parts.join(":");
+        self.hash_bytes(parts.join(":").as_bytes())
+    }
+
+    fn hash_bytes(self, bytes: &[u8]) -> String {
         match self {
-            Self::Md5 => format!("{:x}", Md5::digest(text)),
-            Self::Sha256 => format!("{:x}", Sha256::digest(text)),
-            Self::Sha512_256 => format!("{:x}", Sha512_256::digest(text)),
+            Self::Md5 => format!("{:x}", Md5::digest(bytes)),
+            Self::Sha256 => format!("{:x}", Sha256::digest(bytes)),
+            Self::Sha512_256 => format!("{:x}", Sha512_256::digest(bytes)),
         }
     }
 }
@@ -243,7 +284,7 @@ mod tests {
         nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\"";
 
     fn answer(challenge: &str, asked: &Asked<'_>) -> String {
-        let challenge = Challenge::find([challenge.as_bytes()]).expect("a challenge");
+        let challenge = Challenge::find([challenge.as_bytes()], true).expect("a challenge");
         String::from_utf8(challenge.answer(asked).expect("a field").as_bytes().to_vec()).expect("UTF-8")
     }
 
@@ -257,6 +298,7 @@ mod tests {
             uri: "/dir/index.html",
             cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
             count: 1,
+            body: None,
         };
         assert!(answer(MD5, &asked).contains("response=\"8ca523f5e9506fed4657c9700eebdbec\""));
         assert_eq!(
@@ -268,7 +310,7 @@ mod tests {
              cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\""
         );
         let both = format!("{SHA_256}, {MD5}");
-        let found = Challenge::find([both.as_bytes()]).map(|found| found.algorithm);
+        let found = Challenge::find([both.as_bytes()], true).map(|found| found.algorithm);
         assert_eq!(found, Some(Algorithm::Sha256), "the first one that is known");
     }
 
@@ -285,6 +327,7 @@ mod tests {
             uri: "/doe.json",
             cnonce: "NTg6RKcb9boFIAS3KrFK9BGeh+niz/sm",
             count: 1,
+            body: None,
         };
         let text = answer(challenge, &asked);
         let user = Sha512_256::digest("J\u{e4}s\u{f8}n Doe:api@example.org");
@@ -308,6 +351,7 @@ mod tests {
             uri: "/dir/index.html",
             cnonce: "0a4f113b",
             count: 0x1f,
+            body: None,
         };
         let text = answer(&challenge, &asked);
         assert!(text.contains("response=\"670fd8c2df070c60b045671b8b24ff02\""), "{text}");
@@ -320,6 +364,39 @@ mod tests {
         let response = md5(&[&secret, nonce, "0000001f", "0a4f113b", "auth", &request]);
         assert!(text.contains(&format!("response=\"{response}\"")), "{text}");
         assert!(text.contains(", algorithm=md5-sess, qop=auth, nc=0000001f"), "{text}");
+    }
+
+    /// RFC 7616 §3.4.3: the request of §3.9.1 with a body, where the server wants that vouched for.
+    #[test]
+    fn rfc7616_3_4_3_the_body_is_vouched_for_if_nothing_less_is_offered() {
+        const BOTH: &str = "Digest realm=r, nonce=n, qop=\"auth-int, auth\", algorithm=SHA-256";
+        const BODY: &str = "Digest realm=r, nonce=n, qop=\"auth-int\", algorithm=SHA-256";
+        let asked = Asked {
+            user: "ada",
+            password: "open sesame",
+            method: "POST",
+            uri: "/",
+            cnonce: "c",
+            count: 2,
+            body: Some(b"\xff two apples"),
+        };
+        let text = answer(BOTH, &asked);
+        assert!(text.contains(", qop=auth, nc=00000002"), "{text}");
+        let sha = |text: &[u8]| format!("{:x}", Sha256::digest(text));
+        let request = sha(format!("POST:/:{}", sha(b"\xff two apples")).as_bytes());
+        let secret = sha(b"ada:r:open sesame");
+        let response = sha(format!("{secret}:n:00000002:c:auth-int:{request}").as_bytes());
+        let text = answer(BODY, &asked);
+        assert!(text.contains(", qop=auth-int, nc=00000002"), "{text}");
+        assert!(text.contains(&format!("response=\"{response}\"")), "{text}");
+
+        // One whose body is not in memory answers another challenge, or none.
+        assert_eq!(Challenge::find([BODY.as_bytes()], false), None);
+        let found = Challenge::find([BODY.as_bytes(), BOTH.as_bytes()], false).expect("the other");
+        assert!(!found.wants_body());
+        let found = Challenge::find([BODY.as_bytes()], true).expect("a challenge");
+        assert_eq!(found.answer(&Asked { body: None, ..asked }), None);
+        assert!(found.answer(&Asked { body: Some(b""), ..asked }).is_some());
     }
 
     #[test]
@@ -347,7 +424,7 @@ mod tests {
 
     #[test]
     fn rfc7616_3_5_the_next_nonce() {
-        let mut challenge = Challenge::find([&b"Digest realm=a, nonce=b"[..]]).expect("a challenge");
+        let mut challenge = Challenge::find([&b"Digest realm=a, nonce=b"[..]], true).expect("a challenge");
         for (info, renews) in [
             ("qop=auth, nextnonce=\"c\"", true),
             ("nextnonce=c", false),
@@ -369,19 +446,20 @@ mod tests {
             "Digest",
             "Digest realm=\"a\"",
             "Digest nonce=\"a\"",
-            "Digest realm=a, nonce=b, qop=\"auth-int\"",
+            "Digest realm=a, nonce=b, qop=\"auth-conf\"",
             "Digest realm=a, nonce=b, qop=\"\"",
             "Digest realm=a, nonce=b, algorithm=SHA-1",
             "Digest realm=a, nonce=b, nonce=c",
             "Digest realm=\"a, nonce=b",
         ] {
-            assert_eq!(Challenge::find([value.as_bytes()]), None, "{value}");
+            assert_eq!(Challenge::find([value.as_bytes()], true), None, "{value}");
         }
         let values: [&[u8]; 3] =
             [b"\xff", b"Basic realm=a, Digest realm=a, nonce=\"\\\"\", stale=TRUE", b"Digest"];
-        let found = Challenge::find(values).expect("it is among others");
+        let found = Challenge::find(values, true).expect("it is among others");
         assert!(found.is_stale && found.nonce == "\"");
-        let asked = Asked { user: "a\"b", password: "", method: "GET", uri: "/", cnonce: "", count: 1 };
+        let asked =
+            Asked { user: "a\"b", password: "", method: "GET", uri: "/", cnonce: "", count: 1, body: None };
         let text = found.answer(&asked).expect("a field");
         assert!(text.to_str().expect("ASCII").contains("username=\"a\\\"b\", realm=\"a\", nonce=\"\\\"\","));
         let asked = Asked { user: "a\r\nx: y", ..asked };

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use md5::{Digest, Md5};
-use ringhttp::client::{DigestAuth, ErrorKind};
+use ringhttp::client::{DigestAuth, ErrorKind, Proxies, Proxy};
 use ringhttp::proto::auth;
 #[cfg(feature = "compression")]
 use ringhttp::proto::content_coding::{ContentCoding, DecodeLimits, Decoder};
@@ -22,10 +22,11 @@ struct Scheme {
     is_session: bool,
 }
 
-const SCHEMES: [Scheme; 4] = [
+const SCHEMES: [Scheme; 5] = [
     Scheme { parameters: "qop=\"auth,auth-int\", algorithm=MD5", hash: md5, is_session: false },
     Scheme { parameters: "qop=\"auth\", algorithm=SHA-256, charset=UTF-8", hash: sha256, is_session: false },
     Scheme { parameters: "qop=\"auth\", algorithm=SHA-256-sess", hash: sha256, is_session: true },
+    Scheme { parameters: "qop=\"auth-int\", algorithm=SHA-256", hash: sha256, is_session: false },
     Scheme { parameters: "opaque=\"o\\\"o\"", hash: md5, is_session: false },
 ];
 
@@ -37,9 +38,10 @@ fn sha256(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
 }
 
-/// A server that gives each nonce to `uses` requests, and takes each count once.
+/// A server, or a proxy, that gives each nonce to `uses` requests, and takes each count once.
 struct Guard {
     scheme: Scheme,
+    is_proxy: bool,
     uses: u32,
     nonce: AtomicU32,
     counts: Mutex<Vec<String>>,
@@ -48,16 +50,20 @@ struct Guard {
 }
 
 impl Guard {
+    fn new(scheme: Scheme, uses: u32) -> Self {
+        let (nonce, counts, refused) = (AtomicU32::new(0), Mutex::default(), Arc::default());
+        Self { scheme, is_proxy: false, uses, nonce, counts, refused }
+    }
+
     fn start(scheme: Scheme, uses: u32) -> (RawServer, Arc<Mutex<Vec<&'static str>>>) {
-        let refused: Arc<Mutex<Vec<&'static str>>> = Arc::default();
-        let guard = Self {
-            scheme,
-            uses,
-            nonce: AtomicU32::new(0),
-            counts: Mutex::default(),
-            refused: Arc::clone(&refused),
-        };
+        let guard = Self::new(scheme, uses);
+        let refused = Arc::clone(&guard.refused);
         (answering(move |message| guard.answer(message)), refused)
+    }
+
+    /// What the fields are called.
+    fn of_proxy(&self, name: &str) -> String {
+        if self.is_proxy { format!("proxy-{name}") } else { name.to_owned() }
     }
 
     fn answer(&self, message: &str) -> String {
@@ -68,7 +74,10 @@ impl Guard {
                 self.counts.lock().expect("no panic").clear();
                 ok(message).replace(
                     "content-type",
-                    &format!("authentication-info: nextnonce=\"n{nonce}\"\r\ncontent-type"),
+                    &format!(
+                        "{}: nextnonce=\"n{nonce}\"\r\ncontent-type",
+                        self.of_proxy("authentication-info")
+                    ),
                 )
             }
             None => ok(message),
@@ -77,8 +86,10 @@ impl Guard {
                 let nonce = self.nonce.fetch_add(1, Ordering::SeqCst) + 1;
                 self.counts.lock().expect("no panic").clear();
                 let stale = if fault == "stale" { ", stale=true" } else { "" };
+                let (status, name) =
+                    if self.is_proxy { (407, "proxy-authenticate") } else { (401, "www-authenticate") };
                 format!(
-                    "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"x\", Digest realm=\"a \\\"realm\\\"\", \
+                    "HTTP/1.1 {status} Who?\r\n{name}: Basic realm=\"x\", Digest realm=\"a \\\"realm\\\"\", \
                      nonce=\"n{nonce}\", {}{stale}\r\ncontent-length: 2\r\n\r\nno",
                     self.scheme.parameters
                 )
@@ -91,7 +102,7 @@ impl Guard {
         let line = message.lines().next().expect("a request line");
         let mut words = line.split(' ');
         let (method, uri) = (words.next().expect("a method"), words.next().expect("a target"));
-        let Some(value) = field(message, "authorization") else { return Some("missing") };
+        let Some(value) = field(message, &self.of_proxy("authorization")) else { return Some("missing") };
         let Ok(parameters) = auth::parameters(Some(value.as_bytes()), "Digest") else {
             return Some("malformed");
         };
@@ -110,7 +121,10 @@ impl Guard {
         if self.scheme.is_session {
             secret = hash(&format!("{secret}:{}:{}", get("nonce"), get("cnonce")));
         }
-        let request = hash(&format!("{method}:{uri}"));
+        let request = match message.split_once("\r\n\r\n") {
+            Some((_, body)) if get("qop") == "auth-int" => hash(&format!("{method}:{uri}:{}", hash(body))),
+            _ => hash(&format!("{method}:{uri}")),
+        };
         let expected = match &*get("qop") {
             "" => hash(&format!("{secret}:{}:{request}", get("nonce"))),
             qop => {
@@ -225,13 +239,7 @@ fn what_is_refused_is_an_answer() {
 fn credentials_do_not_go_where_redirects_lead() {
     let (elsewhere, asked_elsewhere) = Guard::start(SCHEMES[0], 1000);
     let target = elsewhere.url("/there");
-    let guard = Guard {
-        scheme: SCHEMES[0],
-        uses: 1000,
-        nonce: AtomicU32::new(0),
-        counts: Mutex::default(),
-        refused: Arc::default(),
-    };
+    let guard = Guard::new(SCHEMES[0], 1000);
     let server = answering(move |message| {
         let to =
             |target: &str| format!("HTTP/1.1 307 Moved\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
@@ -256,6 +264,144 @@ fn credentials_do_not_go_where_redirects_lead() {
             "and it was asked once"
         );
     });
+}
+
+/// `qop=auth-int` wants all of the body before its first byte is sent.
+#[test]
+fn a_body_that_is_not_in_memory_cannot_be_vouched_for() {
+    const AUTH_INT: Scheme = SCHEMES[3];
+    let (server, refused) = Guard::start(AUTH_INT, 1000);
+    with_config(&ClientConfig::default(), async |_, client| {
+        let auth = DigestAuth::new("ada", "open sesame");
+        for _ in 0..2 {
+            refused.lock().expect("no panic").clear();
+            let stream = || Body::stream_of(1, async |mut out: BodySender| out.write("x").await);
+            let post = client.post(server.url("/")).body_from(stream).digest_auth(&auth);
+            assert_eq!(post.send().await.expect("an answer").status(), 401);
+            assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing"], "it is not sent again");
+            // Nor does it spoil what is known for others.
+            let message = text(client.post(server.url("/")).body("x").digest_auth(&auth).send().await).await;
+            assert!(message.contains("qop=auth-int") && message.ends_with("\r\n\r\nx"), "{message}");
+        }
+    });
+}
+
+/// What is vouched for is what is sent.
+#[cfg(feature = "compression")]
+#[test]
+fn a_body_is_vouched_for_as_it_is_compressed() {
+    const AUTH_INT: Scheme = SCHEMES[3];
+    let server = RawServer::start(move |mut peer| {
+        while let Some(head) = peer.read_head() {
+            let length = field(&head, "content-length").expect("a length").parse().expect("a number");
+            let body = peer.read(length);
+            let Some(value) = field(&head, "authorization") else {
+                peer.send(format!(
+                    "HTTP/1.1 401 Who?\r\nwww-authenticate: Digest realm=r, nonce=n, {}\r\ncontent-length: 0\r\n\r\n",
+                    AUTH_INT.parameters
+                ));
+                continue;
+            };
+            let parameters = auth::parameters(Some(value.as_bytes()), "Digest").expect("parameters");
+            let get = |name: &str| {
+                let found = parameters.iter().find(|(other, _)| *other == name);
+                found.map(|(_, value)| value.to_string()).unwrap_or_default()
+            };
+            let request = sha256(&format!("POST:/:{:x}", Sha256::digest(&body)));
+            let secret = sha256("ada:r:open sesame");
+            let expected = sha256(&format!("{secret}:n:{}:{}:auth-int:{request}", get("nc"), get("cnonce")));
+            let is_right = get("response") == expected && field(&head, "content-encoding") == Some("gzip");
+            peer.send(ok(if is_right { "right" } else { "wrong" }));
+        }
+    });
+    with_config(&ClientConfig::default(), async |_, client| {
+        let auth = DigestAuth::new("ada", "open sesame");
+        let request = client.post(server.url("/")).body("two apples ".repeat(100)).digest_auth(&auth);
+        assert_eq!(text(request.compress(Some(ContentCoding::Gzip)).send().await).await, "right");
+    });
+}
+
+fn asking_proxy(server: &RawServer) -> Proxy {
+    let proxy = Proxy::new(server.url("/")).expect("a proxy");
+    proxy.digest_auth("ada", "open sesame").expect("a user")
+}
+
+#[test]
+fn a_proxy_that_forwards_asks_once_too() {
+    for (scheme, uses) in [(SCHEMES[0], 1000), (SCHEMES[1], 1), (SCHEMES[3], 1000), (SCHEMES[4], 1000)] {
+        let mut guard = Guard::new(scheme, uses);
+        guard.is_proxy = true;
+        let refused = Arc::clone(&guard.refused);
+        let server = answering(move |message| guard.answer(message));
+        let mut config = ClientConfig::default();
+        config.proxies = Proxies::all(asking_proxy(&server));
+        with_config(&config, async |_, client| {
+            refused.lock().expect("no panic").clear();
+            for url in ["http://a.invalid/b?c", "http://d.invalid/"] {
+                let message = text(client.post(url).body("x").send().await).await;
+                assert!(message.starts_with(&format!("POST {url} ")), "{message}");
+                assert!(message.contains(&format!("uri=\"{url}\"")), "{message}");
+                assert_eq!(field(&message, "authorization"), None);
+            }
+            assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing"], "{}", scheme.parameters);
+            assert_eq!(client.stats().made, 1);
+
+            let proxy = Proxy::new(server.url("/")).expect("a proxy");
+            let wrong = Proxies::all(proxy.digest_auth("ada", "guess").expect("a user"));
+            let answer = client.get("http://a.invalid/").proxies(&wrong).send().await.expect("an answer");
+            assert_eq!(answer.status(), 407);
+            let refused = refused.lock().expect("no panic");
+            assert_eq!(refused[1..], ["missing", "wrong"], "the password is tried once");
+        });
+    }
+    let error = Proxy::new("p").expect("a proxy").digest_auth("a:b", "").expect_err("a colon");
+    assert_eq!(error.kind(), ErrorKind::Config);
+}
+
+/// The tunnel is asked for again, over another connection, and the server at its other end is told nothing.
+#[test]
+fn a_proxy_that_opens_tunnels_asks_once_too() {
+    for scheme in [SCHEMES[1], SCHEMES[3]] {
+        let mut guard = Guard::new(scheme, 1000);
+        guard.is_proxy = true;
+        let refused = Arc::clone(&guard.refused);
+        let server = RawServer::start(move |mut peer| {
+            let Some(head) = peer.read_head() else { return };
+            let answer = guard.answer(&head);
+            if answer.contains(" 407 ") {
+                peer.send(answer);
+                peer.read_all();
+                return;
+            }
+            assert!(head.starts_with("CONNECT ") && head.contains("uri=\"a.invalid:80\""), "{head}");
+            peer.send("HTTP/1.1 200 OK\r\n\r\n");
+            while let Some(head) = peer.read_head() {
+                peer.send(ok(&head));
+            }
+        });
+        let mut config = ClientConfig::default();
+        config.keep_alive = false;
+        config.proxies = Proxies::all(asking_proxy(&server).always_tunnel());
+        with_config(&config, async |_, client| {
+            refused.lock().expect("no panic").clear();
+            for _ in 0..3 {
+                let head = text(client.get("http://a.invalid/").send().await).await;
+                assert!(head.starts_with("GET / ") && !head.contains("authorization"), "{head}");
+            }
+            assert_eq!(refused.lock().expect("no panic").as_slice(), ["missing"]);
+
+            let proxy = Proxy::new(server.url("/")).expect("a proxy");
+            let wrong = proxy.digest_auth("ada", "guess").expect("a user").always_tunnel();
+            let request = client.get("http://a.invalid/").proxies(&Proxies::all(wrong));
+            let error = request.send().await.expect_err("no tunnel");
+            assert_eq!(
+                (error.kind(), error.status().map(|status| status.as_u16())),
+                (ErrorKind::Proxy, Some(407))
+            );
+            assert_eq!(refused.lock().expect("no panic")[1..], ["missing", "wrong"]);
+            assert_eq!(client.stats().in_use, 0);
+        });
+    }
 }
 
 /// A stream that is held back until the server wants it is still there when the server has first asked who sends it, and an encoder that

@@ -30,6 +30,11 @@ impl Scratch {
         self.0.join("file")
     }
 
+    /// The file whose name ends with that.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        self.0.join(format!("file{suffix}"))
+    }
+
     pub(super) fn part(&self) -> Vec<u8> {
         fs::read(self.0.join("file.part")).unwrap_or_default()
     }
@@ -306,7 +311,9 @@ fn a_part_of_an_unknown_whole_is_not_taken_for_the_rest() {
         let server = RawServer::start(|mut peer| {
             while let Some(head) = peer.read_head() {
                 let answer = match field(&head, "range") {
-                    None => "HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 10\r\n\r\n0123",
+                    None => {
+                        "HTTP/1.1 200 OK\r\netag: \"a\"\r\ntransfer-encoding: chunked\r\n\r\n4\r\n0123\r\n"
+                    }
                     Some("bytes=4-") => {
                         "HTTP/1.1 206 x\r\ncontent-range: bytes 4-6/*\r\ncontent-length: 3\r\n\r\n456"
                     }

@@ -1,6 +1,7 @@
 //! The client over real sockets, on both drivers: against our own server where that will do, against a scripted one where the
 //! bytes matter.
 
+mod adaptive;
 mod basics;
 mod batches;
 mod bodies;
@@ -11,6 +12,7 @@ mod connections;
 mod cookies;
 #[cfg(feature = "digest-auth")]
 mod digest;
+mod download_hostile;
 mod download_parts;
 mod downloads;
 mod expectations;
@@ -18,6 +20,7 @@ mod forms;
 mod handlers;
 mod middleware;
 mod names;
+mod overrides;
 mod proxies;
 mod redirects;
 mod retries;
@@ -25,6 +28,8 @@ mod socks;
 mod trace;
 mod upgrades;
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use ringhttp::client::Response;
@@ -85,4 +90,22 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
         time::sleep(Duration::from_millis(1)).await;
     }
     panic!("never came: {what}");
+}
+
+/// Polls a future so often, each time when it was woken, and drops it then: `None` if it was not done.
+async fn polled_only<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = Box::pin(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use ringhttp::client::{Error, ErrorKind, Next, Request, Response, Result, middleware};
+use ringhttp::client::{Error, ErrorKind, Next, Request, Response, Result, RetryConfig, middleware};
 use ringhttp::testing::RawServer;
 use ringhttp::{Body, ClientConfig, HeaderValue, StatusCode, time};
 use tracing::field::{Field, Visit};
@@ -252,6 +252,46 @@ fn a_server_is_asked_no_faster_than_it_likes() {
         assert!(started.elapsed() >= Duration::from_millis(8 * 20 - 30), "{:?}", started.elapsed());
         let error = middleware::rate_limit(0, Duration::from_secs(1)).err().expect("no limit");
         assert_eq!(error.kind(), ErrorKind::Config);
+    });
+}
+
+/// Tries, redirects, and what another middleware sends again.
+#[test]
+fn everything_that_is_sent_counts_for_a_rate() {
+    let mut config = ClientConfig::default();
+    let mut retry = RetryConfig::default();
+    retry.delay = Duration::from_millis(1);
+    config.retry = Some(retry);
+    with_config(&config, async |_, client| {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&asked);
+        let server = answering(move |message| {
+            let mut asked = log.lock().expect("no panic");
+            asked.push(message.lines().next().expect("a line").to_owned());
+            match asked.len() {
+                1 => "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                2 => "HTTP/1.1 302 Found\r\nlocation: /there\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                3 => "HTTP/1.1 401 Who?\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                _ => ok("hello"),
+            }
+        });
+        let token = async || Ok::<_, Error>("t".to_owned());
+        let limit = middleware::rate_limit(1, Duration::from_millis(50)).expect("good values");
+        // The outermost, and yet what stands further in is slowed down.
+        let signed =
+            client.with(limit).with(middleware::bearer_token(server.url("/"), token).expect("a URL"));
+        let started = Instant::now();
+        let answer = signed.get(server.url("/")).send().await.expect("an answer");
+        assert_eq!(
+            (answer.status().as_u16(), answer.attempts()),
+            (200, 3),
+            "two, and one more with a new token"
+        );
+        assert_eq!(asked.lock().expect("no panic").len(), 4);
+        assert!(started.elapsed() >= Duration::from_millis(3 * 50 - 30), "{:?}", started.elapsed());
+        let late = signed.get(server.url("/")).timeout(Some(Duration::from_millis(10))).send().await;
+        assert_eq!(late.expect_err("it has no time to wait").kind(), ErrorKind::Timeout);
+        assert_eq!(asked.lock().expect("no panic").len(), 4, "and is not sent");
     });
 }
 

@@ -3,8 +3,10 @@
 
 mod corpus;
 mod dropped;
+mod every_poll;
 mod misbehaviour;
 mod storm;
+mod thrown_away;
 
 use std::fs;
 use std::sync::{Mutex, PoisonError};

@@ -11,6 +11,8 @@ pub(crate) struct Saying<'a> {
     pub(crate) issuer_key: &'a KeyPair,
     pub(crate) serial: u8,
     pub(crate) status: &'static [u8],
+    /// What else it says of the same certificate, behind that.
+    pub(crate) more: Vec<&'static [u8]>,
     pub(crate) this_update: &'static str,
     pub(crate) next_update: Option<&'static str>,
     pub(crate) by_sha256: bool,
@@ -32,6 +34,7 @@ impl<'a> Saying<'a> {
             issuer_key,
             serial,
             status,
+            more: Vec::new(),
             this_update: "20240101000000Z",
             next_update: Some("21240101000000Z"),
             by_sha256: false,
@@ -75,11 +78,12 @@ impl<'a> Saying<'a> {
         );
         let next_update = self.next_update.map(|time| value(0xa0, &[&value(24, &[time.as_bytes()])]));
         let this_update = value(24, &[self.this_update.as_bytes()]);
-        let answer =
-            value(SEQUENCE, &[&about, self.status, &this_update, next_update.as_deref().unwrap_or_default()]);
+        let next_update = next_update.unwrap_or_default();
+        let says = |status: &[u8]| value(SEQUENCE, &[&about, status, &this_update, &next_update]);
+        let answers: Vec<_> = [self.status].iter().chain(&self.more).map(|status| says(status)).collect();
         let responder = value(0xa2, &[&value(4, &[&hash(self.issuer_key.der_bytes())])]);
         let produced_at = value(24, &[self.this_update.as_bytes()]);
-        value(SEQUENCE, &[&responder, &produced_at, &value(SEQUENCE, &[&answer])])
+        value(SEQUENCE, &[&responder, &produced_at, &value(SEQUENCE, &[&answers.concat()])])
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Place<K: Clone + Eq + Hash, T> {
     old_at: Option<Instant>,
     /// It had an item at some time.
     was_filled: bool,
+    /// It counts no more towards its key's limit of use.
+    is_aside: bool,
     is_given_up: bool,
 }
 
@@ -35,7 +37,7 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
             count(&pool.stats.reused);
         }
         let was_filled = item.is_some();
-        Self { pool: Rc::clone(pool), slot, item, old_at, was_filled, is_given_up: false }
+        Self { pool: Rc::clone(pool), slot, item, old_at, was_filled, is_aside: false, is_given_up: false }
     }
 
     /// The item, if the place is filled.
@@ -48,6 +50,12 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
     #[must_use]
     pub fn item_mut(&mut self) -> Option<&mut T> {
         self.item.as_mut()
+    }
+
+    /// Places of its key that are out, this one too, but for those that were [set aside](Self::set_aside).
+    #[must_use]
+    pub fn in_use_of_key(&self) -> usize {
+        self.pool.table.borrow().in_use_of_slot(self.slot)
     }
 
     /// Puts an item in that was just made; its age begins now. One that was there is dropped.
@@ -78,6 +86,16 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
         self.item.take()
     }
 
+    /// Lets the place count towards all limits but [`Pool::set_in_use_max`](super::Pool::set_in_use_max), until it is given back: what
+    /// is in it stays in use for long, or is in no use.
+    pub fn set_aside(&mut self) {
+        if !std::mem::replace(&mut self.is_aside, true) {
+            let mut after = Aftermath::default();
+            self.pool.table.borrow_mut().set_aside(self.slot, &self.pool.config, &mut after);
+            self.pool.follow(after);
+        }
+    }
+
     /// Gives the item back, for the next who asks for its key.
     pub fn give_back(self) {
         self.give_back_for(None);
@@ -92,6 +110,9 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
     fn give_back_for(mut self, idle_for: Option<Duration>) {
         let Some(item) = self.item.take() else { return };
         self.is_given_up = true;
+        if self.is_aside {
+            self.pool.table.borrow_mut().end_aside(self.slot);
+        }
         let mut after = Aftermath::default();
         self.pool.take_back(self.slot, item, self.old_at, idle_for, &mut after);
         self.pool.follow(after);
@@ -117,7 +138,12 @@ impl<K: Clone + Eq + Hash, T> Drop for Place<K, T> {
         let item = self.item.take();
         drop(item);
         let mut after = Aftermath::default();
-        self.pool.table.borrow_mut().give_up(self.slot, &self.pool.config, &mut after);
+        let mut table = self.pool.table.borrow_mut();
+        if self.is_aside {
+            table.end_aside(self.slot);
+        }
+        table.give_up(self.slot, &self.pool.config, &mut after);
+        drop(table);
         self.pool.follow(after);
     }
 }

@@ -2,6 +2,10 @@
 //! both may run any code, so they are left to whoever holds no borrow any more ([`Aftermath`]).
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod check;
+mod use_limit;
+
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
@@ -36,6 +40,9 @@ struct KeySlot<K, T> {
     key: Option<K>,
     /// Of `total`, those of this key.
     count: usize,
+    /// How many of its places may be out, and which of those do not count there any more: see `use_limit.rs`.
+    in_use_max: usize,
+    aside: usize,
     /// In the order in which they were given back.
     idle: VecDeque<Idle<T>>,
     waiting: BTreeMap<Rank, usize>,
@@ -113,6 +120,9 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         Q: Eq + Hash + ToOwned<Owned = K> + ?Sized,
     {
         let slot = self.slot_of(key);
+        if !self.slots[slot].may_use_more() {
+            return (slot, None);
+        }
         while let Some(idle) = self.pop_idle(slot, config.order) {
             if now < idle.until {
                 return (slot, Some(Grant::Item { item: idle.item, old_at: idle.old_at }));
@@ -159,7 +169,7 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
     /// Forgets a slot that nobody needs, behind a `take_now` that gave nothing.
     pub(super) fn release_slot(&mut self, slot: usize) {
         let unused = &mut self.slots[slot];
-        if unused.count == 0 && unused.waiting.is_empty() {
+        if !unused.is_needed() {
             let key = unused.key.take().expect("a slot in use has a key");
             self.keys.remove(&key);
             self.free_slots.push(slot);
@@ -210,7 +220,7 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         config: &PoolConfig,
         after: &mut Aftermath<T>,
     ) {
-        let own = self.slots[slot].waiting.first_key_value().map(|(rank, _)| *rank);
+        let own = self.slots[slot].first_to_take_over();
         let other = self.heads.first().copied().filter(|(_, head_slot)| *head_slot != slot);
         let goes_to_own = match (own, other) {
             (None, None) => false,
@@ -254,10 +264,13 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
     /// Serves those who wait while there is room.
     pub(super) fn serve(&mut self, config: &PoolConfig, after: &mut Aftermath<T>) {
         while let Some(&(_, slot)) = self.heads.first().filter(|_| !self.closed) {
-            if !self.enter_place(slot, config, after) {
-                return;
-            }
-            self.grant_first(slot, Grant::Room, config, after);
+            // One is idle beside somebody who waits if that key's limit of use was in the way until now.
+            let grant = match self.pop_idle(slot, config.order) {
+                Some(idle) => Grant::Item { item: idle.item, old_at: idle.old_at },
+                None if self.enter_place(slot, config, after) => Grant::Room,
+                None => return,
+            };
+            self.grant_first(slot, grant, config, after);
         }
         self.note_wanted(false);
     }
@@ -351,6 +364,8 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         let fresh = KeySlot {
             key: Some(key.clone()),
             count: 0,
+            in_use_max: usize::MAX,
+            aside: 0,
             idle: VecDeque::new(),
             waiting: BTreeMap::new(),
             head: None,
@@ -461,7 +476,9 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
     /// Keeps the entry of a key in `heads`.
     fn refresh(&mut self, slot: usize, config: &PoolConfig) {
         let first = self.slots[slot].waiting.first_key_value().map(|(rank, _)| *rank);
-        let head = first.filter(|_| self.may_have_more(slot, config));
+        let may_be_served = self.slots[slot].may_use_more()
+            && (!self.slots[slot].idle.is_empty() || self.may_have_more(slot, config));
+        let head = first.filter(|_| may_be_served);
         let before = std::mem::replace(&mut self.slots[slot].head, head);
         if before != head {
             if let Some(rank) = before {
@@ -470,25 +487,6 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
             if let Some(rank) = head {
                 self.heads.insert((rank, slot));
             }
-        }
-    }
-
-    /// Checks what always holds, for tests.
-    #[cfg(test)]
-    pub(super) fn check(&self, config: &PoolConfig) {
-        let in_use = self.slots.iter().filter(|slot| slot.key.is_some());
-        assert_eq!(in_use.clone().map(|slot| slot.count).sum::<usize>(), self.total);
-        assert_eq!(in_use.clone().map(|slot| slot.idle.len()).sum::<usize>(), self.idle);
-        assert_eq!(in_use.clone().map(|slot| slot.waiting.len()).sum::<usize>(), self.waiting);
-        assert_eq!(self.keys.len(), in_use.clone().count());
-        assert!(self.total <= config.limit, "{} places", self.total);
-        for slot in in_use {
-            assert!(config.limit_per_key == 0 || slot.count <= config.limit_per_key);
-            assert!(slot.count > 0 || !slot.waiting.is_empty(), "a slot that nobody needs");
-            assert!(slot.idle.is_empty() || slot.waiting.is_empty(), "somebody waits beside an idle item");
-        }
-        if !self.heads.is_empty() && self.share.is_none() {
-            assert_eq!((self.total, self.idle), (config.limit, 0), "somebody waits beside room");
         }
     }
 }

@@ -486,14 +486,125 @@ fn no_more_is_given_up_for_others_than_they_lack() {
     assert_eq!(limit.used(), 0);
 }
 
+#[test]
+fn a_limit_of_use_holds_up_its_key_and_changes_while_places_are_out() {
+    let bench = Bench::with_limit(10, 0);
+    bench.pool.set_in_use_max(&"a", Some(2));
+    let mut held = vec![bench.place("a", 1), bench.place("a", 2)];
+    let [mut first, mut second, mut third] = bench.line("a");
+    assert_eq!((bench.counts(), bench.pool.use_of(&"a")), ((2, 0, 3), (2, 3)));
+    drop(bench.place("b", 9));
+    bench.pool.set_in_use_max(&"a", Some(3));
+    let mut place = bench.now(&mut first);
+    assert_eq!(place.item(), None);
+    place.fill(3);
+    held.push(place);
+
+    // Less than are out: what comes back is kept idle, although somebody waits.
+    bench.pool.set_in_use_max(&"a", Some(1));
+    held.pop().expect("three").give_back();
+    held.pop().expect("two").give_back();
+    assert!(bench.waits(&mut second));
+    assert_eq!((bench.counts(), bench.pool.counts_of(&"a")), ((1, 2, 2), (2, 1)));
+    assert!(bench.pool.try_acquire(&"a").expect("it is open").is_none(), "nobody slips in");
+    drop(held.pop().expect("one"));
+    let place = bench.now(&mut second);
+    assert_eq!(place.item(), Some(&2), "the one that was idle, given back last");
+    place.give_back();
+    let place = bench.now(&mut third);
+    assert_eq!((place.item(), bench.counts()), (Some(&2), (1, 1, 0)));
+
+    // None at all, and none again.
+    bench.pool.set_in_use_max(&"a", Some(0));
+    place.give_back();
+    let [mut waits] = bench.line("a");
+    bench.pool.set_in_use_max(&"a", None);
+    drop(bench.now(&mut waits));
+    assert_eq!(bench.pool.counts_of(&"a"), (1, 0));
+}
+
+#[test]
+fn an_item_that_is_kept_idle_by_a_limit_of_use_makes_room_for_another_key() {
+    let bench = Bench::with_limit(2, 0);
+    let places = [bench.place("a", 1), bench.place("a", 2)];
+    let [mut first, mut second] = bench.line("a");
+    bench.pool.set_in_use_max(&"a", Some(1));
+    places.into_iter().for_each(Place::give_back);
+    let place = bench.now(&mut first);
+    assert_eq!((place.item(), bench.counts()), (Some(&2), (1, 1, 1)));
+    let other = bench.place("b", 3);
+    assert_eq!(bench.counts(), (2, 0, 1));
+    bench.pool.set_in_use_max(&"a", Some(2));
+    assert!(bench.waits(&mut second), "now the pool is full");
+    drop(other);
+    drop((bench.now(&mut second), place));
+    bench.pool.set_in_use_max(&"a", None);
+    assert_eq!(bench.counts(), (0, 0, 0));
+}
+
+#[test]
+fn what_is_set_aside_counts_for_the_other_limits_only() {
+    let bench = Bench::with_limit(3, 2);
+    bench.pool.set_in_use_max(&"a", Some(1));
+    let mut long = bench.place("a", 1);
+    let [mut waits] = bench.line("a");
+    long.set_aside();
+    long.set_aside();
+    let place = bench.now(&mut waits);
+    assert_eq!((bench.counts(), bench.pool.use_of(&"a"), place.in_use_of_key()), ((2, 0, 0), (1, 0), 1));
+    bench.pool.set_in_use_max(&"a", Some(9));
+    let [mut waits] = bench.line("a");
+    drop(long);
+    drop((bench.now(&mut waits), place));
+    assert_eq!(bench.counts(), (0, 0, 0));
+
+    // It comes back like any: to who waits, or to be idle.
+    bench.pool.set_in_use_max(&"a", Some(1));
+    let (mut aside, other) = (bench.place("a", 1), bench.line("a"));
+    aside.set_aside();
+    let [mut first] = other;
+    let place = bench.now(&mut first);
+    let [mut second] = bench.line("a");
+    aside.give_back();
+    assert!(bench.waits(&mut second), "one is out already");
+    assert_eq!(bench.counts(), (1, 1, 1));
+    drop(place);
+    drop(bench.now(&mut second));
+    bench.pool.set_in_use_max(&"a", None);
+    assert_eq!(bench.counts(), (0, 0, 0));
+}
+
+#[test]
+fn who_waits_for_a_limit_of_use_has_a_time_and_may_go_away() {
+    let bench = Bench::with_limit(9, 0);
+    bench.pool.set_in_use_max(&"a", Some(1));
+    let place = bench.place("a", 1);
+    let until = Some(bench.timers.now() + SECOND);
+    let mut late = bench.pool.acquire(&"a", AcquireOptions { until, ..Default::default() });
+    assert!(bench.waits(&mut late));
+    let [first, mut second] = bench.line("a");
+    bench.timers.advance(SECOND);
+    assert!(matches!(bench.wakes.poll(&mut late), Poll::Ready(Err(PoolError::Timeout))));
+    place.give_back();
+    // It was given the item, and goes away.
+    drop(first);
+    drop(bench.now(&mut second));
+    bench.pool.set_in_use_max(&"a", None);
+    assert_eq!(bench.counts(), (0, 0, 0));
+}
+
 /// Whatever is asked for, polled, given back, dropped and closed in whatever order: the books are right, nobody waits
 /// beside room, and nothing is lost.
 #[test]
 fn places_are_conserved() {
     const KEYS: [&str; 3] = ["a", "b", "c"];
-    for (limit, limit_per_key, order) in
-        [(3, 2, ReuseOrder::Lifo), (4, 0, ReuseOrder::Fifo), (5, 1, ReuseOrder::Lifo)]
-    {
+    for (limit, limit_per_key, order, limits_use) in [
+        (3, 2, ReuseOrder::Lifo, false),
+        (4, 0, ReuseOrder::Fifo, false),
+        (5, 1, ReuseOrder::Lifo, false),
+        (5, 0, ReuseOrder::Lifo, true),
+        (4, 3, ReuseOrder::Fifo, true),
+    ] {
         let config = PoolConfig {
             limit,
             limit_per_key,
@@ -530,6 +641,14 @@ fn places_are_conserved() {
                     match random(&mut state, 8) {
                         0 => drop(place),
                         1 => drop(place.replace()),
+                        2 => {
+                            place.set_aside();
+                            place.take();
+                        }
+                        3 => {
+                            place.set_aside();
+                            held.push(place);
+                        }
                         _ => {
                             if place.item().is_none() {
                                 place.fill(step);
@@ -537,6 +656,10 @@ fn places_are_conserved() {
                             place.give_back();
                         }
                     }
+                }
+                7 if limits_use && random(&mut state, 2) == 0 => {
+                    let in_use_max = [None, Some(0), Some(1), Some(2)][random(&mut state, 4)];
+                    bench.pool.set_in_use_max(&key, in_use_max);
                 }
                 7 if random(&mut state, 4) == 0 => {
                     bench.timers.advance(SECOND);
@@ -549,6 +672,7 @@ fn places_are_conserved() {
         }
         assert!(served > 3_000, "{served}");
         drop((waiting, held));
+        KEYS.iter().for_each(|key| bench.pool.set_in_use_max(key, None));
         bench.timers.advance(60 * SECOND);
         assert!(!drive(&bench, &mut driver));
         assert_eq!(bench.counts(), (0, 0, 0));

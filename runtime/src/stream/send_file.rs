@@ -11,14 +11,14 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use bytes::{Buf, BytesMut};
-use monoio::io::{AsyncWriteRent, OwnedWriteHalf};
+use monoio::io::AsyncWriteRent;
 use monoio::net::{TcpStream, UnixStream};
 use rustix::fs::{OFlags, fcntl_getfl, sendfile};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{SendFlags, send};
 
 use super::progress;
-use crate::buffer::{borrow_fd, socket_of};
+use crate::buffer::borrow_fd;
 use crate::core::Core;
 use crate::file::FileSlice;
 
@@ -51,11 +51,10 @@ impl Writable for UnixStream {
 
 /// Sends all of it, or says what stopped it: a file that has become shorter is an `UnexpectedEof`.
 pub(super) async fn write_file<S: Writable>(
-    half: &OwnedWriteHalf<S>,
+    socket: &S,
     batch: &mut FileBatch,
     written: &Cell<u64>,
 ) -> io::Result<()> {
-    let socket = socket_of(half);
     while !batch.head.is_empty() {
         // The head waits in the kernel for the first bytes of the file, and shares a packet with them.
         let flags = SendFlags::DONTWAIT | SendFlags::MORE | SendFlags::NOSIGNAL;

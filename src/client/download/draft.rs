@@ -3,17 +3,23 @@
 //!
 //! `name.part` is what has come, from the first byte on; `name.part.from` says what it is a part of. A write goes on if who waits for
 //! it is dropped, and the file is a beginning of the whole at any time.
+//!
+//! Whoever writes holds a lock of `name.part`, and so does each write under way: nobody begins before the last one is done.
 #![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringhttp_runtime::Core;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
+use super::content::Content;
 use crate::client::error::{Error, ErrorKind, Result};
 
 /// What has come of a download.
@@ -21,10 +27,12 @@ pub(super) struct Draft {
     core: Core,
     file: Arc<File>,
     paths: Arc<Paths>,
+    /// What the URL is known by.
+    origin: String,
     /// Bytes that are in the file, or will be when the last write is done.
     pub(super) length: u64,
     /// What tells the content that it is a part of from others. Without it nothing can be added later.
-    pub(super) validator: Option<String>,
+    pub(super) content: Option<Content>,
 }
 
 struct Paths {
@@ -42,37 +50,44 @@ impl Draft {
             PathBuf::from(name)
         };
         let paths = Paths { whole: path.to_owned(), part: beside(".part"), from: beside(".part.from") };
-        let (paths, origin) = (Arc::new(paths), origin.to_owned());
-        let own = Arc::clone(&paths);
-        let opened = on_blocking_thread(core, move || {
-            let is_file = fs::symlink_metadata(&own.part).is_ok_and(|part| part.is_file());
-            let validator = if is_file { own.validator_of(&origin) } else { None };
-            let file = match validator {
-                Some(_) => OpenOptions::new().read(true).write(true).open(&own.part)?,
-                None => fresh(&own.part)?,
-            };
-            let length = file.metadata()?.len();
-            Ok((Arc::new(file), length, validator))
-        });
-        let (file, length, validator) = opened.await?;
-        Ok(Self { core: core.clone(), file, paths, length, validator })
+        let paths = Arc::new(paths);
+        let gives_up_at = core.timers().now() + LOCK_PATIENCE;
+        let (file, length, content) = loop {
+            let (own, origin) = (Arc::clone(&paths), origin.to_owned());
+            if let Some(opened) = on_blocking_thread(core, move || own.open(&origin)).await? {
+                break opened;
+            }
+            if core.timers().now() >= gives_up_at {
+                let text = "another download writes to it";
+                return Err(Error::new(ErrorKind::File).with_text(text));
+            }
+            core.timers().sleep(LOCK_PAUSE).await;
+        };
+        Ok(Self {
+            core: core.clone(),
+            file: Arc::new(file),
+            paths,
+            origin: origin.to_owned(),
+            length,
+            content,
+        })
     }
 
-    /// Empties it, to be filled with a content that `origin` and `validator` name.
-    pub(super) async fn begin(&mut self, origin: &str, validator: Option<String>) -> Result<()> {
+    /// Empties it, to be filled with `content`.
+    pub(super) async fn begin(&mut self, content: Option<Content>) -> Result<()> {
         self.length = 0;
-        self.validator = validator.clone();
-        let (paths, origin) = (Arc::clone(&self.paths), origin.to_owned());
-        let begun = on_blocking_thread(&self.core, move || {
+        self.content.clone_from(&content);
+        let (file, paths, origin) = (Arc::clone(&self.file), Arc::clone(&self.paths), self.origin.clone());
+        on_blocking_thread(&self.core, move || {
+            // In this order what is there is never taken for a part of another content.
             remove(&paths.from)?;
-            let file = fresh(&paths.part)?;
-            if let Some(validator) = validator {
-                fresh(&paths.from)?.write_all(format!("{origin}\n{validator}\n").as_bytes())?;
+            file.set_len(0)?;
+            match content {
+                Some(content) => paths.note(&origin, &content),
+                None => Ok(()),
             }
-            Ok(Arc::new(file))
-        });
-        self.file = begun.await?;
-        Ok(())
+        })
+        .await
     }
 
     /// Adds bytes; gives their memory back, empty.
@@ -111,8 +126,11 @@ impl Draft {
 
     /// Gives it the name of the whole.
     pub(super) async fn publish(self) -> Result<()> {
-        let Self { core, file, paths, .. } = self;
+        let Self { core, file, paths, length, .. } = self;
         on_blocking_thread(&core, move || {
+            if file.metadata()?.len() != length || !is_at(&file, &paths.part)? {
+                return Err(io::Error::other("somebody else has changed it meanwhile"));
+            }
             // What bears the name is whole, after a power cut too.
             file.sync_all()?;
             fs::rename(&paths.part, &paths.whole)?;
@@ -123,29 +141,82 @@ impl Draft {
 
     /// Removes it.
     pub(super) async fn remove(self) -> Result<()> {
-        let Self { core, paths, .. } = self;
+        let Self { core, file, paths, .. } = self;
         on_blocking_thread(&core, move || {
             remove(&paths.from)?;
-            fs::remove_file(&paths.part)
+            remove(&paths.part)?;
+            drop(file);
+            Ok(())
         })
         .await
     }
 }
 
 impl Paths {
-    /// What the part's content is known by, if it is the one of `origin`.
-    fn validator_of(&self, origin: &str) -> Option<String> {
+    /// Opens the part, locked; `None` if another download has it.
+    fn open(&self, origin: &str) -> io::Result<Option<(File, u64, Option<Content>)>> {
+        if self.whole.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // Neither what a link leads to, nor what has another name as well, is ours to write to.
+        let is_ours = |part: fs::Metadata| part.is_file() && part.nlink() == 1;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match fs::symlink_metadata(&self.part).map(is_ours) {
+            Ok(true) => {}
+            Ok(false) => {
+                remove(&self.part)?;
+                options.create_new(true);
+            }
+            Err(_) => {
+                options.create_new(true);
+            }
+        }
+        let file = match options.open(&self.part) {
+            // Another download has removed, or made it since.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
+                // Without its directory it never comes.
+                return if self.part.parent().is_some_and(has_gone) { Err(error) } else { Ok(None) };
+            }
+            opened => opened?,
+        };
+        // On a file system without locks nobody sees to it.
+        if flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+            return Ok(None);
+        }
+        if !is_at(&file, &self.part)? {
+            return Ok(None);
+        }
+        let content = self.content_of(origin);
+        if content.is_none() {
+            remove(&self.from)?;
+            file.set_len(0)?;
+        }
+        let length = file.metadata()?.len();
+        Ok(Some((file, length, content)))
+    }
+
+    /// What the part is a part of, if it is the one of `origin`.
+    fn content_of(&self, origin: &str) -> Option<Content> {
         let text = fs::read_to_string(&self.from).ok()?;
-        let (of, validator) = text.strip_suffix('\n')?.split_once('\n')?;
-        (of == origin && !validator.is_empty()).then(|| validator.to_owned())
+        let (of, content) = text.split_once('\n')?;
+        if of == origin { Content::parse(content) } else { None }
+    }
+
+    fn note(&self, origin: &str, content: &Content) -> io::Result<()> {
+        File::create_new(&self.from)?.write_all(format!("{origin}\n{content}").as_bytes())
     }
 }
 
-/// An empty file in place of whatever has that name: not one that a link leads to, nor one that a download which was dropped
-/// still writes to.
-fn fresh(path: &Path) -> io::Result<File> {
-    remove(path)?;
-    File::create_new(path)
+fn has_gone(directory: &Path) -> bool {
+    !directory.as_os_str().is_empty() && !directory.is_dir()
+}
+
+/// Whether it is this file that has the name.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let own = file.metadata()?;
+    let named = fs::symlink_metadata(path);
+    Ok(named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())))
 }
 
 /// Removes a file, if there is one.
@@ -165,6 +236,12 @@ async fn on_blocking_thread<T: Send + 'static>(
     let result = core.spawn_blocking(call).await.map_err(|error| failed(error.into()))?;
     result.map_err(|error| failed(error.into()))
 }
+
+/// How long the last write of a download that was dropped is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two looks whether it is done.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes that are read at once.
 #[cfg(feature = "checksum")]

@@ -13,13 +13,15 @@ use std::task::{Context, Poll};
 
 use http::StatusCode;
 
-use super::{Download, Progress, Run, answer, refused};
+use super::content::Content;
+use super::{Download, Progress, Run, answer, other_length, refused};
 use crate::client::error::{Error, ErrorKind, Result};
 use crate::client::request::RequestBuilder;
 use crate::client::response::Response;
 
-/// The bytes of a part; `None` if the server has another content by now, or gives no such part.
-type Answered = Result<Option<Vec<u8>>>;
+/// The bytes of a part, those before an error too; and whether it is one: not if the server has another content by now, or gives no
+/// such part.
+type Answered = (Vec<u8>, Result<bool>);
 
 /// A request for a part.
 enum Part {
@@ -40,18 +42,17 @@ impl Part {
 impl Download {
     /// Takes the answer to a request for the first part. Unless the others can be had too, all of it is asked for.
     pub(super) async fn begin_parts(&mut self, run: &mut Run, answer: Response) -> Result<bool> {
-        let (total, validator) =
-            (answer::total_of_beginning(answer.headers()), answer::validator(answer.headers()));
-        run.resumed_from = 0;
-        match answer.status() {
-            StatusCode::PARTIAL_CONTENT if total.is_some() && validator.is_some() => {
-                run.draft.begin(&run.origin, validator).await?;
-                run.total = total;
+        let beginning = answer::beginning(answer.headers());
+        let content = Content::of(answer.headers(), beginning.map(|(_, total)| total));
+        match (answer.status(), beginning) {
+            (StatusCode::PARTIAL_CONTENT, Some((end, total))) if content.is_some() => {
+                run.begin(content).await?;
+                run.total = Some(total);
                 run.is_confirmed = true;
-                self.take(run, answer).await?;
-                Ok(total == Some(run.draft.length))
+                self.take(run, answer, Some(end)).await?;
+                Ok(total == run.draft.length)
             }
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => {
+            (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, _) => {
                 self.parts = 1;
                 Box::pin(self.fetch(run)).await
             }
@@ -68,13 +69,13 @@ impl Download {
             while parts.len() < self.parts && next < total {
                 let range = next..total.min(next.saturating_add(self.part_bytes));
                 next = range.end;
-                let request = self.request(run.draft.validator.as_deref(), range.start, Some(range.end));
-                let validator = run.draft.validator.clone();
+                let content = run.draft.content.clone();
+                let request = self.request(content.as_ref(), range.start, Some(range.end));
                 parts.push_back(Part::UnderWay(Box::pin(ask(
                     request,
                     range,
                     total,
-                    validator,
+                    content,
                     Rc::clone(&came),
                 ))));
                 run.requests += 1;
@@ -98,15 +99,20 @@ impl Download {
                         parts.push_front(part);
                         Poll::Pending
                     }
-                    None => Poll::Ready(Ok(None)),
+                    None => Poll::Ready((Vec::new(), Ok(true))),
                 }
             });
-            let Some(bytes) = answered.await? else {
+            let (bytes, is_part) = answered.await;
+            if !bytes.is_empty() {
+                // Of a part that broke off, too: else one that breaks off each time never ends.
+                run.has_written = true;
+                run.draft.write(bytes).await?;
+            }
+            if !is_part? {
                 // By one request it is found out what there is now.
                 self.parts = 1;
                 return Ok(false);
-            };
-            run.draft.write(bytes).await?;
+            }
         }
     }
 }
@@ -116,27 +122,42 @@ async fn ask(
     request: RequestBuilder,
     range: Range<u64>,
     total: u64,
-    validator: Option<String>,
+    content: Option<Content>,
     came: Rc<Cell<u64>>,
 ) -> Answered {
+    let mut bytes = Vec::new();
+    let is_part = gather(&mut bytes, request, range, total, content.as_ref(), &came).await;
+    (bytes, is_part)
+}
+
+async fn gather(
+    bytes: &mut Vec<u8>,
+    request: RequestBuilder,
+    range: Range<u64>,
+    total: u64,
+    content: Option<&Content>,
+    came: &Cell<u64>,
+) -> Result<bool> {
     let mut answer = request.send().await?;
-    let is_part = answer::is_part(answer.headers(), &range, total, validator.as_deref());
+    let is_part = answer::is_part(answer.headers(), &range, total, content);
     match answer.status() {
         StatusCode::PARTIAL_CONTENT if is_part => {}
-        StatusCode::PARTIAL_CONTENT | StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE => return Ok(None),
+        StatusCode::PARTIAL_CONTENT | StatusCode::OK | StatusCode::RANGE_NOT_SATISFIABLE => return Ok(false),
         _ => return Err(refused(answer)),
     }
     let length = usize::try_from(range.end - range.start).map_err(|_| Error::new(ErrorKind::BodyTooLarge))?;
-    let mut bytes = Vec::with_capacity(length);
+    bytes.reserve_exact(length);
     while let Some(piece) = answer.chunk().await? {
         if piece.len() > length - bytes.len() {
-            return Err(Error::new(ErrorKind::BodyTooLarge));
+            bytes.clear();
+            return Err(other_length());
         }
         bytes.extend_from_slice(&piece);
         came.set(came.get() + piece.len() as u64);
     }
     if bytes.len() < length {
-        return Err(Error::new(ErrorKind::Protocol).with_text("a part is shorter than it says"));
+        bytes.clear();
+        return Err(other_length());
     }
-    Ok(Some(bytes))
+    Ok(true)
 }

@@ -15,7 +15,11 @@ use super::{Next, Request};
 
 /// Sends no more than `requests` in `per` to one server (scheme, host and port): what is too much waits in a fair line, for as long
 /// as its own time lasts. A server that was left alone for `per` is sent `requests` at once; each `per / requests` allows
-/// another one. A redirect is no request of its own.
+/// another one.
+///
+/// Everything counts that is sent, for the server that it is sent to: each try by `ClientConfig::retry`, what a redirect leads to, what is sent again
+/// to sign in, by this middleware or another; but not what is sent over a new connection because the one before was gone (`retry_lost`). So a request waits
+/// just before it is sent, further in than all middleware.
 ///
 /// It holds for the core and for the handle that it is given to, with its clones.
 ///
@@ -38,9 +42,9 @@ pub fn rate_limit(
         return Err(Error::new(ErrorKind::Config).with_text("rate_limit: neither value may be zero"));
     }
     let pace = Pace { interval: per / requests, burst: per - per / requests };
-    let servers = Servers { pace, lines: RefCell::default(), prune_at: Cell::new(PRUNE_AT_MIN) };
-    Ok(async move |request: Request, next: Next<'_>| {
-        servers.wait(next.shared.core.timers(), request.outline.location.origin()).await;
+    let limit = Rc::new(RateLimit { pace, lines: RefCell::default(), prune_at: Cell::new(PRUNE_AT_MIN) });
+    Ok(async move |mut request: Request, next: Next<'_>| {
+        request.outline.rate_limits.push(Rc::clone(&limit));
         next.run(request).await
     })
 }
@@ -54,7 +58,8 @@ struct Pace {
     burst: Duration,
 }
 
-struct Servers {
+/// How fast requests follow each other, for each server.
+pub(in super::super) struct RateLimit {
     pace: Pace,
     lines: RefCell<HashMap<Rc<str>, Rc<Line>>>,
     /// Servers that are known when those are forgotten that nobody asks.
@@ -69,8 +74,9 @@ struct Line {
     used_until: Cell<Option<Instant>>,
 }
 
-impl Servers {
-    async fn wait(&self, timers: &Timers, origin: &str) {
+impl RateLimit {
+    /// Waits until one more may be sent to a server.
+    pub(in super::super) async fn wait(&self, timers: &Timers, origin: &str) {
         let line = self.line(timers, origin);
         // It is never closed.
         let _turn = line.turn.acquire().await;
@@ -113,9 +119,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn servers(requests: u32) -> Servers {
+    fn servers(requests: u32) -> RateLimit {
         let pace = Pace { interval: SECOND / requests, burst: SECOND - SECOND / requests };
-        Servers { pace, lines: RefCell::default(), prune_at: Cell::new(PRUNE_AT_MIN) }
+        RateLimit { pace, lines: RefCell::default(), prune_at: Cell::new(PRUNE_AT_MIN) }
     }
 
     fn paused() -> Timers {

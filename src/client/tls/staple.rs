@@ -29,13 +29,23 @@ pub(super) struct StapleVerifier {
     pub(super) sha256: Option<&'static dyn Hash>,
 }
 
-/// What a staple says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a staple says; the greater one counts if there are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Word {
-    Good,
-    Revoked,
     /// It says nothing: there is none, or it does not count.
     Nothing,
+    Good,
+    Revoked,
+}
+
+impl Word {
+    fn of(status: Status) -> Self {
+        match status {
+            Status::Good => Self::Good,
+            Status::Revoked => Self::Revoked,
+            Status::Unknown => Self::Nothing,
+        }
+    }
 }
 
 /// Whoever may have signed a certificate: the content of a name, and a key.
@@ -90,15 +100,13 @@ impl StapleVerifier {
             answer.this_update <= now + CLOCK_SKEW
                 && now <= answer.next_update.unwrap_or(answer.this_update + AGE_MAX)
         };
-        let mut answers =
-            response.answers().filter(|answer| is_about_it(&answer.about) && is_current(answer));
-        let Some(answer) = answers.next().filter(|_| self.is_signed_for(signer, response, now)) else {
-            return Word::Nothing;
-        };
-        match answer.status {
-            Status::Good => Word::Good,
-            Status::Revoked => Word::Revoked,
-            Status::Unknown => Word::Nothing,
+        let answers = response.answers().filter(|answer| is_about_it(&answer.about) && is_current(answer));
+        // A responder may say several things of one certificate, in any order: the worst of them counts.
+        let worst = answers.map(|answer| Word::of(answer.status)).max().unwrap_or(Word::Nothing);
+        if worst == Word::Nothing || self.is_signed_for(signer, response, now) {
+            worst
+        } else {
+            Word::Nothing
         }
     }
 

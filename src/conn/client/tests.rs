@@ -41,7 +41,6 @@ impl Bench {
         let (near, far) = Duplex::pair();
         let buffers = BufferPool::new();
         let connection = ClientConnection::new(Transport::Duplex(near), Limits::default(), &buffers, &timers);
-        let connection = ClientConnection { may_be_quiet: true, ..connection };
         let mut bench =
             Self { far, timers, connection, head: ResponseHead::default(), wakes: Arc::default() };
         assert!(bench.idle().is_pending());

@@ -86,19 +86,8 @@ impl Connection {
                 }
                 self.last.set(Some(exchange));
             }
-            // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next answer.
-            if wait.stage != HeadStage::New && wire.is_filling() {
-                match wire.poll_fill_or_end(cx, Purpose::NextHead) {
-                    Poll::Ready(Ok(1..)) => continue,
-                    Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Err(NoHead::Close(CloseReason::of_failed_read(&error))));
-                    }
-                    Poll::Ready(Ok(0)) | Poll::Pending => {}
-                }
-            }
             self.unflushed.set(0);
-            let quietly = wait.stage != HeadStage::Begun && wire.flush_quietly();
-            if !quietly && matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
+            if matches!(wire.poll_flush(cx), Poll::Ready(Err(_))) {
                 return Poll::Ready(Err(NoHead::Close(CloseReason::TransportFailed)));
             }
             match wire.poll_fill_or_end(cx, Purpose::NextHead) {
@@ -155,11 +144,10 @@ impl Connection {
         None
     }
 
-    /// A wait behind an answer is looked at soon: whether the answer has left, which nobody tells if it left quietly, and
-    /// for what an idle connection does not need.
+    /// A wait behind an answer is looked at soon, for what an idle connection does not need.
     fn first_look(&self, first: bool) -> Duration {
         let config = &self.host.config;
-        if first { config.head_timeout } else { config.keep_alive_timeout.min(QUIET_LOOK) }
+        if first { config.head_timeout } else { config.keep_alive_timeout.min(FIRST_LOOK) }
     }
 
     fn head_wait_expired(&self, wait: &mut HeadWait, wire: &mut Wire) -> Option<NoHead> {
@@ -206,6 +194,6 @@ fn end_without_head(wait: &HeadWait) -> CloseReason {
 /// in the kernel or on the network still, and closing would lose it.
 pub(super) const STOP_GRACE: Duration = Duration::from_millis(100);
 
-/// How soon a wait looks whether an answer has left whose write it did not ask about, and gives up what an idle connection
-/// does not need. Later, and a burst of new connections leaves a larger heap behind; sooner, and busy ones pay for it.
-const QUIET_LOOK: Duration = Duration::from_millis(20);
+/// How soon a wait gives up what an idle connection does not need. Later, and a burst of new connections leaves a larger heap
+/// behind; sooner, and busy ones pay for it.
+const FIRST_LOOK: Duration = Duration::from_millis(20);

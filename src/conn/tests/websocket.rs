@@ -740,7 +740,7 @@ fn an_idle_socket_holds_no_buffer_but_the_landing_one() {
 }
 
 #[test]
-fn who_waits_for_room_goes_on_when_the_rest_leaves_quietly() {
+fn who_waits_for_room_goes_on_when_the_rest_leaves() {
     let mut config = WebSocketConfig::default();
     config.send_queue_bytes_max = 3_000;
     let sent = Rc::new(Cell::new(0));

@@ -173,7 +173,6 @@ impl Session {
             return Poll::Ready(());
         };
         let closing = &mut talk.closing;
-        // With the waker of the driving task: what was sent quietly is waited for now.
         if wire.is_flushing() && wire.poll_flush(cx).is_pending() {
             return Poll::Pending;
         }

@@ -166,7 +166,7 @@ impl Session {
 
     /// Reads from the transport, and sends what is queued if there is nothing to be read.
     fn poll_fill(&self, inner: &mut Inner, cx: &mut Context<'_>) -> Poll<()> {
-        // Who comes back mostly does so for what was read: what was sent quietly is looked at with the next message.
+        // Who comes back mostly does so for what was read.
         let is_filling = inner.wire.as_deref().is_some_and(Wire::is_filling);
         if !is_filling || self.poll_read(inner, cx).is_pending() {
             self.flush(inner, cx);

@@ -275,10 +275,7 @@ impl Session {
     /// Sends what is queued, in the driving task.
     pub(super) fn flush(&self, inner: &mut Inner, cx: &mut Context<'_>) {
         self.refill(inner, cx);
-        let Inner { wire: Some(wire), outbox, .. } = &mut *inner else { return };
-        if !outbox.is_empty() || !wire.flush_quietly() {
-            self.flush_to_the_end(inner, cx);
-        }
+        self.flush_to_the_end(inner, cx);
         if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
             self.wake_others();
         }

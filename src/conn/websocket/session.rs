@@ -86,14 +86,13 @@ pub(crate) struct Agreed {
 impl Session {
     /// A session on a wire that has left HTTP.
     pub(crate) fn new(
-        mut wire: Box<Wire>,
+        wire: Box<Wire>,
         role: Role,
         config: Rc<WebSocketConfig>,
         agreed: Agreed,
         timers: &Timers,
         stats: Rc<WebSocketStats>,
     ) -> Rc<Self> {
-        wire.send_at_once();
         add(&stats.total, 1);
         add(&stats.active, 1);
         let mut rules = ReaderRules::new(role.other());

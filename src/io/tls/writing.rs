@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use ringhttp_runtime::buffer::WriteBatch;
+use ringhttp_runtime::stream::Written;
 
 use super::record::CONTENT_BYTES_MAX;
 use super::violation::Violation;
@@ -28,9 +29,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// leave with their head.
 const SEALED_BYTES_MAX: usize = 5 * CONTENT_BYTES_MAX;
 
-/// From so many bytes on, a system call costs less than what it costs to take them out of memory when the ring comes to them.
-const AT_ONCE_BYTES_MIN: usize = 4 * 1024;
-
 impl Tls {
     /// Whether there is something to write whose end nobody has seen yet.
     pub(crate) fn is_writing(&self) -> bool {
@@ -50,7 +48,7 @@ impl Tls {
     ///
     /// # Cancellation
     /// Nothing is lost.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<(io::Result<()>, WriteBatch)> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
         let sent = ready!(self.poll_sent(cx));
         let batch = self.sending.take().unwrap_or_else(|| WriteBatch::One(BytesMut::new()));
         Poll::Ready((sent, batch))
@@ -58,20 +56,22 @@ impl Tls {
 
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            if self.carrier.is_writing() {
-                let (written, batch) = ready!(self.carrier.poll_write(cx));
-                if let WriteBatch::Many(chunks) = batch {
-                    self.received.pool().give_chunks(chunks);
+            let (written, batch) = if self.carrier.is_writing() {
+                ready!(self.carrier.poll_write(cx))
+            } else {
+                let Some(batch) = self.seal()? else { break };
+                match self.carrier.start_write(batch) {
+                    Poll::Ready(written) => written,
+                    Poll::Pending => continue,
                 }
-                if written.is_err() {
-                    self.sealed.clear();
-                    self.end = End::Done;
-                    return Poll::Ready(written);
-                }
+            };
+            if let WriteBatch::Many(chunks) = batch {
+                self.received.pool().give_chunks(chunks);
             }
-            match self.seal()? {
-                Some(batch) => self.carrier.start_write(batch),
-                None => break,
+            if written.is_err() {
+                self.sealed.clear();
+                self.end = End::Done;
+                return Poll::Ready(written);
             }
         }
         if self.end == End::Told {
@@ -110,15 +110,10 @@ impl Tls {
         Ok(match self.sealed.len() {
             0 => None,
             // An answer, mostly; the list is kept for the next.
-            1 if self.sealed[0].len() < AT_ONCE_BYTES_MIN => {
-                self.sealed.pop().map(|record| WriteBatch::One(record.into()))
-            }
+            1 => self.sealed.pop().map(|record| WriteBatch::One(record.into())),
             _ => {
                 let mut chunks = self.received.pool().take_chunks();
                 self.sealed.drain(..).for_each(|record| chunks.push(record));
-                if chunks.remaining() >= AT_ONCE_BYTES_MIN {
-                    chunks.leave_at_once();
-                }
                 Some(WriteBatch::Many(chunks))
             }
         })
@@ -170,12 +165,7 @@ impl Tls {
         let State::Open(session) = &mut self.state else { return };
         let Ok(close_notify) = session.close_notify() else { return };
         self.end = End::Told;
-        let mut chunks = self.received.pool().take_chunks();
-        chunks.push(close_notify);
-        // The ring would be told to cancel it, when the socket goes.
-        chunks.leave_at_once();
-        self.carrier.start_write(WriteBatch::Many(chunks));
-        let _ = self.carrier.poll_write(&mut Context::from_waker(Waker::noop()));
+        let _ = self.carrier.start_write(WriteBatch::One(close_notify.into()));
     }
 
     /// As if nothing had been written for that long.

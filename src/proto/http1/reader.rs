@@ -215,6 +215,11 @@ impl ResponseReader {
         Self { flow: Flow::new(limits), informational: 0 }
     }
 
+    /// Sets the limits of what is read from here on: between two messages.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.flow.limits = limits;
+    }
+
     /// Reads one head from the front of `input`, if it is there completely.
     ///
     /// `request_method`: of the request that is answered; HEAD and CONNECT change the framing. An interim response

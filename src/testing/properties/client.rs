@@ -36,8 +36,16 @@ pub fn any_challenge(data: &[u8]) {
         text += &format!("{separator}{name}={quote}{value}{quote},");
     }
     for challenge in [text.clone(), format!("Digest realm=r, nonce=n, {text}")] {
-        let Some(challenge) = Challenge::find([challenge.as_bytes(), data]) else { continue };
-        let asked = Asked { user: "a\"d\\a", password: "pw", method: "GET", uri: "/", cnonce: "c", count: 1 };
+        let Some(challenge) = Challenge::find([challenge.as_bytes(), data], true) else { continue };
+        let asked = Asked {
+            user: "a\"d\\a",
+            password: "pw",
+            method: "GET",
+            uri: "/",
+            cnonce: "c",
+            count: 1,
+            body: Some(data),
+        };
         let Some(field) = challenge.answer(&asked) else { continue };
         let parameters = crate::proto::auth::parameters(Some(field.as_bytes()), "Digest");
         let parameters =

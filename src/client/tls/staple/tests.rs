@@ -85,6 +85,22 @@ fn the_word_of_the_signer_counts() {
 }
 
 #[test]
+fn of_several_answers_about_one_certificate_the_worst_counts() {
+    let case = Case::new(OcspStaple::IfUsable);
+    let word = |status, more: &[&'static [u8]]| {
+        case.word(&Saying { more: more.to_vec(), ..case.saying(status) }.sign(case.issuer.key()))
+    };
+    assert_eq!(word(GOOD, &[REVOKED]), Word::Revoked);
+    assert_eq!(word(REVOKED, &[GOOD]), Word::Revoked);
+    assert_eq!(word(GOOD, &[UNKNOWN, GOOD, REVOKED]), Word::Revoked);
+    assert_eq!(word(UNKNOWN, &[GOOD]), Word::Good);
+    // Whoever has not signed revokes nothing.
+    let stranger = KeyPair::generate().unwrap();
+    let forged = Saying { more: vec![REVOKED], ..case.saying(GOOD) }.sign(&stranger);
+    assert_eq!(case.word(&forged), Word::Nothing);
+}
+
+#[test]
 fn an_answer_that_names_no_next_one_is_good_for_a_day() {
     const JANUARY_2024: Duration = Duration::from_secs(1_704_067_200);
     let case = Case::new(OcspStaple::IfUsable);

@@ -144,24 +144,6 @@ fn an_answer_leaves_as_one_record_and_the_first_ones_are_small() {
     }
 }
 
-#[test]
-fn what_leaves_quietly_is_sealed_as_a_whole() {
-    for configs in Configs::both() {
-        let (mut server, mut client) = served(&configs);
-        server.far.received();
-        server.far.set_window(0);
-        server.wire.output().buffer().extend_from_slice(&[7; 4096]);
-        assert!(server.wire.flush_quietly(), "the carrier has it, and nobody has to seal the rest");
-        // The next has to wait for it, and for somebody who polls then.
-        server.wire.output().buffer().extend_from_slice(b"next");
-        assert!(!server.wire.flush_quietly());
-        server.far.set_window(usize::MAX);
-        server.turn();
-        settle(&mut server, &mut client);
-        assert_eq!(client.read(), [&[7; 4096][..], b"next"].concat());
-    }
-}
-
 fn record_sizes(mut bytes: &[u8]) -> Vec<usize> {
     let mut sizes = Vec::new();
     while let &[_, _, _, high, low, ..] = bytes {
