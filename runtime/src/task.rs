@@ -107,7 +107,7 @@ where
     count(&core.stats().tasks_spawned);
     core.stats().tasks_alive.set(core.stats().tasks_alive.get() + 1);
     let contained = Contained::new(core.clone(), name, Box::pin(future));
-    let join = monoio::spawn(Task { contained, key, listed: true });
+    let join = monoio::spawn(Task { contained, key });
     JoinHandle { join, core: core.clone(), key }
 }
 
@@ -115,7 +115,6 @@ where
 struct Task<F: Future> {
     contained: Contained<F>,
     key: TaskKey,
-    listed: bool,
 }
 
 impl<F: Future> Unpin for Task<F> {}
@@ -137,8 +136,8 @@ impl<F: Future> Future for Task<F> {
 }
 
 impl<F: Future> Task<F> {
-    fn unlist(&mut self) {
-        if std::mem::take(&mut self.listed) {
+    fn unlist(&self) {
+        if self.contained.core.tasks().contains(self.key) {
             let stats = self.contained.core.stats();
             stats.tasks_alive.set(stats.tasks_alive.get() - 1);
             self.contained.core.tasks().remove(self.key);

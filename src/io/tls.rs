@@ -32,7 +32,7 @@ use self::session::Session;
 use self::writing::SMALL_BYTES_FIRST;
 use super::read_buffer::{Purpose, ReadBuffer};
 use super::transport::Transport;
-use super::turn::Turn;
+use super::turn::{Streak, Turn};
 
 /// A carrier that speaks TLS.
 pub(crate) struct Tls {
@@ -59,6 +59,7 @@ pub(crate) struct Tls {
     /// It ended, and the peer had not said that it would.
     cut_off: bool,
     turn: Turn,
+    streak: Streak,
 }
 
 enum State {
@@ -98,6 +99,7 @@ impl Tls {
             carrier_ended: false,
             cut_off: false,
             turn: Turn::default(),
+            streak: Streak::default(),
         }
     }
 

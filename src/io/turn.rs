@@ -10,10 +10,19 @@ use ringhttp_runtime::{Core, YieldNow};
 /// Lets others go first when a connection has read too often in a row.
 #[derive(Debug, Default)]
 pub(crate) struct Turn {
-    /// Reads in a row that did not have to wait.
-    streak: u8,
-    /// The pause after too many of them.
+    /// The pause after too many reads.
     pause: Option<Box<YieldNow>>,
+}
+
+/// Reads in a row that did not have to wait. Beside a [`Turn`] and not in it: there it would take the room of a word.
+#[derive(Debug, Default)]
+pub(crate) struct Streak(u8);
+
+impl Streak {
+    /// A read had to wait: others had their turn.
+    pub(crate) fn end(&mut self) {
+        self.0 = 0;
+    }
 }
 
 /// Reads in a row without a wait, after which the other connections of the core get their turn: on epoll a socket that
@@ -22,25 +31,20 @@ const STREAK_MAX: u8 = 16;
 
 impl Turn {
     /// Waits until the next read may begin.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, streak: &mut Streak, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             ready!(Pin::new(&mut **pause).poll(cx));
             self.pause = None;
-            self.streak = 0;
+            streak.end();
         }
-        self.streak += 1;
-        if self.streak >= STREAK_MAX
+        streak.0 += 1;
+        if streak.0 >= STREAK_MAX
             && let Some(core) = Core::current()
         {
             self.pause = Some(Box::new(core.yield_now()));
-            return self.poll(cx);
+            return self.poll(streak, cx);
         }
-        self.streak = self.streak.min(STREAK_MAX);
+        streak.0 = streak.0.min(STREAK_MAX);
         Poll::Ready(())
-    }
-
-    /// A read had to wait: others had their turn.
-    pub(crate) fn waited(&mut self) {
-        self.streak = 0;
     }
 }

@@ -14,7 +14,7 @@ use super::read_buffer::{Landing, Purpose, ReadBuffer};
 #[cfg(feature = "rustls")]
 use super::tls::{Established, Handshake, HandshakeError, Tls};
 use super::transport::Transport;
-use super::turn::Turn;
+use super::turn::{Streak, Turn};
 use super::write_queue::WriteQueue;
 
 /// Both directions of one connection.
@@ -24,10 +24,14 @@ pub(crate) struct Wire {
     input: ReadBuffer,
     output: WriteQueue,
     ended: bool,
-    /// Bytes of the batch that is being written.
-    in_flight: usize,
+    /// Bytes of the batch that is being written; what is more than 4 GiB does not count.
+    in_flight: u32,
     turn: Turn,
+    streak: Streak,
 }
+
+#[cfg(not(test))]
+const _: () = assert!(size_of::<Wire>() <= 232);
 
 impl Wire {
     /// The wire of a server's connection.
@@ -44,6 +48,7 @@ impl Wire {
             ended: false,
             in_flight: 0,
             turn: Turn::default(),
+            streak: Streak::default(),
         }
     }
 
@@ -76,11 +81,11 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         if !self.transport.is_reading() {
-            ready!(self.turn.poll(cx));
+            ready!(self.turn.poll(&mut self.streak, cx));
             self.transport.start_fill(&mut self.input, purpose);
         }
         let Poll::Ready(result) = self.transport.poll_fill(cx, &mut self.input) else {
-            self.turn.waited();
+            self.streak.end();
             return Poll::Pending;
         };
         self.ended = !matches!(result, Ok(1..));
@@ -110,7 +115,7 @@ impl Wire {
                 ready!(self.transport.poll_write(cx))
             } else {
                 let Some(batch) = self.output.take_batch() else { return Poll::Ready(Ok(())) };
-                self.in_flight = batch.remaining();
+                self.in_flight = u32::try_from(batch.remaining()).unwrap_or(u32::MAX);
                 match self.transport.start_write(batch) {
                     Poll::Ready(written) => written,
                     Poll::Pending => continue,
@@ -153,7 +158,7 @@ impl Wire {
 
     /// Bytes in memory that are not known to be with the kernel: those that wait, and the batch that is being written.
     pub(crate) fn unsent(&self) -> usize {
-        self.output.queued() + self.in_flight
+        self.output.queued() + self.in_flight as usize
     }
 
     /// Whether something waits for a write that nobody has started.

@@ -109,11 +109,11 @@ impl Tls {
         purpose: Purpose,
     ) -> Poll<io::Result<usize>> {
         if !self.carrier.is_reading() {
-            ready!(self.turn.poll(cx));
+            ready!(self.turn.poll(&mut self.streak, cx));
             self.carrier.start_fill(&mut self.received, purpose);
         }
         let Poll::Ready(read) = self.carrier.poll_fill(cx, &mut self.received) else {
-            self.turn.waited();
+            self.streak.end();
             return Poll::Pending;
         };
         self.carrier_ended |= !matches!(read, Ok(1..));
