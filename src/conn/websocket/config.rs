@@ -19,7 +19,7 @@ use crate::proto::websocket::{Accepts, Limits, Offer, Takeover};
 #[non_exhaustive]
 pub struct WebSocketConfig {
     /// Subprotocols this side speaks. A server takes the first of the client's list that is among them, a client offers them,
-    /// the best first. Default: none, and no `Sec-WebSocket-Protocol`.
+    /// the best first. Default: none, and no `Sec-WebSocket-Protocol`. At most 65,535.
     pub protocols: Vec<String>,
     /// Server: whose pages may open a socket. Default: those of the host that was asked for. Others: 403.
     pub origins: AllowedOrigins,
