@@ -39,8 +39,8 @@ pub struct Stream {
     reader: Coroutine,
     read: Rc<Slot<BytesMut, usize>>,
     socket: WriteHalf,
-    /// Made when the socket takes no more, and given up by [`rest`](Self::rest).
-    writer: Option<Writer>,
+    /// Made when the socket takes no more, and given up by [`rest`](Self::rest). In a box: most connections never have one.
+    writer: Option<Box<Writer>>,
     /// Bytes that were written otherwise than by the present writer.
     written: u64,
 }
@@ -177,7 +177,7 @@ impl Stream {
     }
 
     fn writer(&mut self) -> &mut Writer {
-        self.writer.get_or_insert_with(|| Writer::new(&self.socket))
+        self.writer.get_or_insert_with(|| Box::new(Writer::new(&self.socket)))
     }
 
     /// Gives memory up that a connection without anything to write does not need; it is made anew when that is needed.
@@ -253,10 +253,9 @@ impl Stream {
     /// Nothing is lost: the write goes on, and the next poll finds its result.
     #[inline(always)]
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Written> {
-        match &mut self.writer {
-            Some(Writer { coroutine, state }) => state.slot.poll(coroutine, cx),
-            None => Poll::Pending,
-        }
+        let Some(writer) = &mut self.writer else { return Poll::Pending };
+        let Writer { coroutine, state } = &mut **writer;
+        state.slot.poll(coroutine, cx)
     }
 
     /// Bytes that the kernel has taken since the socket was opened.

@@ -31,7 +31,7 @@ pub(crate) struct Wire {
 }
 
 #[cfg(not(test))]
-const _: () = assert!(size_of::<Wire>() <= 232);
+const _: () = assert!(size_of::<Wire>() <= 216);
 
 impl Wire {
     /// The wire of a server's connection.
