@@ -490,6 +490,41 @@ fn one_connection_that_never_pauses_does_not_starve_the_others() {
     });
 }
 
+#[test]
+fn a_writer_whose_client_takes_all_gives_the_others_their_turn() {
+    each_driver(async |core| {
+        let turns = Rc::new(Cell::new(0));
+        let (turning, yielder) = (Rc::clone(&turns), core.clone());
+        let others = core.spawn("others", async move {
+            loop {
+                yielder.yield_now().await;
+                turning.set(turning.get() + 1);
+            }
+        });
+        let meanwhile = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&meanwhile);
+        let routes = Router::new().get("/bytes", async move |_: &(), _| {
+            let (turns, seen) = (Rc::clone(&turns), Rc::clone(&seen));
+            Response::stream(async move |mut out| {
+                let before = turns.get();
+                for _ in 0..500 {
+                    // So little that no buffer is ever full.
+                    out.write("x").await?;
+                    out.flush().await?;
+                }
+                seen.set(turns.get() - before);
+                Ok(())
+            })
+        });
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            assert_eq!(client.get("/bytes").await.text(), "x".repeat(500));
+        })
+        .await;
+        assert!(meanwhile.get() >= 10, "{} turns during 500 writes", meanwhile.get());
+        others.cancel();
+    });
+}
+
 /// Waits for both.
 async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (Box::pin(a), Box::pin(b));

@@ -112,8 +112,15 @@ impl Wire {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let written = if self.transport.is_writing() {
-                ready!(self.transport.poll_write(cx))
+                let Poll::Ready(written) = self.transport.poll_write(cx) else {
+                    self.streak.end();
+                    return Poll::Pending;
+                };
+                written
             } else {
+                if !self.output.is_empty() {
+                    ready!(self.turn.poll(&mut self.streak, cx));
+                }
                 let Some(batch) = self.output.take_batch() else { return Poll::Ready(Ok(())) };
                 self.in_flight = u32::try_from(batch.remaining()).unwrap_or(u32::MAX);
                 match self.transport.start_write(batch) {
@@ -129,6 +136,11 @@ impl Wire {
                 return Poll::Ready(Err(error));
             }
         }
+    }
+
+    /// Whoever flushes from now on sees to it that others have their turn.
+    pub(crate) fn begin_turn(&mut self) {
+        self.streak.end();
     }
 
     /// Reads and forgets, whatever it is; ready with the number of bytes, 0 at the end.

@@ -200,7 +200,11 @@ impl Session {
     /// would otherwise wake as many tasks.
     pub(crate) fn flush_from_outside(&self) {
         let Some(driver) = self.driver() else { return };
-        self.flush(&mut self.inner.borrow_mut(), &mut Context::from_waker(&driver));
+        let mut inner = self.inner.borrow_mut();
+        if let Some(wire) = &mut inner.wire {
+            wire.begin_turn();
+        }
+        self.flush(&mut inner, &mut Context::from_waker(&driver));
     }
 
     /// Whether the message may be queued now; false if it is dropped.

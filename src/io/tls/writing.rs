@@ -12,6 +12,7 @@ use ringhttp_runtime::stream::Written;
 use super::record::CONTENT_BYTES_MAX;
 use super::violation::Violation;
 use super::{End, State, Tls};
+use crate::io::turn;
 
 /// Content of a record that fits into one segment of TCP, with its header and whatever options there are: the peer can
 /// read it when it has that segment.
@@ -24,6 +25,9 @@ pub(super) const SMALL_BYTES_FIRST: usize = 10 * SMALL_BYTES;
 /// A pause that long, and records are small again: a sender that was silent for longer than it waits for an answer (a fifth of a
 /// second at least, mostly about a second) begins with few segments anew (RFC 9293 §3.8.2, RFC 5681 §4.1).
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes of a long body before the other connections of the core have their turn: a millisecond's work.
+const WRITES_MAX: usize = 16;
 
 /// Bytes that are sealed for one write: what is sealed waits in memory beside what it was made from. 64 KiB, as many a body has,
 /// leave with their head.
@@ -55,10 +59,15 @@ impl Tls {
     }
 
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut writes = 0;
         loop {
             let (written, batch) = if self.carrier.is_writing() {
                 ready!(self.carrier.poll_write(cx))
             } else {
+                if writes == WRITES_MAX {
+                    return turn::give_way(cx);
+                }
+                writes += 1;
                 let Some(batch) = self.seal()? else { break };
                 match self.carrier.start_write(batch) {
                     Poll::Ready(written) => written,
