@@ -27,8 +27,8 @@ use crate::conn::count;
 /// as usual. What is usual is learnt where the limit is not what makes answers late: at `min`, and while it is not reached; so that a server that has
 /// become slower for good is asked little for a while, and then as much as it bears.
 ///
-/// A request is under way from when it has its place until its answer's body is read or dropped: a stream that never ends holds a place for
-/// as long. WebSockets and other upgraded connections do not count. Who waits does so as for a connection: in the same line, with its priorities,
+/// A request is under way from when it has its place until the head of its answer is here; the body that follows counts as a connection only (`limit`,
+/// `limit_per_host`), though one that breaks is a failure. One that is dropped before tells that it was given up after so long. Who waits does so as for a connection: in the same line, with its priorities,
 /// `waiting_max`, `pool_timeout` and their errors. It shows where many requests go to one server: `batch`, a proxy, a service behind a queue.
 ///
 /// ```
@@ -197,13 +197,15 @@ pub(super) struct Watch {
     /// As many changes for the worse had been seen when it began.
     epoch: u64,
     since: ExactInstant,
+    /// It was told how it went.
+    is_told: Cell<bool>,
 }
 
 impl Watch {
     /// `in_flight`: with this one.
     pub(super) fn new(limits: &Rc<AdaptiveLimits>, server: Rc<Server>, in_flight: usize) -> Self {
         let epoch = server.rule.borrow_mut().begin(in_flight);
-        Self { limits: Rc::clone(limits), server, epoch, since: now() }
+        Self { limits: Rc::clone(limits), server, epoch, since: now(), is_told: Cell::new(false) }
     }
 
     pub(super) fn key(&self) -> &Key {
@@ -212,12 +214,14 @@ impl Watch {
 
     /// An answer came: gives the limit if that is another one now.
     pub(super) fn note_answer(&self, status: StatusCode, first_byte: Duration) -> Option<usize> {
+        self.is_told.set(true);
         let is_failure = self.limits.config.statuses.contains(&status);
         self.note(if is_failure { Sample::Failure } else { Sample::Answer(first_byte) })
     }
 
     /// It failed before.
     pub(super) fn note_error(&self, error: &Error) -> Option<usize> {
+        self.is_told.set(true);
         let is_refused = error.status().is_some_and(|status| self.limits.config.statuses.contains(&status));
         match error.kind() {
             // What was left of its time was perhaps too short for any answer.
@@ -225,6 +229,11 @@ impl Watch {
             kind if is_refused || is_pressure(kind) => self.note(Sample::Failure),
             _ => None,
         }
+    }
+
+    /// It was dropped: a server that hangs shows by that only, where callers have times of their own.
+    pub(super) fn note_drop(&self) -> Option<usize> {
+        if self.is_told.get() { None } else { self.note(Sample::GivenUp(self.since.elapsed())) }
     }
 
     /// The body of its answer failed.

@@ -204,12 +204,22 @@ impl Download {
     ///
     /// # Cancellation
     /// What has come is kept: another download goes on with it.
-    pub async fn to(mut self, path: impl AsRef<Path>) -> Result<Downloaded> {
+    pub async fn to(self, path: impl AsRef<Path>) -> Result<Downloaded> {
+        let path = path.as_ref();
+        self.save(path).await.map_err(|error| match error.kind() {
+            ErrorKind::File | ErrorKind::Checksum if !error.has_text() => {
+                error.with_text(path.display().to_string())
+            }
+            _ => error,
+        })
+    }
+
+    async fn save(mut self, path: &Path) -> Result<Downloaded> {
         let core = self.client.shared.core.clone();
         // A part of what another URL leads to is of no use. It may have secrets, which are nobody's business in a file.
         let request = self.request(None, 0, None);
         let origin = fingerprint(request.location().unwrap_or(&self.url));
-        let draft = Draft::open(&core, path.as_ref(), &origin).await?;
+        let draft = Draft::open(&core, path, &origin).await?;
         let mut run = Run {
             resumed_from: if self.resume { draft.length } else { 0 },
             draft,

@@ -283,6 +283,10 @@ impl Error {
         self
     }
 
+    pub(crate) fn has_text(&self) -> bool {
+        self.0.text.is_some()
+    }
+
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self

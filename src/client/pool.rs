@@ -305,8 +305,9 @@ impl Lease {
         }
     }
 
-    /// It is no request under way, or not any more: it counts as a connection only.
+    /// It is no request under way: it counts as a connection only.
     pub(super) fn set_aside(&mut self) {
+        self.watch = None;
         self.place().set_aside();
     }
 
@@ -320,9 +321,13 @@ impl Lease {
         connection
     }
 
-    /// Says how a server fares whose limit is found out.
-    pub(super) fn note_answer(&self, status: StatusCode, first_byte: Duration) {
-        self.change_limit(|watch| watch.note_answer(status, first_byte));
+    /// Says how a server fares whose limit is found out. From then on the next may ask it: who holds an answer is not to keep others,
+    /// or himself, from another.
+    pub(super) fn note_answer(&mut self, status: StatusCode, first_byte: Duration) {
+        if self.watch.is_some() {
+            self.change_limit(|watch| watch.note_answer(status, first_byte));
+            self.place().set_aside();
+        }
     }
 
     /// Says that there was no answer.
@@ -380,6 +385,7 @@ fn margin(named: Duration) -> Duration {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(mut place) = self.place.take() {
+            self.change_limit(Watch::note_drop);
             match place.item_mut().map(Pooled::connection) {
                 // Nothing was begun on it.
                 Some(connection) if connection.is_idle() => self.give_back(place, None),

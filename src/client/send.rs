@@ -325,6 +325,9 @@ impl<'a> Run<'a> {
         timings.pool_wait = started.elapsed();
         self.tracer.tell(|trace, request| trace.connection_queued_end(request));
         lease.map_err(|error| match error {
+            PoolError::Timeout if late == ErrorKind::Timeout => {
+                Error::new(late).with_text("it was waiting for a connection still")
+            }
             PoolError::Timeout => Error::new(late),
             error => error.into(),
         })

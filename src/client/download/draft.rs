@@ -158,26 +158,23 @@ impl Paths {
         if self.whole.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
+        if self.whole.file_name().is_none() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         // Neither what a link leads to, nor what has another name as well, is ours to write to.
         let is_ours = |part: fs::Metadata| part.is_file() && part.nlink() == 1;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        match fs::symlink_metadata(&self.part).map(is_ours) {
-            Ok(true) => {}
+        let is_here = match fs::symlink_metadata(&self.part).map(is_ours) {
+            Ok(true) => true,
             Ok(false) => {
                 remove(&self.part)?;
-                options.create_new(true);
+                false
             }
-            Err(_) => {
-                options.create_new(true);
-            }
-        }
-        let file = match options.open(&self.part) {
-            // Another download has removed, or made it since.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
-                // Without its directory it never comes.
-                return if self.part.parent().is_some_and(has_gone) { Err(error) } else { Ok(None) };
-            }
+            Err(_) => false,
+        };
+        // Another download may have removed, or made it since.
+        let changed = if is_here { io::ErrorKind::NotFound } else { io::ErrorKind::AlreadyExists };
+        let file = match OpenOptions::new().read(true).write(true).create_new(!is_here).open(&self.part) {
+            Err(error) if error.kind() == changed => return Ok(None),
             opened => opened?,
         };
         // On a file system without locks nobody sees to it.
@@ -206,10 +203,6 @@ impl Paths {
     fn note(&self, origin: &str, content: &Content) -> io::Result<()> {
         File::create_new(&self.from)?.write_all(format!("{origin}\n{content}").as_bytes())
     }
-}
-
-fn has_gone(directory: &Path) -> bool {
-    !directory.as_os_str().is_empty() && !directory.is_dir()
 }
 
 /// Whether it is this file that has the name.
