@@ -14,18 +14,22 @@ pub(crate) struct Turn {
     pause: Option<Box<YieldNow>>,
 }
 
-/// Reads and writes in a row that did not have to wait. Beside a [`Turn`] and not in it: there it would take the room of a word.
+/// Reads, and writes between two reads, in a row that did not have to wait. Beside a [`Turn`] and not in it: there they would take
+/// the room of a word.
 #[derive(Debug, Default)]
-pub(crate) struct Streak(u8);
+pub(crate) struct Streak {
+    reads: u8,
+    writes: u8,
+}
 
 impl Streak {
     /// Others had their turn, as when a read had to wait.
     pub(crate) fn end(&mut self) {
-        self.0 = 0;
+        *self = Self::default();
     }
 }
 
-/// Reads and writes in a row without a wait, after which the other connections of the core get their turn: a peer that takes all at
+/// Reads, or writes, in a row without a wait, after which the other connections of the core get their turn: a peer that takes all at
 /// once would keep the core to itself, and on epoll one that always has data. (io_uring always waits: it reads when the core parks.)
 const STREAK_MAX: u8 = 16;
 
@@ -41,21 +45,32 @@ pub(crate) fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
 }
 
 impl Turn {
-    /// Waits until the next read or write may begin.
-    pub(crate) fn poll(&mut self, streak: &mut Streak, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until the next read may begin.
+    pub(crate) fn poll_read(&mut self, streak: &mut Streak, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_pause(streak, cx));
+        streak.writes = 0;
+        streak.reads = (streak.reads + 1).min(STREAK_MAX);
+        if streak.reads == STREAK_MAX { self.poll_new_pause(streak, cx) } else { Poll::Ready(()) }
+    }
+
+    /// Waits until the next write may begin.
+    pub(crate) fn poll_write(&mut self, streak: &mut Streak, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_pause(streak, cx));
+        streak.writes = (streak.writes + 1).min(STREAK_MAX);
+        if streak.writes == STREAK_MAX { self.poll_new_pause(streak, cx) } else { Poll::Ready(()) }
+    }
+
+    fn poll_pause(&mut self, streak: &mut Streak, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             ready!(Pin::new(&mut **pause).poll(cx));
             self.pause = None;
             streak.end();
         }
-        streak.0 += 1;
-        if streak.0 >= STREAK_MAX
-            && let Some(core) = Core::current()
-        {
-            self.pause = Some(Box::new(core.yield_now()));
-            return self.poll(streak, cx);
-        }
-        streak.0 = streak.0.min(STREAK_MAX);
         Poll::Ready(())
+    }
+
+    fn poll_new_pause(&mut self, streak: &mut Streak, cx: &mut Context<'_>) -> Poll<()> {
+        self.pause = Core::current().map(|core| Box::new(core.yield_now()));
+        self.poll_pause(streak, cx)
     }
 }

@@ -81,7 +81,7 @@ impl Wire {
             return Poll::Ready(Ok(0));
         }
         if !self.transport.is_reading() {
-            ready!(self.turn.poll(&mut self.streak, cx));
+            ready!(self.turn.poll_read(&mut self.streak, cx));
             self.transport.start_fill(&mut self.input, purpose);
         }
         let Poll::Ready(result) = self.transport.poll_fill(cx, &mut self.input) else {
@@ -119,7 +119,7 @@ impl Wire {
                 written
             } else {
                 if !self.output.is_empty() {
-                    ready!(self.turn.poll(&mut self.streak, cx));
+                    ready!(self.turn.poll_write(&mut self.streak, cx));
                 }
                 let Some(batch) = self.output.take_batch() else { return Poll::Ready(Ok(())) };
                 self.in_flight = u32::try_from(batch.remaining()).unwrap_or(u32::MAX);

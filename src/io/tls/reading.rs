@@ -109,7 +109,7 @@ impl Tls {
         purpose: Purpose,
     ) -> Poll<io::Result<usize>> {
         if !self.carrier.is_reading() {
-            ready!(self.turn.poll(&mut self.streak, cx));
+            ready!(self.turn.poll_read(&mut self.streak, cx));
             self.carrier.start_fill(&mut self.received, purpose);
         }
         let Poll::Ready(read) = self.carrier.poll_fill(cx, &mut self.received) else {
