@@ -131,34 +131,37 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     process::raise_open_files()?;
     let binaries = server::build(&mut options)?;
     leave_out_failing(&mut options, &binaries)?;
-    let options = &options;
     for missing in &options.missing {
         println!("{missing}, and is left out");
     }
 
     let mut results = Vec::new();
     for &scenario in &options.scenarios {
-        let measured = measure(options, &binaries, &wrk, scenario)?;
+        let measured = measure(&options, &binaries, &wrk, scenario)?;
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
     let mut outcome = Outcome { results, latency: None, idle: Vec::new() };
     // Also before the other parts, whose failure shall not cost the runs.
-    save(options, &outcome)?;
+    save(&options, &outcome)?;
     if options.latency {
-        let measured = latency::measure(options, &binaries)?;
+        let measured = latency::measure(&options, &binaries)?;
         println!("\n{}", measured.render());
         outcome.latency = Some(measured);
-        save(options, &outcome)?;
+        save(&options, &outcome)?;
     }
     if let Some(connections) = options.idle {
         let kinds = options.servers.iter();
         for &kind in kinds.filter(|kind| !matches!(kind.protocol(), Protocol::Client | Protocol::Files)) {
-            outcome.idle.push(idle::measure(&binaries, kind, connections)?);
+            match idle::measure(&binaries, kind, connections) {
+                Ok(measured) => outcome.idle.push(measured),
+                Err(problem) if kind.is_ours() => return Err(problem),
+                Err(problem) => options.missing.push(problem),
+            }
         }
         println!("\n{}", idle::render(&outcome.idle));
     }
-    save(options, &outcome)
+    save(&options, &outcome)
 }
 
 /// Servers that do not run here, or answer something else, are noted as missing: a fast wrong answer is no result. Ours must do.
