@@ -24,6 +24,9 @@ mod request;
 #[doc(hidden)]
 pub mod transcript;
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use ringhttp_runtime::{Core, Cores, Driver, RuntimeConfig, time};
@@ -37,6 +40,41 @@ use crate::conn::{ServerConfig, Service};
 use crate::error::{Error, Result};
 use crate::server::Server;
 use crate::web::Router;
+
+/// Polls a future so often, each time when it was woken, and drops it then where it waits: `None` if it was not done. With one more
+/// poll each time it shows that dropping a future loses nothing, wherever it stands.
+///
+/// ```
+/// use std::time::Duration;
+/// use ringhttp::{testing, time};
+///
+/// testing::each_driver(async |_| {
+///     let mut polls = 0;
+///     while testing::polled_only(polls, time::sleep(Duration::from_millis(1))).await.is_none() {
+///         polls += 1;
+///     }
+///     assert!(polls >= 2);
+/// });
+/// ```
+///
+/// # Cancellation
+/// The future is dropped.
+pub async fn polled_only<F: Future>(polls: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
 
 /// Runs `body` against a server of its own on a free port of 127.0.0.1, on one core, then stops the server: what is open
 /// then has 5 s to end.

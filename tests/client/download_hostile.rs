@@ -404,7 +404,7 @@ fn a_download_that_is_dropped_behind_each_number_of_polls_leaves_a_beginning() {
             let mut polls = 0;
             loop {
                 let download = download(&client, &server).parts(parts).part_bytes(50_000);
-                let done = super::polled_only(polls, download.to(scratch.path())).await;
+                let done = ringhttp::testing::polled_only(polls, download.to(scratch.path())).await;
                 if let Some(done) = done {
                     done.expect("a file");
                     break;

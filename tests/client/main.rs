@@ -28,8 +28,6 @@ mod socks;
 mod trace;
 mod upgrades;
 
-use std::future::{Future, poll_fn};
-use std::task::Poll;
 use std::time::Duration;
 
 use ringhttp::client::Response;
@@ -90,22 +88,4 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
         time::sleep(Duration::from_millis(1)).await;
     }
     panic!("never came: {what}");
-}
-
-/// Polls a future so often, each time when it was woken, and drops it then: `None` if it was not done.
-async fn polled_only<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut left = polls;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }

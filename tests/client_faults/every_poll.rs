@@ -10,29 +10,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ringhttp::client::{CircuitBreakerConfig, Error, RetryConfig, middleware};
-use ringhttp::testing::{RawPeer, RawServer};
+use ringhttp::testing::{RawPeer, RawServer, polled_only};
 use ringhttp::{Client, ClientConfig, Core, time};
 
 use super::{OK, alone, config, get_text, leaves_nothing};
 
 type Doomed<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
-
-/// Polls a future so often, each time when it was woken, and drops it then: `None` if it was not done.
-async fn polled_only<F: Future + ?Sized>(polls: usize, mut future: Pin<Box<F>>) -> Option<F::Output> {
-    let mut left = polls;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
 
 /// Drops what `begin` makes behind each number of polls until it is done, beside a second one that has to be.
 async fn drop_behind_each_poll(

@@ -2,13 +2,10 @@
 //! real sockets, on both drivers.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use ringhttp::cache::{Cache, CacheConfig};
@@ -17,7 +14,7 @@ use ringhttp::middleware::{
     concurrency, deadline,
 };
 use ringhttp::runtime::sync::Notify;
-use ringhttp::testing::{TestClient, TestResponse, each_driver};
+use ringhttp::testing::{TestClient, TestResponse, each_driver, polled_only};
 use ringhttp::{
     CancelOnDisconnect, CloseReason, Core, HeaderValue, IntoResponse, Method, Request, Response, Result,
     Router, Server, ServerConfig, ServerStats, header, time,
@@ -122,24 +119,6 @@ fn leave(stream: TcpStream, how: Leave) {
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")
-}
-
-/// Polls a future so many times, each time it is woken, then drops it where it waits.
-async fn polled_only<F: Future>(times: usize, future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = times;
-    poll_fn(|cx| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 #[test]
