@@ -65,6 +65,19 @@ impl Reason {
     }
 }
 
+/// Requests whose cost is mostly that of receiving them.
+const SMALL: &[&str] = &[
+    "plaintext",
+    "paced",
+    "json",
+    "users",
+    "echo-1k",
+    "bytes-1k",
+    "slow-clients",
+    "tls-plaintext",
+    "client-",
+];
+
 /// The first one that fits is told. They are what docs/benchmarks/log.md knows, or say what they do not know.
 const REASONS: [Reason; 3] = [
     Reason {
@@ -74,33 +87,13 @@ const REASONS: [Reason; 3] = [
               loop of this benchmark. How much of the difference that is was not measured.",
     },
     Reason {
-        of: &[
-            "plaintext",
-            "paced",
-            "json",
-            "users",
-            "echo-1k",
-            "bytes-1k",
-            "slow-clients",
-            "tls-plaintext",
-            "client-",
-        ],
+        of: SMALL,
         driver: Some("io_uring"),
         why: "Each receive on an idle connection is tried before there is something to receive: the executor makes the ring's entries and \
               has neither `IORING_RECVSEND_POLL_FIRST` nor receives of several shots.",
     },
     Reason {
-        of: &[
-            "plaintext",
-            "paced",
-            "json",
-            "users",
-            "echo-1k",
-            "bytes-1k",
-            "slow-clients",
-            "tls-plaintext",
-            "client-",
-        ],
+        of: SMALL,
         driver: Some("epoll"),
         why: "Each request makes a second `recv` that finds nothing: the executor clears a socket's readiness only when a read fails.",
     },
