@@ -10,8 +10,10 @@
 
 mod close_reason;
 mod converse;
+mod ending;
 mod failure;
 mod held;
+mod sending;
 #[cfg(test)]
 mod tests;
 #[cfg(feature = "rustls")]
@@ -20,22 +22,19 @@ mod upload;
 mod wait;
 
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, header};
+use ringhttp_runtime::YieldNow;
 use ringhttp_runtime::buffer::BufferPool;
 use ringhttp_runtime::listener::Socket;
 use ringhttp_runtime::stream::Stream;
 use ringhttp_runtime::time::Timers;
-use ringhttp_runtime::{Core, YieldNow};
 
 use super::body::{Body, Kind};
-use super::upgrade::Upgraded;
 use crate::io::read_buffer::{Landing, Purpose};
 use crate::io::transport::Transport;
 use crate::io::wire::Wire;
@@ -213,17 +212,6 @@ impl ClientConnection {
         self.reader.set_limits(limits);
     }
 
-    fn queue_body(&mut self, kind: Kind, framing: Framing) {
-        match kind {
-            Kind::Empty => {}
-            Kind::Bytes(bytes) => self.wire.output().push(bytes),
-            kind => {
-                let upload = Upload::new(kind, framing, self.limits.queued_max, self.wait.timers());
-                self.upload = upload.map(Box::new);
-            }
-        }
-    }
-
     /// Waits for the head of the answer, which is read into `head`; interim answers (1xx) are passed over and counted.
     ///
     /// # Cancellation
@@ -326,87 +314,6 @@ impl ClientConnection {
         self.wire.written() - self.written_before
     }
 
-    /// What became of a request whose connection was lost before a byte of an answer came; `None` if one came.
-    pub(crate) fn unanswered(&mut self) -> Option<Unanswered> {
-        if self.is_answered {
-            return None;
-        }
-        // A write that nobody has asked about may have ended by now.
-        let flushed = self.wire.poll_flush(&mut Context::from_waker(Waker::noop()));
-        let is_unsent = self.sent() == 0 && flushed.is_ready();
-        Some(if is_unsent { Unanswered::Unsent } else { Unanswered::Sent })
-    }
-
-    /// Says that it ends, before it is dropped: over TLS, and only between two exchanges, for a message that was cut off must not look
-    /// like one that is whole. Nobody waits for it.
-    pub(crate) fn say_goodbye(&mut self) {
-        #[cfg(feature = "rustls")]
-        if self.upload.is_none() && (self.is_idle() || self.is_complete()) {
-            self.wire.say_goodbye();
-        }
-    }
-
-    /// Ends the exchange: `Ok` if another may follow, which it then waits for.
-    ///
-    /// # Errors
-    /// Why the connection has to be closed.
-    pub(crate) fn finish(&mut self) -> Result<(), CloseReason> {
-        self.wait.end();
-        // Dropped now: its writer may be in another task, and is told.
-        let upload = self.upload.take();
-        let held = self.held.take();
-        if matches!(self.phase, Phase::Begun | Phase::Waiting | Phase::Head | Phase::Failed) {
-            return Err(CloseReason::Failed);
-        }
-        match self.reader.state() {
-            State::Done => {}
-            State::Body => return Err(CloseReason::BodyUnread),
-            State::Switched => return Err(CloseReason::Upgraded),
-            _ => return Err(CloseReason::AskedByServer),
-        }
-        // A server that is owed a body takes whatever comes for it.
-        if upload.is_some() || held.is_some() || self.write_failure.is_some() || !self.is_flushed() {
-            return Err(CloseReason::RequestUnsent);
-        }
-        if self.asks_close {
-            return Err(CloseReason::AskedByClient);
-        }
-        if self.wire.has_ended() {
-            return Err(CloseReason::ServerClosed);
-        }
-        if !self.wire.input().is_empty() {
-            return Err(CloseReason::ExtraBytes);
-        }
-        if self.reader.start_next() != Ok(State::Idle) {
-            return Err(CloseReason::AskedByServer);
-        }
-        self.phase = Phase::Idle;
-        Ok(())
-    }
-
-    /// The connection to the server at the other end of the tunnel that this one has become, behind a 2xx to CONNECT; `None`
-    /// elsewhere, and if the other end has spoken already, which no server of HTTP does.
-    pub(crate) fn into_tunneled(mut self, limits: Limits) -> Option<Self> {
-        self.wait.end();
-        let is_silent = !self.wire.is_filling() && self.wire.input().is_empty() && !self.wire.has_ended();
-        let is_through = self.is_switched() && self.is_flushed() && is_silent;
-        is_through.then(|| Self {
-            reader: ResponseReader::new(limits),
-            phase: Phase::Idle,
-            exchanges: 0,
-            ..self
-        })
-    }
-
-    /// The stream of bytes that the connection is behind a 101, or behind a 2xx to CONNECT; `None` elsewhere.
-    pub(crate) fn into_upgraded(mut self, write_timeout: Duration) -> Option<Upgraded> {
-        let deadline = self.wait.timers().deadline();
-        let is_sent = self.upload.take().is_none() && self.held.is_none() && self.write_failure.is_none();
-        let is_switched = is_sent && self.reader.state() == State::Switched;
-        is_switched
-            .then(|| Upgraded::new(Box::new(self.wire), self.limits.queued_max, write_timeout, deadline))
-    }
-
     /// Whether the head of the answer is here.
     fn read_head(&mut self, head: &mut ResponseHead) -> Result<bool, Failure> {
         assert!(!matches!(self.phase, Phase::Idle | Phase::Body | Phase::Failed), "a head is read once");
@@ -479,90 +386,6 @@ impl ClientConnection {
             _ => Failure::Read(error),
         }
     }
-
-    /// Sends what there is to send, as far as the server takes it now. A connection that takes no more may still give the
-    /// answer, so that is no failure yet.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if self.write_failure.is_some() {
-            return Ok(());
-        }
-        if self.phase != Phase::Body
-            && let Some(held) = &mut self.held
-            && held.poll_late(cx).is_ready()
-        {
-            // The server says nothing: it may not know what it was asked.
-            self.release_body();
-        }
-        if self.upload.is_some() {
-            return self.poll_upload(cx);
-        }
-        if let Poll::Ready(Err(error)) = self.wire.poll_flush(cx) {
-            self.write_failure = Some(error);
-        }
-        Ok(())
-    }
-
-    /// Lets the body that was held back leave.
-    fn release_body(&mut self) {
-        if let Some((kind, framing)) = self.held.take().and_then(|mut held| held.take()) {
-            self.queue_body(kind, framing);
-        }
-    }
-
-    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if let Some(pause) = &mut self.pause {
-            if Pin::new(pause).poll(cx).is_pending() {
-                return Ok(());
-            }
-            self.pause = None;
-        }
-        let turn_began_at = self.wire.written();
-        while let Some(upload) = &mut self.upload {
-            let queued = upload.poll_queue(cx, &mut self.wire, self.limits.queued_max);
-            let has_more = match queued {
-                Poll::Ready(Ok(true)) => {
-                    self.upload = None;
-                    false
-                }
-                Poll::Ready(Ok(false)) => true,
-                Poll::Ready(Err(error)) => return Err(Failure::Upload(error)),
-                Poll::Pending => false,
-            };
-            let is_flushed = match self.wire.poll_flush(cx) {
-                Poll::Ready(Ok(())) => true,
-                // The batch is with the kernel, and the queue is free for the next one.
-                Poll::Pending => false,
-                Poll::Ready(Err(error)) => {
-                    self.upload = None;
-                    self.write_failure = Some(error);
-                    return Ok(());
-                }
-            };
-            let Some(upload) = &mut self.upload else { return Ok(()) };
-            let may_go_on = if is_flushed { upload.note_flushed(cx) || has_more } else { has_more };
-            if !may_go_on || !self.wire.output().is_empty() {
-                return Ok(());
-            }
-            // A server that takes all at once would have the core to itself, and so would a body that is compressed to nothing.
-            let gives_way = upload.gives_way();
-            if (gives_way || self.wire.written() - turn_began_at >= TURN_BYTES_MAX)
-                && let Some(core) = Core::current()
-            {
-                let mut pause = core.yield_now();
-                if Pin::new(&mut pause).poll(cx).is_pending() {
-                    self.pause = Some(pause);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether all of the request is with the kernel.
-    fn is_flushed(&mut self) -> bool {
-        !self.wire.is_flushing()
-            || matches!(self.wire.poll_flush(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
-    }
 }
 
 /// How the body of a request is delimited (RFC 9112 §6.3). A method that defines what a body means says that there is
@@ -586,6 +409,3 @@ impl fmt::Debug for ClientConnection {
             .finish_non_exhaustive()
     }
 }
-
-/// Bytes of a request that are sent before other connections of the core have their turn.
-const TURN_BYTES_MAX: u64 = 1024 * 1024;
