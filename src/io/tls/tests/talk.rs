@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use rustls::{HandshakeKind, ProtocolVersion};
@@ -95,6 +97,39 @@ fn a_window_that_fills_up_loses_nothing() {
     }
     assert!(received == sent);
     assert!(!server.wire.is_flushing());
+}
+
+#[test]
+fn a_long_write_to_a_peer_that_takes_all_gives_way_and_goes_on() {
+    let (mut server, mut client) = served(&Configs::tls13());
+    let sent = noise(4 << 20);
+    server.wire.output().push(sent.clone().into());
+    let flag = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&flag));
+    let mut received = Vec::new();
+    let mut pauses = 0;
+    while server.wire.poll_flush(&mut Context::from_waker(&waker)).is_pending() {
+        assert!(flag.0.swap(false, Ordering::Relaxed), "nobody is told to go on");
+        client.turn(&server.far);
+        let piece = client.read();
+        assert!(piece.len() <= 2 << 20, "{} bytes in one turn", piece.len());
+        received.extend_from_slice(&piece);
+        pauses += 1;
+    }
+    client.turn(&server.far);
+    received.extend_from_slice(&client.read());
+    assert!(received == sent);
+    assert!((2..10).contains(&pauses), "{pauses} pauses");
+}
+
+/// A waker that remembers that it was called.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
