@@ -1,7 +1,8 @@
 //! Buffers of one core: the pool that reads and writes draw on, and the one type that lends several of them to the kernel at once.
 //!
 //! This is the only file of the workspace that holds `unsafe`: monoio describes a vectored write by raw `iovec`s, and
-//! something has to promise that what they point to stays where it is until the operation completes.
+//! something has to promise that what they point to stays where it is until the operation completes. What a system call of
+//! our own has put into a buffer has to be counted, too.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
@@ -12,6 +13,8 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes, BytesMut};
 use monoio::buf::IoVecBuf;
 use monoio::io::{AsyncWriteRent, OwnedWriteHalf};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use crate::listener::Socket;
 use crate::stream::FileBatch;
@@ -351,6 +354,17 @@ pub(crate) fn borrow_fd<S: AsyncWriteRent + AsRawFd>(socket: &S) -> BorrowedFd<'
     let raw = socket.as_raw_fd();
     // SAFETY: the socket owns this descriptor and does not close it while it is borrowed; the result borrows it.
     unsafe { BorrowedFd::borrow_raw(raw) }
+}
+
+/// Appends to `buffer` what the socket has now, if it has something.
+pub(crate) fn receive_at_once<S: AsyncWriteRent + AsRawFd>(
+    socket: &S,
+    buffer: &mut BytesMut,
+) -> Result<usize, Errno> {
+    let (_, count) = recv(borrow_fd(socket), buffer.spare_capacity_mut(), RecvFlags::DONTWAIT)?;
+    // SAFETY: the kernel has put so many bytes behind those that were there, and no more than there was room for.
+    unsafe { buffer.set_len(buffer.len() + count) };
+    Ok(count)
 }
 
 /// The socket whose write half this is, to ask for its descriptor and to wait for it.

@@ -26,12 +26,13 @@ use std::task::{Context, Poll};
 use bytes::{Buf, BytesMut};
 use monoio::io::{AsyncReadRent, OwnedWriteHalf, Splitable};
 use monoio::net::{TcpStream, UnixStream};
+use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
 use self::at_once::{AtOnce, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
-use crate::buffer::{Chunks, SharedSocket, WriteBatch, borrow_fd, socket_of};
+use crate::buffer::{Chunks, SharedSocket, WriteBatch, borrow_fd, receive_at_once, socket_of};
 use crate::listener::Socket;
 
 /// A connected TCP or Unix socket of this core.
@@ -143,7 +144,9 @@ impl<B, O> Slot<B, O> {
     }
 
     fn poll(&self, coroutine: &mut Coroutine, cx: &mut Context<'_>) -> Poll<(io::Result<O>, B)> {
-        let _ = coroutine.as_mut().poll(cx);
+        if self.phase.get() != Phase::Done {
+            let _ = coroutine.as_mut().poll(cx);
+        }
         if self.phase.get() != Phase::Done {
             return Poll::Pending;
         }
@@ -204,6 +207,25 @@ impl Stream {
         assert!(!self.is_reading(), "one read at a time");
         assert!(buffer.capacity() > buffer.len(), "a read needs room");
         self.read.start(buffer);
+    }
+
+    /// As [`start_read`](Self::start_read), for when there is probably something to read: the socket is asked first, in a system
+    /// call of its own, and the read is done if it has something.
+    ///
+    /// # Panics
+    /// As [`start_read`](Self::start_read).
+    pub fn start_read_at_once(&mut self, mut buffer: BytesMut) {
+        assert!(!self.is_reading(), "one read at a time");
+        assert!(buffer.capacity() > buffer.len(), "a read needs room");
+        let received = match &self.socket {
+            WriteHalf::Tcp(half) => receive_at_once(socket_of(half), &mut buffer),
+            WriteHalf::Unix(half) => receive_at_once(socket_of(half), &mut buffer),
+        };
+        match received {
+            Err(Errno::AGAIN | Errno::INTR) => self.read.start(buffer),
+            // The kernel says what is wrong once: an operation would find an end.
+            received => self.read.finish(received.map_err(io::Error::from), buffer),
+        }
     }
 
     /// The end of the read under way: how many bytes were appended (0: the peer has ended its side), and the buffer.

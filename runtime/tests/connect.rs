@@ -147,6 +147,48 @@ fn what_a_socket_has_no_room_for_goes_on_in_order() {
 }
 
 #[test]
+fn a_read_at_once_takes_what_is_there_waits_for_more_and_tells_of_a_reset() {
+    each_driver(1, async move |core: Core| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (go, may_go) = std::sync::mpsc::channel();
+        let peer = core.spawn_blocking(move || {
+            let (mut peer, _) = listener.accept().expect("a peer");
+            peer.write_all(&[1; 100]).expect("it is read");
+            may_go.recv().expect("told");
+            peer.write_all(&[2; 60]).expect("it is read");
+            may_go.recv().expect("told");
+            ringhttp_runtime::connect::reset_on_close(&peer).expect("a socket");
+        });
+        let mut stream =
+            Stream::from(core.connect_tcp(address, &ConnectOptions::default()).await.expect("it listens"));
+        let first = read_at_once(&mut stream, 40).await.expect("it is there");
+        assert_eq!(first, [1; 40]);
+        assert_eq!(read_at_once(&mut stream, 60).await.expect("it is there"), [1; 60]);
+
+        // Nothing is there: the read goes on, and nobody who stops waiting loses it.
+        stream.start_read_at_once(BytesMut::with_capacity(60));
+        let waits = poll_fn(|cx| Poll::Ready(stream.poll_read(cx).is_pending())).await;
+        assert!(waits && stream.is_reading());
+        go.send(()).expect("the peer waits");
+        let (read, buffer) = poll_fn(|cx| stream.poll_read(cx)).await;
+        assert_eq!((read.expect("it has come"), &buffer[..]), (60, &[2; 60][..]));
+
+        go.send(()).expect("the peer waits");
+        peer.await.expect("no panic");
+        let error = read_at_once(&mut stream, 60).await.expect_err("it is no end");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        Ok(())
+    });
+}
+
+async fn read_at_once(stream: &mut Stream, room: usize) -> io::Result<Vec<u8>> {
+    stream.start_read_at_once(BytesMut::with_capacity(room));
+    let (read, buffer) = poll_fn(|cx| stream.poll_read(cx)).await;
+    read.map(|_| buffer.to_vec())
+}
+
+#[test]
 fn who_does_not_listen_is_an_error() {
     each_driver(1, async |core: Core| {
         let closed = TcpListener::bind("127.0.0.1:0").expect("free").local_addr().expect("bound");
