@@ -3,7 +3,7 @@
 //! A connection that waits for its next message lends the kernel a *landing buffer*, just large enough for what it has
 //! been sent (128 bytes at first on a server, 56 for a WebSocket), so an idle connection costs little and a busy one still
 //! reads its whole request with one operation. In the middle of a message the buffers are the core's pooled ones, and grow
-//! while reads fill them.
+//! while reads fill them; a connection whose last message needed large ones begins the next with one as large.
 #![forbid(unsafe_code)]
 
 use bytes::BytesMut;
@@ -67,6 +67,10 @@ pub(crate) struct ReadBuffer {
     missing: Size,
     lent_for: LentFor,
     small_reads: u8,
+    /// Whether the last read took all the room there was.
+    was_filled: bool,
+    /// Whether a read of this message has made use of large buffers.
+    used_bulk: bool,
 }
 
 /// A number of bytes. A connection that waits keeps several: it takes half the room of a `usize`, and what does not fit is as good as
@@ -102,6 +106,8 @@ impl ReadBuffer {
             missing: 0,
             lent_for: LentFor::NextHead,
             small_reads: 0,
+            was_filled: false,
+            used_bulk: false,
         }
     }
 
@@ -151,20 +157,23 @@ impl ReadBuffer {
         buffer
     }
 
+    /// Whether more is probably there already: the last read took all it had room for.
+    pub(crate) fn expects_more(&self) -> bool {
+        self.was_filled
+    }
+
     /// Takes back a lent buffer, to which `read` bytes were appended.
     pub(crate) fn restore(&mut self, buffer: BytesMut, read: usize) {
         debug_assert!(self.bytes.is_empty(), "nothing is parsed while a read is under way");
         self.bytes = buffer;
         let read = size(read);
         let filled = read == self.lent_room;
+        self.was_filled = filled;
         match self.lent_for {
             LentFor::NextHead => self.adapt_landing(read, filled),
-            // Whole records may have made it larger.
-            LentFor::More if filled => {
-                self.bulk_bytes = self.bulk_bytes.max((self.bulk_bytes * 2).min(size(BULK_BYTES_MAX)));
-            }
+            LentFor::More => self.adapt_bulk(read, filled),
             LentFor::Rest if read >= self.lent_rest => self.proven_bytes = size(self.bytes.len()),
-            LentFor::More | LentFor::Rest => {}
+            LentFor::Rest => {}
         }
     }
 
@@ -190,7 +199,9 @@ impl ReadBuffer {
     }
 
     fn landing_buffer(&mut self) -> BytesMut {
-        self.bulk_bytes = size(POOLED_BYTES);
+        if !std::mem::take(&mut self.used_bulk) {
+            self.bulk_bytes = (self.bulk_bytes / 2).max(size(POOLED_BYTES));
+        }
         let mut buffer = std::mem::take(&mut self.bytes);
         let wanted = self.landing_bytes as usize;
         if self.large_bytes > 0 {
@@ -262,6 +273,14 @@ impl ReadBuffer {
         let earned = (here * 3).max(BULK_BYTES_MAX).max((self.proven_bytes as usize).saturating_sub(here));
         let buffer = std::mem::take(&mut self.bytes);
         self.larger(buffer, missing.min(earned))
+    }
+
+    fn adapt_bulk(&mut self, read: Size, filled: bool) {
+        self.used_bulk |= read > self.bulk_bytes / 2;
+        if filled {
+            // Whole records may have made it larger.
+            self.bulk_bytes = self.bulk_bytes.max((self.bulk_bytes * 2).min(size(BULK_BYTES_MAX)));
+        }
     }
 
     fn adapt_landing(&mut self, read: Size, filled: bool) {
@@ -392,6 +411,28 @@ mod tests {
             buffer.release();
         }
         assert_eq!((pool.free_count(), pool.taken_and_reused()), (1, (10, 9)));
+    }
+
+    #[test]
+    fn a_connection_with_long_bodies_reads_them_in_few_pieces_until_they_are_short_again() {
+        let mut buffer = ReadBuffer::new(BufferPool::new(), &Landing::REQUESTS);
+        let message = vec![0; 65_000];
+        let mut reads_of = |bytes: usize| {
+            let mut reads = 1;
+            let mut done = read(&mut buffer, Purpose::NextHead, &message[..bytes]);
+            while done < bytes {
+                assert!(buffer.expects_more(), "all of it is there");
+                done += read(&mut buffer, Purpose::More, &message[done..bytes]);
+                reads += 1;
+            }
+            drop(buffer.bytes().split());
+            reads
+        };
+        assert_eq!([reads_of(65_000), reads_of(65_000), reads_of(65_000)], [5, 2, 2]);
+        for _ in 0..4 {
+            reads_of(5_000);
+        }
+        assert_eq!(reads_of(65_000), 4);
     }
 
     #[test]

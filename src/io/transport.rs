@@ -45,7 +45,11 @@ impl Transport {
     #[inline(always)]
     pub(crate) fn start_fill(&mut self, input: &mut ReadBuffer, purpose: Purpose) {
         match self {
-            Self::Socket(stream) => stream.start_read(input.lend(purpose)),
+            Self::Socket(stream) => {
+                let expects_more = input.expects_more();
+                let buffer = input.lend(purpose);
+                if expects_more { stream.start_read_at_once(buffer) } else { stream.start_read(buffer) }
+            }
             #[cfg(feature = "rustls")]
             Self::Tls(tls) => tls.start_fill(input, purpose),
             #[cfg(test)]

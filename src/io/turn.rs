@@ -30,7 +30,7 @@ impl Streak {
 }
 
 /// Reads, or writes, in a row without a wait, after which the other connections of the core get their turn: a peer that takes all at
-/// once would keep the core to itself, and on epoll one that always has data. (io_uring always waits: it reads when the core parks.)
+/// once would keep the core to itself, and so would one that always has data.
 const STREAK_MAX: u8 = 16;
 
 /// Pending until the core's next turn, if there are turns: without a core nobody waits.
