@@ -33,6 +33,8 @@ use self::at_once::{AtOnce, send_at_once};
 pub use self::send_file::FileBatch;
 use self::send_file::{Writable, write_file};
 use crate::buffer::{Chunks, SharedSocket, WriteBatch, borrow_fd, receive_at_once, socket_of};
+use crate::core::Core;
+use crate::driver::DriverKind;
 use crate::listener::Socket;
 
 /// A connected TCP or Unix socket of this core.
@@ -209,12 +211,15 @@ impl Stream {
         self.read.start(buffer);
     }
 
-    /// As [`start_read`](Self::start_read), for when there is probably something to read: the socket is asked first, in a system
-    /// call of its own, and the read is done if it has something.
+    /// As [`start_read`](Self::start_read), for when there is probably something to read: on io_uring the socket is asked first,
+    /// in a system call of its own, and the read is done if it has something. (On epoll every read begins so.)
     ///
     /// # Panics
     /// As [`start_read`](Self::start_read).
     pub fn start_read_at_once(&mut self, mut buffer: BytesMut) {
+        if Core::current().is_some_and(|core| core.driver() == DriverKind::Epoll) {
+            return self.start_read(buffer);
+        }
         assert!(!self.is_reading(), "one read at a time");
         assert!(buffer.capacity() > buffer.len(), "a read needs room");
         let received = match &self.socket {
