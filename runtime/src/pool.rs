@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod acquire;
+mod error;
 mod grant;
 mod place;
 mod shared;
@@ -35,12 +36,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 pub use self::acquire::{Acquire, AcquireOptions};
+pub use self::error::{GetError, PoolError};
 use self::grant::Aftermath;
 pub use self::place::{Guard, Place};
 use self::shared::Share;
 pub use self::shared::SharedLimit;
 use self::table::Table;
 use crate::stats::count;
+use crate::sync::Notify;
 use crate::time::{Deadline, Instant, Timers};
 
 /// The limits of a [`Pool`].
@@ -105,50 +108,6 @@ pub enum Priority {
     Low,
 }
 
-/// Why a pool gives no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PoolError {
-    /// The pool was closed.
-    Closed,
-    /// `PoolConfig::waiting_max` wait already.
-    Full,
-    /// The time to wait was over.
-    Timeout,
-}
-
-impl fmt::Display for PoolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Closed => "the pool is closed",
-            Self::Full => "too many wait for the pool",
-            Self::Timeout => "the pool had no place in time",
-        })
-    }
-}
-
-impl std::error::Error for PoolError {}
-
-/// Why [`Pool::get`] gives nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GetError<E> {
-    /// The pool had no place.
-    Pool(PoolError),
-    /// No item could be made.
-    Make(E),
-}
-
-impl<E: fmt::Display> fmt::Display for GetError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pool(error) => error.fmt(f),
-            Self::Make(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: std::error::Error> std::error::Error for GetError<E> {}
-
 /// What a pool has counted.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -190,6 +149,8 @@ struct Inner<K: Clone + Eq + Hash, T> {
     timers: Timers,
     table: RefCell<Table<K, T>>,
     stats: PoolStats,
+    /// Told when nothing of a closed pool is out any more.
+    ended: Notify,
     /// The task that sweeps, and when the next item is due.
     driver: RefCell<Option<Waker>>,
     deadline: Deadline,
@@ -210,8 +171,9 @@ impl<K: Clone + Eq + Hash, T> Pool<K, T> {
         Self(Rc::new(Inner {
             config,
             timers: timers.clone(),
-            table: RefCell::new(Table::new(share)),
+            table: RefCell::new(Table::new(share, timers.clone())),
             stats: PoolStats::default(),
+            ended: Notify::new(),
             driver: RefCell::new(None),
             deadline: timers.deadline(),
             next_sweep: Cell::new(None),
@@ -311,6 +273,20 @@ impl<K: Clone + Eq + Hash, T> Pool<K, T> {
         self.0.wake_driver();
     }
 
+    /// Waits until the pool was closed and nothing of it is out any more.
+    ///
+    /// # Cancellation
+    /// Nothing is lost.
+    pub async fn ended(&self) {
+        loop {
+            let ended = self.0.ended.notified();
+            if self.0.has_ended() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -382,7 +358,7 @@ impl<K: Clone + Eq + Hash, T> Inner<K, T> {
         if table.closed {
             return Err(Err(PoolError::Closed));
         }
-        let (slot, grant) = table.take_now(key, &self.config, self.timers.now(), &mut after);
+        let (slot, grant) = table.take_now(key, &self.config, &mut after);
         drop(table);
         self.follow(after);
         match grant {
@@ -462,6 +438,14 @@ impl<K: Clone + Eq + Hash, T> Inner<K, T> {
         add(&self.stats.old, after.old);
         drop(after.dropped);
         after.wakers.into_iter().for_each(Waker::wake);
+        if self.has_ended() {
+            self.ended.notify_waiters();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        let table = self.table.borrow();
+        table.closed && table.in_use() == 0
     }
 
     fn wake_driver(&self) {

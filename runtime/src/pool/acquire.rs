@@ -6,6 +6,7 @@ use std::hash::Hash;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::grant::{Aftermath, Grant, Granted};
 use super::{Inner, Place, PoolError, Priority};
@@ -112,7 +113,10 @@ impl<K: Clone + Eq + Hash, T> Acquire<K, T> {
         let mut after = Aftermath::default();
         let pool = &self.pool;
         match grant {
-            Grant::Item { item, old_at } => pool.take_back(slot, item, old_at, None, &mut after),
+            Grant::Item { item, old_at, until } => {
+                let left = until.map_or(Duration::ZERO, |until| until - pool.timers.now());
+                pool.take_back(slot, item, old_at, Some(left), &mut after);
+            }
             Grant::Room => pool.table.borrow_mut().give_up(slot, &pool.config, &mut after),
         }
         pool.follow(after);

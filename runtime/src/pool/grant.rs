@@ -18,6 +18,8 @@ pub(super) enum Grant<T> {
     Item {
         item: T,
         old_at: Option<Instant>,
+        /// How long it may be idle if nobody takes it after all; `None`: not at all.
+        until: Option<Instant>,
     },
     /// The right to make an item.
     Room,

@@ -29,7 +29,7 @@ pub struct Place<K: Clone + Eq + Hash, T> {
 impl<K: Clone + Eq + Hash, T> Place<K, T> {
     pub(super) fn new(pool: &Rc<Inner<K, T>>, slot: usize, grant: Grant<T>) -> Self {
         let (item, old_at) = match grant {
-            Grant::Item { item, old_at } => (Some(item), old_at),
+            Grant::Item { item, old_at, .. } => (Some(item), old_at),
             Grant::Room => (None, None),
         };
         count(&pool.stats.acquired);
@@ -75,8 +75,10 @@ impl<K: Clone + Eq + Hash, T> Place<K, T> {
     pub fn replace(&mut self) -> bool {
         let unfit = self.item.take();
         drop(unfit);
-        let another = self.pool.table.borrow_mut().take_another(self.slot, &self.pool.config);
-        let Some(Grant::Item { item, old_at }) = another else { return false };
+        let mut after = Aftermath::default();
+        let another = self.pool.table.borrow_mut().take_another(self.slot, &self.pool.config, &mut after);
+        self.pool.follow(after);
+        let Some(Grant::Item { item, old_at, .. }) = another else { return false };
         (self.item, self.old_at) = (Some(item), old_at);
         true
     }

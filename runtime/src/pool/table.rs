@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod check;
+mod share;
 mod use_limit;
 
 use std::borrow::Borrow;
@@ -14,7 +15,7 @@ use std::task::Waker;
 use super::grant::{Aftermath, Grant, Granted};
 use super::shared::Share;
 use super::{PoolConfig, Priority, ReuseOrder};
-use crate::time::Instant;
+use crate::time::{Instant, Timers};
 
 pub(super) struct Table<K, T> {
     keys: HashMap<K, usize>,
@@ -33,6 +34,7 @@ pub(super) struct Table<K, T> {
     next_number: u64,
     pub(super) closed: bool,
     share: Option<Share>,
+    timers: Timers,
 }
 
 /// One key with places, idle items or waiters.
@@ -58,6 +60,12 @@ struct Idle<T> {
     until: Instant,
 }
 
+impl<T> Idle<T> {
+    fn into_grant(self) -> Grant<T> {
+        Grant::Item { item: self.item, old_at: self.old_at, until: Some(self.until) }
+    }
+}
+
 /// Who is served first: the higher priority, then who came first.
 type Rank = (Priority, u64);
 
@@ -68,7 +76,7 @@ enum Waiter<T> {
 }
 
 impl<K: Clone + Eq + Hash, T> Table<K, T> {
-    pub(super) fn new(share: Option<Share>) -> Self {
+    pub(super) fn new(share: Option<Share>, timers: Timers) -> Self {
         Self {
             keys: HashMap::new(),
             slots: Vec::new(),
@@ -83,6 +91,7 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
             next_number: 0,
             closed: false,
             share,
+            timers,
         }
     }
 
@@ -112,7 +121,6 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         &mut self,
         key: &Q,
         config: &PoolConfig,
-        now: Instant,
         after: &mut Aftermath<T>,
     ) -> (usize, Option<Grant<T>>)
     where
@@ -123,13 +131,8 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         if !self.slots[slot].may_use_more() {
             return (slot, None);
         }
-        while let Some(idle) = self.pop_idle(slot, config.order) {
-            if now < idle.until {
-                return (slot, Some(Grant::Item { item: idle.item, old_at: idle.old_at }));
-            }
-            after.count_expired(idle.old_at, now);
-            after.dropped.push(idle.item);
-            self.leave_place(slot);
+        if let Some(idle) = self.pop_idle(slot, config.order, after) {
+            return (slot, Some(idle.into_grant()));
         }
         let is_first = self.heads.is_empty();
         if self.may_have_more(slot, config) && is_first && self.enter_place(slot, config, after) {
@@ -228,7 +231,7 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
             (own, _) => own.is_some(),
         };
         if goes_to_own && !self.closed {
-            self.grant_first(slot, Grant::Item { item, old_at }, config, after);
+            self.grant_first(slot, Grant::Item { item, old_at, until }, config, after);
             return;
         }
         let is_wanted = own.is_some() || other.is_some() || self.share.as_mut().is_some_and(Share::owes);
@@ -255,18 +258,23 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
     }
 
     /// Another idle item of the key for who found theirs unfit, and gives up one of the two places.
-    pub(super) fn take_another(&mut self, slot: usize, config: &PoolConfig) -> Option<Grant<T>> {
-        let idle = self.pop_idle(slot, config.order)?;
+    pub(super) fn take_another(
+        &mut self,
+        slot: usize,
+        config: &PoolConfig,
+        after: &mut Aftermath<T>,
+    ) -> Option<Grant<T>> {
+        let idle = self.pop_idle(slot, config.order, after)?;
         self.leave_place(slot);
-        Some(Grant::Item { item: idle.item, old_at: idle.old_at })
+        Some(idle.into_grant())
     }
 
     /// Serves those who wait while there is room.
     pub(super) fn serve(&mut self, config: &PoolConfig, after: &mut Aftermath<T>) {
         while let Some(&(_, slot)) = self.heads.first().filter(|_| !self.closed) {
             // One is idle beside somebody who waits if that key's limit of use was in the way until now.
-            let grant = match self.pop_idle(slot, config.order) {
-                Some(idle) => Grant::Item { item: idle.item, old_at: idle.old_at },
+            let grant = match self.pop_idle(slot, config.order, after) {
+                Some(idle) => idle.into_grant(),
                 None if self.enter_place(slot, config, after) => Grant::Room,
                 None => return,
             };
@@ -338,15 +346,6 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         true
     }
 
-    /// Drops an idle item for another pool that lacks one, or else the next that comes back.
-    pub(super) fn give_to_others(&mut self, after: &mut Aftermath<T>) {
-        if !self.evict(after)
-            && let Some(share) = &mut self.share
-        {
-            share.owe();
-        }
-    }
-
     fn slot_of<Q>(&mut self, key: &Q) -> usize
     where
         K: Borrow<Q>,
@@ -384,14 +383,23 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         slot
     }
 
-    fn pop_idle(&mut self, slot: usize, order: ReuseOrder) -> Option<Idle<T>> {
-        let idle = &mut self.slots[slot].idle;
-        let popped = match order {
-            ReuseOrder::Lifo => idle.pop_back(),
-            ReuseOrder::Fifo => idle.pop_front(),
-        };
-        self.idle -= usize::from(popped.is_some());
-        popped
+    /// The next idle item of a key that has time left. Those whose time is over before anybody swept go, and their places with them.
+    fn pop_idle(&mut self, slot: usize, order: ReuseOrder, after: &mut Aftermath<T>) -> Option<Idle<T>> {
+        loop {
+            let idle = &mut self.slots[slot].idle;
+            let popped = match order {
+                ReuseOrder::Lifo => idle.pop_back(),
+                ReuseOrder::Fifo => idle.pop_front(),
+            }?;
+            self.idle -= 1;
+            let now = self.timers.now();
+            if now < popped.until {
+                return Some(popped);
+            }
+            after.count_expired(popped.old_at, now);
+            after.dropped.push(popped.item);
+            self.leave_place(slot);
+        }
     }
 
     /// Whether the key is below its own limit.
@@ -419,32 +427,6 @@ impl<K: Clone + Eq + Hash, T> Table<K, T> {
         if let Some(share) = &self.share {
             share.give();
         }
-    }
-
-    /// Takes one of what all cores share, if need be by giving up an idle item.
-    fn take_share(&mut self, after: &mut Aftermath<T>) -> bool {
-        loop {
-            let Some(share) = &self.share else { return true };
-            if share.take() {
-                return true;
-            }
-            if !self.evict(after) {
-                break;
-            }
-        }
-        // Told to the others first, then tried again: whoever gives one back between the two is not missed.
-        self.note_wanted(true);
-        self.share.as_ref().is_some_and(Share::take)
-    }
-
-    fn note_wanted(&mut self, wanted: bool) {
-        if let Some(share) = &mut self.share {
-            share.want(wanted);
-        }
-    }
-
-    pub(super) fn share(&mut self) -> Option<&mut Share> {
-        self.share.as_mut()
     }
 
     /// Whether an older waiter is served although `own` could use the item at once.

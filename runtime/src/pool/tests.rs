@@ -212,6 +212,18 @@ fn an_item_that_nobody_came_for_is_idle_again() {
 }
 
 #[test]
+fn an_item_that_nobody_came_for_has_no_more_time_than_before() {
+    let bench = Bench::with_limit(1, 0);
+    let place = bench.place("a", 1);
+    let [waits] = bench.line("a");
+    place.give_back_within(SECOND);
+    drop(waits);
+    assert_eq!(bench.counts(), (0, 1, 0));
+    bench.timers.advance(SECOND);
+    assert_eq!(bench.place("a", 2).item(), Some(&2));
+}
+
+#[test]
 fn a_wait_has_an_end() {
     let bench = Bench::with_limit(1, 0);
     let place = bench.place("a", 1);
@@ -334,6 +346,36 @@ fn an_unfit_item_is_replaced_by_the_next() {
     place.fill(3);
     place.give_back();
     assert_eq!(bench.counts(), (0, 1, 0));
+}
+
+#[test]
+fn an_item_whose_time_is_over_replaces_none() {
+    let bench = Bench::with_limit(3, 0);
+    let [short, long] = [1, 2].map(|number| bench.place("a", number));
+    short.give_back_within(SECOND);
+    long.give_back();
+    bench.timers.advance(SECOND);
+    let mut place = bench.place("a", 9);
+    assert_eq!(place.item(), Some(&2));
+    assert!(!place.replace());
+    assert_eq!((place.item(), bench.counts()), (None, (1, 0, 0)));
+    assert_eq!(bench.pool.stats().expired.get(), 1);
+}
+
+#[test]
+fn a_closed_pool_tells_when_the_last_place_is_back() {
+    let bench = Bench::with_limit(1, 0);
+    let place = bench.place("a", 1);
+    let [waits] = bench.line("a");
+    // The next in line is given the room, and does not come for it.
+    drop(place);
+    bench.pool.close();
+    let mut ended = Box::pin(bench.pool.ended());
+    assert!(bench.wakes.poll(&mut ended).is_pending());
+    let woken = bench.wakes.count();
+    drop(waits);
+    assert_eq!(bench.wakes.count(), woken + 1);
+    assert!(bench.wakes.poll(&mut ended).is_ready());
 }
 
 #[test]
@@ -521,6 +563,20 @@ fn a_limit_of_use_holds_up_its_key_and_changes_while_places_are_out() {
     bench.pool.set_in_use_max(&"a", None);
     drop(bench.now(&mut waits));
     assert_eq!(bench.pool.counts_of(&"a"), (1, 0));
+}
+
+#[test]
+fn an_item_that_is_kept_idle_by_a_limit_of_use_is_not_given_too_late() {
+    let bench = Bench::with_limit(2, 0);
+    let place = bench.place("a", 1);
+    bench.pool.set_in_use_max(&"a", Some(0));
+    let [mut waits] = bench.line("a");
+    place.give_back_within(SECOND);
+    assert_eq!(bench.counts(), (0, 1, 1));
+    bench.timers.advance(SECOND);
+    bench.pool.set_in_use_max(&"a", None);
+    assert_eq!(bench.now(&mut waits).item(), None);
+    assert_eq!(bench.counts(), (0, 0, 0));
 }
 
 #[test]
