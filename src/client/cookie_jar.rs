@@ -22,7 +22,7 @@ mod json;
 /// The cookies of a client. Cloning gives another handle to the same.
 ///
 /// At most 50 cookies of a domain are kept, and 3000 in all; then those go that were not sent for longest, expired ones
-/// first. No cookie is kept for longer than 400 days.
+/// first and `Secure` ones last. No cookie is kept for longer than 400 days.
 ///
 /// ```
 /// use ringhttp::client::CookieJar;
@@ -242,12 +242,12 @@ impl Jar {
     /// Makes room for a tenth: done rarely, it may look at everything.
     fn shrink_all(&mut self, now: SystemTime) {
         self.cookies.values_mut().for_each(|entries| entries.retain(|entry| entry.is_alive(now)));
-        let mut used: Vec<u64> = self.cookies.values().flatten().map(|entry| entry.used).collect();
-        used.sort_unstable();
-        let surplus = used.len().saturating_sub(COOKIES_MAX - COOKIES_MAX / 10);
-        if let Some(oldest_kept) = used.get(surplus).filter(|_| surplus > 0) {
-            let oldest_kept = *oldest_kept;
-            self.cookies.values_mut().for_each(|entries| entries.retain(|entry| entry.used >= oldest_kept));
+        let mut worths: Vec<_> = self.cookies.values().flatten().map(Entry::worth).collect();
+        worths.sort_unstable();
+        let surplus = worths.len().saturating_sub(COOKIES_MAX - COOKIES_MAX / 10);
+        if let Some(least_kept) = worths.get(surplus).filter(|_| surplus > 0) {
+            let least_kept = *least_kept;
+            self.cookies.values_mut().for_each(|entries| entries.retain(|entry| entry.worth() >= least_kept));
         }
         self.cookies.retain(|_, entries| !entries.is_empty());
         self.count = self.cookies.values().map(Vec::len).sum();
@@ -290,6 +290,12 @@ impl Entry {
     fn is_alive(&self, now: SystemTime) -> bool {
         self.cookie.expires.is_none_or(|expires| expires > now)
     }
+
+    /// What is worth least goes first: one that is `Secure` never makes room for one that came over http, which could be a
+    /// forged one of its name (RFC 6265bis §5.7).
+    fn worth(&self) -> (bool, u64) {
+        (self.cookie.secure, self.used)
+    }
 }
 
 impl StoredCookie {
@@ -298,13 +304,13 @@ impl StoredCookie {
     }
 }
 
-/// Drops expired cookies, then the one not used for longest, until there are `max`; gives how many it were.
+/// Drops expired cookies, then the one worth least, until there are `max`; gives how many it were.
 fn shrink(entries: &mut Vec<Entry>, now: SystemTime, max: usize) -> usize {
     let before = entries.len();
     entries.retain(|entry| entry.is_alive(now));
     while entries.len() > max {
-        let oldest = entries.iter().enumerate().min_by_key(|(_, entry)| entry.used).map(|(at, _)| at);
-        entries.swap_remove(oldest.expect("there are more than `max`"));
+        let least = entries.iter().enumerate().min_by_key(|(_, entry)| entry.worth()).map(|(at, _)| at);
+        entries.swap_remove(least.expect("there are more than `max`"));
     }
     before - entries.len()
 }

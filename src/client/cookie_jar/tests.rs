@@ -124,6 +124,28 @@ fn a_secure_cookie_is_left_alone() {
 }
 
 #[test]
+fn a_secure_cookie_makes_no_room_for_others() {
+    let jar = jar(&[("https://a.example/", "sid=good; secure; path=/login")]);
+    for number in 0..2 * DOMAIN_COOKIES_MAX {
+        jar.set("http://a.example/", &format!("n{number}=x")).expect("it may be set");
+    }
+    let forged = jar.set("http://a.example/", "sid=evil; path=/login");
+    assert_eq!(forged, Err(CookieRefused::Secure), "it is there still");
+    for host in 0..=COOKIES_MAX {
+        jar.set(&format!("http://h{host}.example/"), "x=1").expect("it may be set");
+    }
+    assert!(field(&jar, "https://a.example/login").contains("sid=good"));
+}
+
+#[test]
+fn a_cookie_without_a_name_does_not_look_like_another() {
+    let jar = jar(&[("https://a.example/", "sid=good; secure; path=/")]);
+    let forged = jar.set("http://a.example/", "=sid=evil; path=/login");
+    assert_eq!(forged, Err(CookieRefused::Malformed));
+    assert_eq!(field(&jar, "https://a.example/login"), "sid=good");
+}
+
+#[test]
 fn a_jar_is_bounded() {
     let jar = CookieJar::new();
     for number in 0..200 {

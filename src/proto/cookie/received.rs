@@ -31,7 +31,7 @@ pub struct ReceivedCookie {
 
 impl ReceivedCookie {
     /// Reads the value of a field. `None`: it is to be ignored, because it is no UTF-8, has control characters, is empty or too
-    /// long. Whether the server may set this cookie is for whoever keeps it to say; that a `__Secure-` or `__Host-` name keeps its
+    /// long, or has no name and a value that would be taken for a name when it comes back. Whether the server may set this cookie is for whoever keeps it to say; that a `__Secure-` or `__Host-` name keeps its
     /// promise is said by [`keeps_prefix`](Self::keeps_prefix).
     ///
     /// ```
@@ -51,9 +51,9 @@ impl ReceivedCookie {
         let (name, value) = pair.split_once('=').unwrap_or(("", pair));
         let (name, value) = (trim(name), trim(value));
         let is_empty = name.is_empty() && value.is_empty();
-        // A value without a name would come back looking like a name that promises something.
-        let hides_prefix = name.is_empty() && Prefix::of(value).is_some();
-        if is_empty || hides_prefix || name.len() + value.len() > PAIR_BYTES_MAX {
+        // A value without a name would come back looking like the cookie of another name, or of one that promises something.
+        let hides_name = name.is_empty() && (value.contains('=') || Prefix::of(value).is_some());
+        if is_empty || hides_name || name.len() + value.len() > PAIR_BYTES_MAX {
             return None;
         }
         let mut cookie = Self { name: name.to_owned(), value: value.to_owned(), ..Self::default() };
@@ -141,6 +141,7 @@ mod tests {
             ("a=", Some(("a", ""))),
             ("a", Some(("", "a"))),
             ("=a", Some(("", "a"))),
+            ("=a=b", None),
             ("\u{e9}=\u{fc}", Some(("\u{e9}", "\u{fc}"))),
             ("=", None),
             ("", None),
