@@ -169,7 +169,8 @@ impl Allowance {
     pub(super) fn take(&self) -> bool {
         let now = self.timers.now();
         let passed = u64::try_from((now - self.filled_at.replace(now)).as_millis()).unwrap_or(u64::MAX);
-        self.add(passed.saturating_mul(u64::from(self.budget.tries_min)) * TRY / FREE_WINDOW_MS);
+        let free = passed.saturating_mul(u64::from(self.budget.tries_min)).saturating_mul(TRY);
+        self.add(free / FREE_WINDOW_MS);
         let left = self.left.get().checked_sub(TRY);
         left.inspect(|left| self.left.set(*left)).is_some()
     }
@@ -285,6 +286,10 @@ mod tests {
         assert_eq!(taken(&allowance), 1);
         timers.advance(1000 * SECOND);
         assert_eq!(taken(&allowance), 100, "no more are saved up");
+        let endless = RetryBudget { percent: 0, tries_min: u32::MAX, tries_max: u32::MAX };
+        let endless = Allowance::new(&endless, &timers);
+        timers.advance(10_000 * SECOND);
+        assert!(endless.take(), "a few hours are no overflow");
         let none = RetryBudget { percent: 0, tries_min: 0, tries_max: 0 };
         assert_eq!(taken(&Allowance::new(&none, &timers)), 0);
         assert!(none.check().is_ok() && RetryBudget { percent: 101, ..none }.check().is_err());
