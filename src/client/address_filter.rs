@@ -47,7 +47,8 @@ impl AddressFilter {
         self
     }
 
-    /// Refuses a network, unless it is in one that is [allowed](Self::allow).
+    /// Refuses a network, unless it is in one that is [allowed](Self::allow). Of an IPv6 address that an IPv4 address is hidden in (NAT64,
+    /// 6to4) both are looked for.
     #[must_use]
     pub fn refuse(mut self, network: IpNetwork) -> Self {
         self.refused.push(network);
@@ -57,9 +58,26 @@ impl AddressFilter {
     /// Whether a client may connect to an address.
     #[must_use]
     pub fn is_allowed(&self, address: IpAddr) -> bool {
-        let is_in = |networks: &[IpNetwork]| networks.iter().any(|network| network.contains(address));
-        is_in(&self.allowed) || !(is_in(&self.refused) || self.public_only && !is_public(address))
+        let is_in =
+            |networks: &[IpNetwork], address| networks.iter().any(|network| network.contains(address));
+        if is_in(&self.allowed, address) {
+            return true;
+        }
+        let hidden = hidden_v4(address).map(IpAddr::V4);
+        let is_refused =
+            is_in(&self.refused, address) || hidden.is_some_and(|hidden| is_in(&self.refused, hidden));
+        !(is_refused || self.public_only && !is_public(address))
     }
+}
+
+/// The IPv4 address that packets to an IPv6 address end at: NAT64 (RFC 6052), 6to4 (RFC 3056).
+fn hidden_v4(address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(address) = address else { return None };
+    let (high, low) = match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -86,12 +104,11 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = address.segments();
-    let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    if let Some(hidden) = hidden_v4(IpAddr::V6(address)) {
+        return is_public_v4(hidden);
+    }
+    let [a, b, ..] = address.segments();
     match (a, b) {
-        // NAT64 (RFC 6052), 6to4 (RFC 3056): what counts is the IPv4 address within.
-        (0x64, 0xff9b) => (c, d, e, f) == (0, 0, 0, 0) && is_public_v4(embedded(g, h)),
-        (0x2002, _) => is_public_v4(embedded(b, c)),
         // Protocol assignments, Teredo among them; documentation (RFC 3849, RFC 9637).
         (0x2001, ..0x200 | 0xdb8) | (0x3fff, ..0x1000) => false,
         // Only 2000::/3 is given out; the rest is local, multicast or reserved.
@@ -186,5 +203,22 @@ mod tests {
         for (address, allowed) in [("10.0.0.1", false), ("10.1.0.1", true), ("127.0.0.1", true)] {
             assert_eq!(filter.is_allowed(address.parse().unwrap()), allowed, "{address}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_in_hiding_too() {
+        let filter = AddressFilter::any().refuse("10.0.0.0/8".parse().unwrap());
+        for (address, allowed) in [
+            ("64:ff9b::10.0.0.1", false),
+            ("2002:a00:1::1", false),
+            ("::ffff:10.0.0.1", false),
+            ("64:ff9b::11.0.0.1", true),
+            ("2002:b00:1::1", true),
+            ("64:ff9b:1::10.0.0.1", true),
+        ] {
+            assert_eq!(filter.is_allowed(address.parse().unwrap()), allowed, "{address}");
+        }
+        let filter = filter.allow("64:ff9b::/96".parse().unwrap());
+        assert!(filter.is_allowed("64:ff9b::10.0.0.1".parse().unwrap()), "said by name");
     }
 }
