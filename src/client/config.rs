@@ -93,7 +93,7 @@ pub struct ClientConfig {
     pub idle_max: Option<usize>,
     /// Which idle connection is used first. Default: the one that was used last.
     pub reuse_order: ReuseOrder,
-    /// Whether a request is sent once more if its connection had been used before and is gone before any byte of an answer
+    /// Whether a request is sent once more if its connection had been idle before and is gone before any byte of an answer
     /// comes. Only a request that nothing was sent of, or an idempotent one (RFC 9110 §9.2.2) whose body can be sent again.
     /// Default true.
     pub retry_lost: bool,
@@ -113,7 +113,7 @@ pub struct ClientConfig {
     /// Names whose addresses are kept. Default 1000. Then: the least recently used goes.
     pub dns_entries_max: usize,
     /// The addresses of hosts that are not looked up, by the host as it stands in the URL. The port of the URL is used where
-    /// the one here is 0. Default: none.
+    /// the one here is 0. Default: none. Each has one address at least.
     pub host_overrides: HashMap<String, Vec<SocketAddr>>,
     /// Which addresses may be connected to. Default: all. [`AddressFilter::public`] for URLs that strangers choose. Beyond:
     /// [`ErrorKind::AddressRefused`].
@@ -336,6 +336,9 @@ impl ClientConfig {
         {
             return Err(wrong("ClientConfig::base_url must be http or https".to_owned()));
         }
+        if let Some((host, _)) = self.host_overrides.iter().find(|(_, addresses)| addresses.is_empty()) {
+            return Err(wrong(format!("ClientConfig::host_overrides must name an address of `{host}`")));
+        }
         let refused = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST];
         match refused.iter().find(|name| self.default_headers.contains_key(*name)) {
             Some(name) => Err(wrong(format!("ClientConfig::default_headers must not have `{name}`"))),
@@ -369,12 +372,15 @@ mod tests {
     fn a_value_that_cannot_work_is_named() {
         assert_eq!(refusal(|_| {}), None);
         type Change = fn(&mut ClientConfig);
-        let cases: [(&str, Change); 6] = [
+        let cases: [(&str, Change); 7] = [
             ("limit must", |config| config.limit = 0),
             ("limit_total must", |config| config.limit_total = Some(SharedLimit::new(0))),
             ("read_timeout must", |config| config.read_timeout = Some(Duration::ZERO)),
             ("header_count_max must", |config| config.header_count_max = 0),
             ("base_url must", |config| config.base_url = Url::parse("ftp://a/").ok()),
+            ("host_overrides must", |config| {
+                config.host_overrides.insert("a".to_owned(), Vec::new());
+            }),
             ("default_headers must", |config| {
                 config.default_headers.insert(header::HOST, HeaderValue::from_static("a"));
             }),

@@ -15,7 +15,6 @@ use std::time::Duration;
 use http::StatusCode;
 use ringhttp_runtime::Core;
 use ringhttp_runtime::pool::{AcquireOptions, Place, Pool, PoolError, PoolStats, Priority};
-use ringhttp_runtime::sync::Notify;
 use ringhttp_runtime::time::Instant;
 
 use super::adaptive_limit::{AdaptiveLimits, HostLimit, Server, Watch};
@@ -134,8 +133,6 @@ pub(super) struct Connections {
     pool: Pool<Key, Pooled>,
     limits: Option<Rc<AdaptiveLimits>>,
     closed: Rc<CloseCounts>,
-    /// Told when the last connection of a closed pool has come back.
-    ended: Rc<Notify>,
 }
 
 impl Connections {
@@ -153,7 +150,7 @@ impl Connections {
         });
         drop(core.spawn("client pool", watch));
         let limits = config.adaptive_limit.as_ref().map(|limit| Rc::new(AdaptiveLimits::new(limit)));
-        Self { pool, limits, closed, ended: Rc::default() }
+        Self { pool, limits, closed }
     }
 
     /// A place that can be had at once: with an idle connection, or empty.
@@ -199,7 +196,6 @@ impl Connections {
             place: Some(place),
             pool: self.pool.clone(),
             closed: Rc::clone(&self.closed),
-            ended: Rc::clone(&self.ended),
         }
     }
 
@@ -214,13 +210,7 @@ impl Connections {
 
     /// Waits until the connections of a closed pool have come back.
     pub(super) async fn ended(&self) {
-        loop {
-            let ended = self.ended.notified();
-            if self.pool.in_use() == 0 {
-                return;
-            }
-            ended.await;
-        }
+        self.pool.ended().await;
     }
 
     pub(super) fn in_use(&self) -> usize {
@@ -281,7 +271,6 @@ pub(super) struct Lease {
     watch: Option<Watch>,
     pool: Pool<Key, Pooled>,
     closed: Rc<CloseCounts>,
-    ended: Rc<Notify>,
 }
 
 impl Lease {
@@ -394,9 +383,6 @@ impl Drop for Lease {
                 }
                 None => {}
             }
-        }
-        if self.pool.is_closed() && self.pool.in_use() == 0 {
-            self.ended.notify_waiters();
         }
     }
 }

@@ -44,6 +44,10 @@ pub struct Response {
     failed: Option<ErrorKind>,
     history: Vec<Redirected>,
     bytes_max: usize,
+    /// Bytes of the body that were given to who reads it.
+    given: u64,
+    /// Of the connection, when it has become a stream of bytes.
+    write_timeout: Option<Duration>,
     tracer: Tracer,
 }
 
@@ -122,6 +126,8 @@ impl Response {
             failed: None,
             history,
             bytes_max: settings.body_bytes_max,
+            given: 0,
+            write_timeout: settings.write_timeout,
             tracer: tracer.clone(),
         })
     }
@@ -254,6 +260,7 @@ impl Response {
         let result = ready!(result).map_err(|error| self.fail(error));
         if let Ok(Some(piece)) = &result {
             let bytes = piece.len();
+            self.given = self.given.saturating_add(bytes as u64);
             self.tracer.tell(|trace, request| trace.response_chunk_received(request, bytes));
         }
         Poll::Ready(result)
@@ -296,7 +303,9 @@ impl Response {
         }
         let Some(first) = self.chunk_within(0).await? else { return Ok(Bytes::new()) };
         let Some(second) = self.chunk_within(first.len()).await? else { return Ok(first) };
-        let mut all = BytesMut::with_capacity(length.max(first.len() + second.len()));
+        // What is announced costs nothing until it comes.
+        let here = first.len() + second.len();
+        let mut all = BytesMut::with_capacity(length.clamp(here, here + AHEAD_BYTES_MAX));
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
         while let Some(piece) = self.chunk_within(all.len()).await? {
@@ -371,10 +380,11 @@ impl Response {
         drain::drains(&shared, |cx| self.body.poll_chunk(cx)).await;
     }
 
-    /// The body as that of another message, to be passed on while it is read: of an answer of one's own, or of a request.
+    /// The body, or what is left of it, as that of another message, to be passed on while it is read: of an answer of one's own,
+    /// or of a request.
     #[must_use]
     pub fn into_body(mut self) -> Body {
-        let length = self.length();
+        let length = self.length().map(|length| length.saturating_sub(self.given));
         let write = async move |mut out: crate::BodySender| {
             while let Some(piece) = self.chunk().await? {
                 out.write(piece).await?;
@@ -397,7 +407,7 @@ impl Response {
 
     /// As [`upgrade`](Self::upgrade), with the connection's place: it counts until that is dropped.
     pub(super) fn upgrade_in_place(mut self) -> Result<(Upgraded, Lease)> {
-        let write_timeout = self.body.shared.config.write_timeout.unwrap_or(FOR_EVER);
+        let write_timeout = self.write_timeout.unwrap_or(FOR_EVER);
         let lease = self
             .body
             .lease
@@ -421,6 +431,9 @@ impl Response {
         error
     }
 }
+
+/// Memory that is taken for an announced body ahead of what has come of it: a server may say any number.
+const AHEAD_BYTES_MAX: usize = 1024 * 1024;
 
 /// A hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);

@@ -255,15 +255,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// A connection that had been used before and is gone without an answer is replaced, once, by a new one.
+    /// A connection that had been idle and is gone without an answer is replaced, once, by a new one.
     async fn exchange_over(&mut self, lease: &mut Lease, mut timings: Timings) -> Result<Box<Parts>> {
         let mut has_resent = false;
         loop {
-            if lease.connection().is_none() {
-                lease.fill(Box::pin(self.connect(&mut timings)).await?);
-            } else {
+            let was_idle = lease.connection().is_some();
+            if was_idle {
                 timings.reused = true;
                 self.tracer.tell(|trace, request| trace.connection_reused(request));
+            } else {
+                lease.fill(Box::pin(self.connect(&mut timings)).await?);
             }
             let connection = lease.connection().expect("filled above");
             let mut parts = spare::take();
@@ -282,7 +283,7 @@ impl<'a> Run<'a> {
             };
             spare::give(parts);
             let unanswered = connection.unanswered();
-            if has_resent || !self.may_send_again(connection, &failure, unanswered) {
+            if has_resent || !self.may_send_again(was_idle, &failure, unanswered) {
                 return Err(Error::of_failure(failure, unanswered.is_none()));
             }
             has_resent = true;
@@ -395,23 +396,17 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Whether a request may be sent once more, whose connection is lost: the connection had been used before, so the server
-    /// may have closed it before it could see the request; no byte of an answer came; and nothing of the request was sent, or
-    /// it does no harm to do it twice (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-    fn may_send_again(
-        &self,
-        connection: &ClientConnection,
-        failure: &Failure,
-        unanswered: Option<Unanswered>,
-    ) -> bool {
-        let was_used = connection.exchanges() > 1;
+    /// Whether a request may be sent once more, whose connection is lost: the connection had been idle, behind another request
+    /// or made ahead of any, so the server may have closed it before it could see the request; no byte of an answer came; and
+    /// nothing of the request was sent, or it does no harm to do it twice (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+    fn may_send_again(&self, was_idle: bool, failure: &Failure, unanswered: Option<Unanswered>) -> bool {
         let is_harmless = match unanswered {
             Some(Unanswered::Unsent) => true,
             Some(Unanswered::Sent) => is_idempotent(&self.outline.method),
             None => false,
         };
         let is_asked_for = self.settings().retry_lost && !self.outline.is_body_spent;
-        is_asked_for && was_used && is_harmless && failure.is_disconnect()
+        is_asked_for && was_idle && is_harmless && failure.is_disconnect()
     }
 }
 

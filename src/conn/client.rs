@@ -144,11 +144,6 @@ impl ClientConnection {
         }
     }
 
-    /// Exchanges that were begun on it.
-    pub(crate) fn exchanges(&self) -> u64 {
-        self.exchanges
-    }
-
     /// Whether no exchange is under way.
     pub(crate) fn is_idle(&self) -> bool {
         self.phase == Phase::Idle
@@ -264,7 +259,7 @@ impl ClientConnection {
             match ready!(self.poll_more(cx, Purpose::More)) {
                 Ok(1..) => {}
                 // The end of a body that ends with the connection.
-                Ok(0) if self.reader.peer_closed(b"").is_ok() => break Ok(None),
+                Ok(0) if !self.was_reset() && self.reader.peer_closed(b"").is_ok() => break Ok(None),
                 Ok(0) => break Err(Failure::Read(None)),
                 Err(failure) => break Err(failure),
             }
@@ -327,7 +322,7 @@ impl ClientConnection {
                 return Ok(false);
             }
             let is_switched = self.reader.state() == State::Switched;
-            if is_switched && self.method != Method::CONNECT && !self.asks_switch {
+            if is_switched && head.status == StatusCode::SWITCHING_PROTOCOLS && !self.asks_switch {
                 return Err(Failure::UnaskedSwitch);
             }
             if self.reader.state() != State::Idle {
@@ -377,6 +372,12 @@ impl ClientConnection {
             }
             Err(error) => Err(self.disconnected(Some(error))),
         }
+    }
+
+    /// Whether sending has met a reset: the kernel tells it once, and who reads then finds an end. A server that ended its side and
+    /// takes no more is a broken pipe, and its end is one.
+    fn was_reset(&self) -> bool {
+        self.write_failure.as_ref().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
     }
 
     /// The connection is gone. If sending failed before, that is what there is to say.

@@ -108,6 +108,23 @@ fn a_body_that_is_too_large_is_not_gathered() {
 }
 
 #[test]
+fn what_is_announced_and_does_not_come_costs_nothing() {
+    let mut config = ClientConfig::default();
+    config.body_bytes_max = usize::MAX;
+    with_config(&config, async |_, client| {
+        let server = RawServer::start(|mut peer| {
+            if peer.read_head().is_some() {
+                peer.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 1_u64 << 63));
+                // More than one read brings.
+                peer.send(vec![b'x'; 4 << 20]);
+            }
+        });
+        let result = client.get(server.url("/")).send().await.expect("a head").bytes().await;
+        assert_eq!(result.expect_err("most of it is missing").kind(), ErrorKind::Body);
+    });
+}
+
+#[test]
 fn json_is_checked() {
     with_config(&ClientConfig::default(), async |_, client| {
         let json = |content_type: &str, body: &str| {
@@ -271,10 +288,16 @@ fn a_handler_passes_bodies_on() {
     let behind =
         || Router::new().post("/up", async |_: &(), request: Request| Response::new(request.into_body()));
     let front = || {
-        Router::new().post("/", async |state: &(Client, String), request: Request| {
-            let answer = state.0.post(&state.1).body(request.into_body()).send().await?;
-            Ok::<_, ringhttp::Error>(Response::new(answer.into_body()))
-        })
+        Router::new()
+            .post("/", async |state: &(Client, String), request: Request| {
+                let answer = state.0.post(&state.1).body(request.into_body()).send().await?;
+                Ok::<_, ringhttp::Error>(Response::new(answer.into_body()))
+            })
+            .post("/rest", async |state: &(Client, String), request: Request| {
+                let mut answer = state.0.post(&state.1).body(request.into_body()).send().await?;
+                assert!(answer.length().is_some() && answer.chunk().await?.is_some());
+                Ok::<_, ringhttp::Error>(Response::new(answer.into_body()))
+            })
     };
     each_driver(async |core| {
         let server = ringhttp::Server::bind("127.0.0.1:0", ServerConfig::default()).expect("a port");
@@ -287,6 +310,11 @@ fn a_handler_passes_bodies_on() {
             let body = "0123456789".repeat(60_000);
             let answer = front.request(ringhttp::Method::POST, "/").body(body.clone()).send().await;
             assert_eq!((answer.status.as_u16(), answer.text() == body), (200, true));
+            // Without the first piece, which was read.
+            let answer = front.request(ringhttp::Method::POST, "/rest").body(body.clone()).send().await;
+            let rest = answer.text();
+            assert_eq!(answer.status, 200);
+            assert!(!rest.is_empty() && rest.len() < body.len() && body.ends_with(rest), "{}", rest.len());
             // Too large for the server in front: that is what its client is told.
             let answer = front.request(ringhttp::Method::POST, "/").body("x".repeat(2 << 20)).send().await;
             assert_eq!(answer.status, 413);

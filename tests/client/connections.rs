@@ -195,6 +195,44 @@ fn connections_can_be_made_before_they_are_needed() {
 }
 
 #[test]
+fn a_connection_made_ahead_that_is_lost_is_replaced() {
+    with_config(&ClientConfig::default(), async |_, client| {
+        let server = RawServer::start(|mut peer| {
+            if peer.read_head().is_some() && peer.number() > 0 {
+                peer.send(ok("hello"));
+            }
+        });
+        assert_eq!(client.prewarm(server.url("/"), 1).await.expect("it listens"), 1);
+        assert_eq!(text(client.get(server.url("/")).send().await).await, "hello");
+        assert_eq!((client.stats().resent, server.accepted()), (1, 2));
+    });
+}
+
+#[test]
+fn a_closed_client_does_not_wait_for_who_went_away() {
+    let mut config = ClientConfig::default();
+    config.limit = 1;
+    with_config(&config, async |_, client| {
+        let server = RawServer::start(|mut peer| {
+            peer.read_head();
+            peer.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhe");
+            peer.read_all();
+        });
+        let first = client.get(server.url("/")).send().await.expect("a head");
+        let noop = &mut std::task::Context::from_waker(std::task::Waker::noop());
+        let mut second = Box::pin(client.get(server.url("/")).send());
+        assert!(second.as_mut().poll(noop).is_pending());
+        assert_eq!(client.stats().waiting, 1);
+        // The second is given the place of the first, and does not come for it.
+        drop(first);
+        let mut close = Box::pin(client.close());
+        assert!(close.as_mut().poll(noop).is_pending());
+        drop(second);
+        time::timeout(Duration::from_secs(5), close).await.expect("nothing is out any more");
+    });
+}
+
+#[test]
 fn unix_sockets_are_servers_of_their_own() {
     let paths = ["a", "b"].map(|name| {
         let path = std::env::temp_dir().join(format!("ringhttp-client-{name}-{}.sock", std::process::id()));

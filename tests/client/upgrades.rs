@@ -1,8 +1,12 @@
 //! Connections that become something else.
 
+use std::io;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
 use ringhttp::client::{CloseReason, ErrorKind};
 use ringhttp::testing::{RawServer, each_driver, serve_on};
-use ringhttp::{Client, ClientConfig, HeaderMap, Method, Request, Router, ServerConfig};
+use ringhttp::{Client, ClientConfig, HeaderMap, Method, Request, Router, ServerConfig, time};
 
 use super::{answering, field, ok, text, with_config};
 
@@ -34,6 +38,35 @@ fn a_connection_is_taken_over() {
         stream.shutdown().await.expect("it reads");
         assert!(stream.read().await.expect("an end").is_none());
         assert_eq!(client.stats().closed.get(CloseReason::Upgraded), 1);
+    });
+}
+
+#[test]
+fn the_time_to_write_is_the_requests_own() {
+    let mut config = ClientConfig::default();
+    config.write_timeout = None;
+    with_config(&config, async |_, client| {
+        let (done, is_done) = mpsc::channel::<()>();
+        let is_done = Mutex::new(is_done);
+        let server = RawServer::start(move |mut peer| {
+            peer.read_head();
+            peer.send("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n");
+            // Nothing more is read; it fails when the other end is dropped.
+            let _ = is_done.lock().expect("no panic").recv();
+        });
+        let request = client.get(server.url("/")).header("connection", "upgrade").header("upgrade", "x");
+        let answer = request.write_timeout(Some(Duration::from_millis(50))).send().await;
+        let mut stream = answer.expect("an answer").upgrade().expect("it has switched");
+        let writes = async {
+            loop {
+                if let Err(error) = stream.write(vec![0_u8; 1 << 20]).await {
+                    return error;
+                }
+            }
+        };
+        let error = time::timeout(Duration::from_secs(10), writes).await.expect("it is told");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(done);
     });
 }
 

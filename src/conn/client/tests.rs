@@ -156,7 +156,7 @@ fn a_request_leaves_when_its_answer_is_waited_for_and_another_follows() {
         assert_eq!(bench.connection.finish(), Ok(()));
         assert!(bench.idle().is_pending());
     }
-    assert_eq!(bench.connection.exchanges(), 3);
+    assert_eq!(bench.connection.exchanges, 3);
 }
 
 #[test]
@@ -240,6 +240,24 @@ fn a_reset_is_not_the_end_of_a_body_without_a_length() {
 }
 
 #[test]
+fn a_reset_that_sending_has_met_is_none_either() {
+    for (met, is_end) in [(io::ErrorKind::ConnectionReset, false), (io::ErrorKind::BrokenPipe, true)] {
+        let mut bench = Bench::new();
+        bench.get();
+        bench.far.send(b"HTTP/1.1 200 OK\r\n\r\nhalf");
+        assert_eq!(bench.status(), 200);
+        assert!(matches!(bench.chunk(), Poll::Ready(Ok(Some(piece))) if piece == "half"));
+        bench.connection.write_failure = Some(met.into());
+        bench.far.end();
+        match bench.chunk() {
+            Poll::Ready(Ok(None)) => assert!(is_end, "{met}"),
+            Poll::Ready(Err(Failure::Read(_))) => assert!(!is_end, "{met}"),
+            other => panic!("{met}: {other:?}"),
+        }
+    }
+}
+
+#[test]
 fn answers_to_head_have_no_body_and_say_close_before_it() {
     let mut bench = Bench::new();
     bench.begin(&Method::HEAD, &[], ());
@@ -304,6 +322,12 @@ fn a_tunnel_begins_behind_a_success() {
     assert_eq!(bench.status(), 407);
     assert_eq!(bench.body(), b"no");
     assert_eq!(bench.connection.finish(), Ok(()));
+
+    // Who asks for a tunnel asks for no other protocol.
+    let mut bench = Bench::new();
+    bench.begin(&Method::CONNECT, &[], ());
+    bench.far.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    assert!(matches!(bench.head(), Poll::Ready(Err(Failure::UnaskedSwitch))));
 }
 
 #[test]
