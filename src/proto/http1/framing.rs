@@ -28,7 +28,7 @@ pub struct ResponseFraming {
     /// What the head announces: goes to [`encode_response_head`](super::encode_response_head).
     pub head: Framing,
     /// What follows the head: goes to [`BodyWriter::new`](super::BodyWriter::new). Differs from `head` in answers to
-    /// HEAD.
+    /// HEAD, and in 205.
     pub body: Framing,
 }
 
@@ -36,7 +36,8 @@ pub struct ResponseFraming {
 ///
 /// `length`: the body's length in bytes if it is known. A body of unknown length is chunked towards HTTP/1.1 and ends
 /// with the connection towards HTTP/1.0. An answer to HEAD announces what the answer to GET would and has no body.
-/// 1xx, 204 and 304 have neither; a body that the handler gave to them must not be written. RFC 9110 §8.6, RFC 9112 §6.
+/// 1xx, 204 and 304 have neither, and 205 announces that there is none; a body that the handler gave to them must not be
+/// written. RFC 9110 §8.6, RFC 9112 §6.
 #[must_use]
 pub fn response_framing(
     request_method: &Method,
@@ -46,6 +47,10 @@ pub fn response_framing(
 ) -> ResponseFraming {
     if is_bodiless(status) || (*request_method == Method::CONNECT && status.is_success()) {
         return ResponseFraming { head: Framing::Empty, body: Framing::Empty };
+    }
+    if status == StatusCode::RESET_CONTENT {
+        // RFC 9110 §15.3.6: it has no content, and says so.
+        return ResponseFraming { head: Framing::Length(0), body: Framing::Empty };
     }
     let is_head = *request_method == Method::HEAD;
     let framing = match length {
@@ -248,6 +253,8 @@ mod tests {
             (Method::HEAD, Version::HTTP_11, 200, Some(3), Length(3), Empty),
             (Method::HEAD, Version::HTTP_11, 200, None, Empty, Empty),
             (Method::GET, Version::HTTP_11, 204, Some(3), Empty, Empty),
+            (Method::GET, Version::HTTP_11, 205, Some(3), Length(0), Empty),
+            (Method::GET, Version::HTTP_10, 205, None, Length(0), Empty),
             (Method::GET, Version::HTTP_11, 304, Some(3), Empty, Empty),
             (Method::GET, Version::HTTP_11, 101, None, Empty, Empty),
             (Method::CONNECT, Version::HTTP_11, 200, Some(3), Empty, Empty),

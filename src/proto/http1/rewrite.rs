@@ -27,6 +27,10 @@ impl RequestHead {
 
     /// Gives it another method, for who routes it: nothing else follows from it any more.
     pub(crate) fn set_method(&mut self, method: Method) {
+        if method == Method::CONNECT {
+            // Its target has a form of its own: a head that is kept as one would pass for what cannot be read.
+            self.note_change();
+        }
         self.repeats_line = false;
         self.method = method;
     }
@@ -72,6 +76,20 @@ mod tests {
         assert!(head.raw_fields().eq(sent) && head.headers.is_empty());
         head.clear();
         assert_eq!(head.raw_fields().count(), 0);
+    }
+
+    #[test]
+    fn rfc9112_3_2_3_a_path_is_no_target_of_connect_though_one_was_made_of_it() {
+        let (mut reader, fields) = (RequestReader::new(Limits::default()), "HTTP/1.1\r\nhost: a\r\n\r\n");
+        let mut head = RequestHead::default();
+        let mut input = BytesMut::from(&*format!("GET /b {fields}"));
+        assert_eq!(reader.head_into(&mut input, &mut head), Ok(true));
+        head.set_method(Method::CONNECT);
+        assert_eq!(head.raw_fields().count(), 1);
+        head.keep_fields();
+        assert!(reader.start_next().is_ok());
+        input.extend_from_slice(format!("CONNECT /b {fields}").as_bytes());
+        assert!(reader.head_into(&mut input, &mut head).is_err());
     }
 
     #[test]
