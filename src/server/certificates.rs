@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use self::config::{CertificateConfig, ClientAuth, ClientRoots, TlsConfig, UnknownName};
-use self::set::{Set, Ticketers};
+use self::set::Set;
 use self::watch::Stamps;
 use crate::conn::Acceptor;
 use crate::error::{Error, Result};
@@ -42,7 +42,6 @@ struct Shared {
     current: Mutex<Arc<Set>>,
     /// Counts what was loaded: cores look at it, and take the lock only when it has changed.
     generation: AtomicU64,
-    ticketers: Ticketers,
     /// The state of the files when they were last loaded, or that was last tried. Held while they are.
     stamps: Mutex<Stamps>,
     /// One core of the process looks after reloads.
@@ -57,13 +56,12 @@ impl Certificates {
     /// certificate, or if there is no provider of cryptography. The error says what and where.
     pub fn load(config: TlsConfig) -> Result<Self> {
         config.check().map_err(Error::internal)?;
-        let (stamps, ticketers) = (Stamps::of(&config), Ticketers::default());
-        let set = Set::load(&config, &ticketers).map_err(Error::internal)?;
+        let stamps = Stamps::of(&config);
+        let set = Set::load(&config, None).map_err(Error::internal)?;
         Ok(Self(Arc::new(Shared {
             config,
             current: Mutex::new(Arc::new(set)),
             generation: AtomicU64::new(1),
-            ticketers,
             stamps: Mutex::new(stamps),
             is_watched: AtomicBool::new(false),
         })))
@@ -84,7 +82,7 @@ impl Certificates {
     /// Loads everything again, one at a time: who began later must not be overtaken by older files.
     fn reload_from(&self, stamps: &mut Stamps) -> Result<()> {
         *stamps = Stamps::of(&self.0.config);
-        let set = Set::load(&self.0.config, &self.0.ticketers).map_err(Error::internal)?;
+        let set = Set::load(&self.0.config, Some(&self.current())).map_err(Error::internal)?;
         *lock(&self.0.current) = Arc::new(set);
         self.0.generation.fetch_add(1, Ordering::Release);
         Ok(())

@@ -138,9 +138,9 @@ pub struct CertificateConfig {
     /// The names it is used for: `example.org`, `*.example.org`. Default: empty, which means the DNS names in it.
     pub names: Vec<String>,
     /// In place of [`TlsConfig::client_auth`] for its names. Then requests for these names are answered on connections for
-    /// them only; on others with 421. Default `None`.
+    /// them only; on others with 421. Certificates that have a name in common have to have the same. Default `None`.
     pub client_auth: Option<ClientAuth>,
-    /// In place of [`TlsConfig::min_version`] for its names. Default `None`.
+    /// In place of [`TlsConfig::min_version`] for its names: as `client_auth`. Default `None`.
     pub min_version: Option<TlsVersion>,
 }
 
@@ -163,7 +163,7 @@ impl CertificateConfig {
 }
 
 /// Whether clients show certificates: "mutual TLS".
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientAuth {
     /// They are not asked to.
@@ -186,7 +186,7 @@ impl ClientAuth {
 }
 
 /// Who vouches for clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientRoots {
     /// The certificates of the authorities, in PEM.

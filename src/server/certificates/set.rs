@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
@@ -20,6 +20,7 @@ pub(super) struct Set {
     config: Arc<ServerConfig>,
     /// For certificates that have rules of their own; the others have `None`.
     own: Vec<Option<Arc<ServerConfig>>>,
+    ticketers: Ticketers,
 }
 
 /// Which certificates have which name.
@@ -32,21 +33,27 @@ struct Names {
 }
 
 /// What makes tickets, by the rules for clients that they were given under: a session is resumed under the same rules
-/// only, so that none is kept that they would not allow. They outlive a reload, and so do their sessions.
+/// only, so that none is kept that they would not allow. They outlive a reload under the same rules, and so do their sessions.
 #[derive(Default)]
-pub(super) struct Ticketers(Mutex<HashMap<Vec<u8>, Arc<dyn ProducesTickets>>>);
+struct Ticketers(HashMap<Vec<u8>, Arc<dyn ProducesTickets>>);
 
 impl Set {
-    /// Loads everything.
-    pub(super) fn load(config: &TlsConfig, ticketers: &Ticketers) -> Result<Self, String> {
+    /// Loads everything, in place of the set `before`.
+    pub(super) fn load(config: &TlsConfig, before: Option<&Self>) -> Result<Self, String> {
         let provider = provider::find()?;
         let mut names = Names::new(config.unknown_name);
         for (index, certificate) in config.certificates.iter().enumerate() {
             let loaded = load::certificate(certificate, &provider).and_then(|loaded| names.add(loaded));
             loaded.map_err(|error| format!("TlsConfig::certificates[{index}]: {error}"))?;
         }
+        names.check_rules(&config.certificates)?;
         let names = Arc::new(names);
-        let make = |auth, min_version| server_config(config, auth, min_version, &names, &provider, ticketers);
+        let known = before.map(|before| &before.ticketers);
+        let mut ticketers = Ticketers::default();
+        let mut make = |auth, min_version| {
+            let ticketer = |rules| ticketers.find(rules, known);
+            server_config(config, auth, min_version, &names, &provider, ticketer)
+        };
         let mut own = Vec::new();
         for (index, certificate) in config.certificates.iter().enumerate() {
             let made = own_rules(certificate).then(|| {
@@ -60,7 +67,7 @@ impl Set {
         }
         let base = make(&config.client_auth, config.min_version);
         let base = base.map_err(|error| format!("TlsConfig::client_auth: {error}"))?;
-        Ok(Self { config: base, own, names })
+        Ok(Self { config: base, own, names, ticketers })
     }
 
     /// The configuration of its own that a name has.
@@ -129,6 +136,26 @@ impl Names {
         Ok(())
     }
 
+    /// Whether certificates of the same name have the same rules: which of them a client gets is known too late.
+    fn check_rules(&self, certificates: &[CertificateConfig]) -> Result<(), String> {
+        let rules = |index: usize| {
+            let certificate = &certificates[index];
+            (&certificate.client_auth, certificate.min_version)
+        };
+        let wildcard = self.wildcard.iter().map(|(name, indices)| (format!("*.{name}"), indices));
+        let exact = self.exact.iter().map(|(name, indices)| (name.clone(), indices));
+        for (name, indices) in exact.chain(wildcard) {
+            let first = indices[0];
+            if let Some(other) = indices.iter().find(|&&index| rules(index) != rules(first)) {
+                return Err(format!(
+                    "TlsConfig::certificates[{first}] and certificates[{other}] have the name `{name}` both, and have to \
+                     have the same `client_auth` and `min_version`"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The certificates for a name in lower case. RFC 9525 §6.3: a wildcard stands for one label.
     fn find(&self, name: &str) -> Option<&[usize]> {
         let by_wildcard = || {
@@ -167,7 +194,7 @@ fn server_config(
     min_version: TlsVersion,
     names: &Arc<Names>,
     provider: &Arc<CryptoProvider>,
-    ticketers: &Ticketers,
+    ticketer: impl FnOnce(Vec<u8>) -> Result<Arc<dyn ProducesTickets>, String>,
 ) -> Result<Arc<ServerConfig>, String> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(min_version.and_newer())
@@ -185,7 +212,7 @@ fn server_config(
     made.session_storage = Arc::new(NoServerSessionStorage {});
     made.send_tls13_tickets = config.tickets;
     if config.tickets > 0 {
-        made.ticketer = ticketers.find(rules)?;
+        made.ticketer = ticketer(rules)?;
     }
     if config.key_log {
         made.key_log = Arc::new(KeyLogFile::new());
@@ -194,19 +221,19 @@ fn server_config(
 }
 
 impl Ticketers {
-    fn find(&self, rules: Vec<u8>) -> Result<Arc<dyn ProducesTickets>, String> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ticketer) = all.get(&rules) {
-            return Ok(Arc::clone(ticketer));
-        }
-        let ticketer = provider::ticketer()?;
-        all.insert(rules, Arc::clone(&ticketer));
+    /// The one for these rules: here, among those `before`, or a new one. What nobody asks for again is forgotten with the
+    /// set that had it: every new revocation list makes rules of its own.
+    fn find(&mut self, rules: Vec<u8>, before: Option<&Self>) -> Result<Arc<dyn ProducesTickets>, String> {
+        let known = self.0.get(&rules).or_else(|| before?.0.get(&rules)).cloned();
+        let ticketer = known.map_or_else(provider::ticketer, Ok)?;
+        self.0.insert(rules, Arc::clone(&ticketer));
         Ok(ticketer)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::ClientRoots;
     use super::*;
 
     #[test]
@@ -240,6 +267,65 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(names.find(name), found, "{name}");
+        }
+    }
+
+    /// A certificate for some names, signed by itself.
+    fn certificate(names: &[&str]) -> CertificateConfig {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+        CertificateConfig::from_pem(certificate.pem(), key.serialize_pem())
+    }
+
+    /// Rules for clients that nobody else has.
+    fn own_auth() -> ClientAuth {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        ClientAuth::Required(ClientRoots::from_pem(params.self_signed(&key).unwrap().pem()))
+    }
+
+    fn config(certificates: Vec<CertificateConfig>) -> TlsConfig {
+        TlsConfig { certificates, ..TlsConfig::default() }
+    }
+
+    #[test]
+    fn what_makes_tickets_is_kept_under_the_same_rules_and_forgotten_with_those_that_nobody_has() {
+        let mut config = config(vec![certificate(&["localhost"])]);
+        let mut set = Set::load(&config, None).unwrap();
+        for _ in 0..3 {
+            config.client_auth = own_auth();
+            let changed = Set::load(&config, Some(&set)).unwrap();
+            assert!(!Arc::ptr_eq(&changed.config.ticketer, &set.config.ticketer));
+            set = Set::load(&config, Some(&changed)).unwrap();
+            assert!(Arc::ptr_eq(&changed.config.ticketer, &set.config.ticketer));
+            assert_eq!(set.ticketers.0.len(), 1);
+        }
+    }
+
+    #[test]
+    fn certificates_of_the_same_name_have_the_same_rules() {
+        let of = |name: &str, change: &dyn Fn(&mut CertificateConfig)| {
+            let mut certificate = certificate(&[name]);
+            change(&mut certificate);
+            certificate
+        };
+        let (auth, plain) = (own_auth(), certificate(&["a.example.org"]));
+        let asks = |certificate: &mut CertificateConfig| certificate.client_auth = Some(auth.clone());
+        let is_modern = |certificate: &mut CertificateConfig| certificate.min_version = Some(TlsVersion::Tls13);
+        for (second, third, name) in [
+            (of("b.example.org", &asks), of("b.example.org", &asks), None),
+            (of("b.example.org", &asks), of("*.example.org", &is_modern), None),
+            (of("b.example.org", &|_| {}), of("b.example.org", &asks), Some("`b.example.org`")),
+            (of("*.example.org", &asks), of("*.example.org", &is_modern), Some("`*.example.org`")),
+        ] {
+            let mut config = config(vec![plain.clone(), second, third]);
+            config.tickets = 0;
+            let said = Set::load(&config, None).err();
+            assert_eq!(said.is_some(), name.is_some(), "{said:?}");
+            let says = |text: &str| said.as_deref().is_some_and(|said| said.contains(text));
+            assert!(name.is_none_or(|name| says(name) && says("certificates[1] and certificates[2]")), "{said:?}");
         }
     }
 }
