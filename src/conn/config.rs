@@ -146,7 +146,8 @@ impl ServerConfig {
         limits.head_bytes_max = self.head_bytes_max;
         limits.header_count_max = self.header_count_max;
         limits.target_bytes_max = self.target_bytes_max;
-        limits.trailer_bytes_max = self.trailer_bytes_max;
+        // A body without trailers ends with an empty line as well.
+        limits.trailer_bytes_max = self.trailer_bytes_max.max("\r\n".len());
         limits
     }
 

@@ -135,7 +135,10 @@ fn framing(cycle: &Cycle, response: &Response) -> ResponseFraming {
         CycleMethod::Connect => Method::CONNECT,
         CycleMethod::Other => Method::GET,
     };
-    response_framing(&method, cycle.version, response.0.status, response.0.body.length())
+    // RFC 9110 §8.6: whoever answers HEAD without a body may say how long the body of GET would be. It is not ours to say.
+    let is_unsaid = cycle.method == CycleMethod::Head && matches!(response.0.body.0, Kind::Empty);
+    let length = response.0.body.length().filter(|_| !is_unsaid);
+    response_framing(&method, cycle.version, response.0.status, length)
 }
 
 /// The reason to close after this response, if there is one. What the handler said about it is taken out of the fields:
@@ -449,25 +452,35 @@ async fn drain(connection: &Rc<Connection>) -> Result<(), CloseReason> {
 }
 
 /// Answers a request whose head broke the rules, or is not for this connection, and ends the connection.
-pub(super) async fn refuse(connection: &Rc<Connection>, status: StatusCode) -> CloseReason {
-    answer_and_end(connection, Error::new(status), CloseReason::Refused).await
+pub(super) async fn refuse(
+    connection: &Rc<Connection>,
+    status: StatusCode,
+    method: CycleMethod,
+) -> CloseReason {
+    answer_and_end(connection, method, Error::new(status), CloseReason::Refused).await
 }
 
 /// Answers a head that did not come in time, and ends the connection.
 pub(super) async fn refuse_late(connection: &Rc<Connection>) -> CloseReason {
-    answer_and_end(connection, Error::new(StatusCode::REQUEST_TIMEOUT), CloseReason::HeadTimeout).await
+    let error = Error::new(StatusCode::REQUEST_TIMEOUT);
+    answer_and_end(connection, CycleMethod::Other, error, CloseReason::HeadTimeout).await
 }
 
 /// Answers a client that speaks HTTP where TLS is expected, in the way it understands, and ends the connection.
 #[cfg(feature = "rustls")]
 pub(super) async fn refuse_plain(connection: &Rc<Connection>) -> CloseReason {
     let error = Error::bad_request("plain HTTP was sent to a port that speaks HTTPS: use https://");
-    answer_and_end(connection, error, CloseReason::NotTls).await
+    answer_and_end(connection, CycleMethod::Other, error, CloseReason::NotTls).await
 }
 
-async fn answer_and_end(connection: &Rc<Connection>, error: Error, reason: CloseReason) -> CloseReason {
+async fn answer_and_end(
+    connection: &Rc<Connection>,
+    method: CycleMethod,
+    error: Error,
+    reason: CloseReason,
+) -> CloseReason {
     count(&connection.host.stats.refused);
-    let cycle = Cycle { method: CycleMethod::Other, version: Version::HTTP_11, keep_alive: false };
+    let cycle = Cycle { method, version: Version::HTTP_11, keep_alive: false };
     match answer(connection, &cycle, error, reason) {
         Ok(_) => {
             connection.end_entry(Some(reason));

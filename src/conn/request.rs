@@ -47,6 +47,8 @@ pub(crate) struct Exchange {
     matched_before: Matched,
     extensions: Extensions,
     deadline: Option<Instant>,
+    /// Values of fields may be marked as sensitive.
+    is_marked: bool,
 }
 
 /// What routing found out about a request.
@@ -345,9 +347,11 @@ impl Request {
 
     /// Marks the values of fields as sensitive.
     pub(crate) fn mark_sensitive(&mut self, names: &[HeaderName]) {
+        let exchange = self.exchange_mut();
         for name in names {
-            if let Entry::Occupied(mut entry) = self.exchange_mut().head.headers.entry(name) {
+            if let Entry::Occupied(mut entry) = exchange.head.headers.entry(name) {
                 entry.iter_mut().for_each(|value| value.set_sensitive(true));
+                exchange.is_marked = true;
             }
         }
     }
@@ -401,6 +405,7 @@ impl Exchange {
             self.head.headers = HeaderMap::new();
         }
         self.head.clear();
+        self.is_marked = false;
         self.matched_before.forget();
         self.forget_match();
     }
@@ -408,6 +413,10 @@ impl Exchange {
     /// Keeps what the next request of the connection may have in common with this one.
     pub(super) fn keep_fields(&mut self) {
         self.head.keep_fields();
+        if std::mem::take(&mut self.is_marked) {
+            // Another route may take the next one.
+            self.head.headers.values_mut().for_each(|value| value.set_sensitive(false));
+        }
         std::mem::swap(&mut self.matched, &mut self.matched_before);
         self.forget_match();
     }

@@ -118,7 +118,9 @@ fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> impl F
             let exchange = match read_head(connection, first).await {
                 Ok(exchange) => exchange,
                 Err(NoHead::Close(reason)) => return reason,
-                Err(NoHead::Refuse(status)) => return Box::pin(exchange::refuse(connection, status)).await,
+                Err(NoHead::Refuse(status, method)) => {
+                    return Box::pin(exchange::refuse(connection, status, method)).await;
+                }
                 Err(NoHead::TimedOut) => return Box::pin(exchange::refuse_late(connection)).await,
             };
             first = false;
@@ -166,7 +168,7 @@ pub(super) struct Cycle {
 
 /// The methods whose answers are framed in their own way (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CycleMethod {
+pub(crate) enum CycleMethod {
     Head,
     Connect,
     Other,
@@ -174,12 +176,17 @@ pub(super) enum CycleMethod {
 
 impl Cycle {
     fn new(head: &RequestHead) -> Self {
-        let method = match head.method {
-            Method::HEAD => CycleMethod::Head,
-            Method::CONNECT => CycleMethod::Connect,
-            _ => CycleMethod::Other,
-        };
-        Self { method, version: head.version, keep_alive: head.keep_alive }
+        Self { method: CycleMethod::of(head), version: head.version, keep_alive: head.keep_alive }
+    }
+}
+
+impl CycleMethod {
+    fn of(head: &RequestHead) -> Self {
+        match head.method {
+            Method::HEAD => Self::Head,
+            Method::CONNECT => Self::Connect,
+            _ => Self::Other,
+        }
     }
 }
 
@@ -197,7 +204,7 @@ async fn read_head(connection: &Connection, first: bool) -> Result<Box<Exchange>
     if connection.is_misdirected(&exchange.head) {
         // RFC 9110 §15.5.20: it is not for this connection.
         connection.begin_entry(&exchange.head);
-        return Err(NoHead::Refuse(StatusCode::MISDIRECTED_REQUEST));
+        return Err(NoHead::Refuse(StatusCode::MISDIRECTED_REQUEST, CycleMethod::of(&exchange.head)));
     }
     Ok(exchange)
 }

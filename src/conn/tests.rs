@@ -209,6 +209,48 @@ fn head_is_answered_without_the_body() {
 }
 
 #[test]
+fn rfc9110_8_6_an_answer_to_head_says_the_length_that_the_handler_says_or_none() {
+    let mut bench = Bench::new(async |request: Request| {
+        let response = Response::empty(http::StatusCode::OK);
+        match request.path() {
+            "/known" => response
+                .with_header(http::header::CONTENT_LENGTH, http::HeaderValue::from_static("12345")),
+            _ => response,
+        }
+    });
+    let answer = bench.send(b"HEAD /known HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answer.contains("content-length: 12345\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let answer = bench.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(statuses(&answer), ["200"]);
+    assert!(!answer.contains("content-length"), "{answer}");
+    assert!(bench.send(GET).contains("content-length: 0\r\n"));
+}
+
+#[test]
+fn rfc9110_15_3_6_a_205_is_sent_without_the_body_that_it_was_given() {
+    let mut bench = Bench::new(async |_: Request| {
+        Response::text("not to be sent").with_status(http::StatusCode::RESET_CONTENT)
+    });
+    for _ in 0..2 {
+        let answer = bench.send(GET);
+        assert_eq!(statuses(&answer), ["205"]);
+        assert!(answer.contains("content-length: 0\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn fields_that_were_marked_as_sensitive_are_not_in_the_next_request() {
+    let mut bench = Bench::new(async |mut request: Request| {
+        let is_marked = request.header(http::header::HOST).is_some_and(http::HeaderValue::is_sensitive);
+        request.mark_sensitive(&[http::header::HOST]);
+        Response::text(is_marked.to_string())
+    });
+    for _ in 0..3 {
+        assert!(bench.send(GET).ends_with("false"));
+    }
+}
+
+#[test]
 fn rfc9112_9_3_http_1_0_closes_unless_it_asks_to_be_kept() {
     let mut bench = Bench::new(hello);
     let answer = bench.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");

@@ -163,6 +163,10 @@ pub(super) async fn end(connection: &Connection, reason: CloseReason) -> CloseRe
         exchange::linger(connection).await;
         return CloseReason::TlsFailed;
     }
+    if may_be_cut_short(reason) {
+        // RFC 8446 §6.1: a body that ends with the connection would pass for whole.
+        return reason;
+    }
     exchange::say_goodbye(connection).await;
     match reason {
         CloseReason::PeerClosedEarly if connection.was_cut_off() => CloseReason::TlsTruncated,
@@ -172,4 +176,15 @@ pub(super) async fn end(connection: &Connection, reason: CloseReason) -> CloseRe
         }
         _ => reason,
     }
+}
+
+/// Whether the last answer may lack its end. Where it does not, it was sent with the end of our side behind it already.
+fn may_be_cut_short(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::ResponseFailed
+            | CloseReason::HandlerPanicked
+            | CloseReason::WriteStalled
+            | CloseReason::Cut
+    )
 }

@@ -228,11 +228,18 @@ impl Lease {
         }
     }
 
-    fn poll_end(&self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.wire.borrow().is_none() {
             return Poll::Ready(());
         }
         self.task.keep(cx.waker());
+        // Until somebody waits on the session nobody else sends the answer that began it, and those before.
+        if self.user.get().is_none()
+            && let Some(wire) = &mut *self.wire.borrow_mut()
+        {
+            // Whoever uses it next learns of a failure.
+            let _ = wire.poll_flush(cx);
+        }
         Poll::Pending
     }
 }

@@ -48,6 +48,10 @@ impl Connection {
         if cycle != self.cycle.get() {
             return Poll::Ready(Err(BodyError::Gone));
         }
+        if self.is_polled_by_task(cx) {
+            // A read behind another waker was given up: whoever watches for the peer's end may do so again.
+            self.take_other_reader();
+        }
         let mut io = self.io.borrow_mut();
         let Some(Io { wire, reader, body }) = io.as_deref_mut() else {
             return Poll::Ready(Err(BodyError::Gone));
@@ -82,8 +86,10 @@ impl Connection {
             return Poll::Ready(Err(BodyError::TooLarge));
         }
         loop {
-            // While a read is under way the unread bytes are lent out: there is nothing to look at.
-            let event = if wire.is_filling() { Ok(BodyEvent::NeedMore) } else { reader.body(wire.input()) };
+            // While a read is under way the unread bytes are lent out: there is nothing to look at. A body that is
+            // complete needs none; the read is that of the next head then.
+            let is_lent = wire.is_filling() && reader.needs_bytes();
+            let event = if is_lent { Ok(BodyEvent::NeedMore) } else { reader.body(wire.input()) };
             match event {
                 Ok(BodyEvent::Data(data)) => {
                     body.awaits_continue = false;
@@ -95,7 +101,8 @@ impl Connection {
                 Ok(BodyEvent::NeedMore) => {}
                 Err(error) => return Poll::Ready(Err(BodyError::Malformed(error))),
             }
-            if std::mem::take(&mut body.awaits_continue) {
+            // None in the middle of an answer: what may read on behind its head has had the 100 sent before.
+            if !self.answered.get() && std::mem::take(&mut body.awaits_continue) {
                 wire.output().buffer().extend_from_slice(CONTINUE);
             }
             if !self.is_polled_by_task(cx) {

@@ -10,6 +10,7 @@ use ringhttp_runtime::time::Instant;
 use super::{Connection, Io};
 use crate::conn::close_reason::CloseReason;
 use crate::conn::request::Exchange;
+use crate::conn::server::CycleMethod;
 use crate::io::read_buffer::Purpose;
 use crate::io::wire::Wire;
 
@@ -23,6 +24,8 @@ pub(crate) struct HeadWait {
     /// What the peer had taken when last looked at, and when that was new.
     written: u64,
     written_at: Instant,
+    /// An answer was seen to take its time to leave: the keep-alive time begins when it has.
+    was_flushing: bool,
     /// The server stops, and the deadline is the end of its grace.
     stopping: bool,
 }
@@ -42,8 +45,8 @@ enum HeadStage {
 pub(crate) enum NoHead {
     /// The connection ends without another answer.
     Close(CloseReason),
-    /// The peer broke the protocol, and is told so by this status.
-    Refuse(StatusCode),
+    /// The peer broke the protocol, and is told so by this status, as far as its method has answers with a body.
+    Refuse(StatusCode, CycleMethod),
     /// A head had begun and did not end in time: 408.
     TimedOut,
 }
@@ -51,7 +54,15 @@ pub(crate) enum NoHead {
 impl HeadWait {
     pub(crate) fn new(first: bool) -> Self {
         let never = Instant::default();
-        Self { first, stage: HeadStage::New, since: never, written: 0, written_at: never, stopping: false }
+        Self {
+            first,
+            stage: HeadStage::New,
+            since: never,
+            written: 0,
+            written_at: never,
+            was_flushing: false,
+            stopping: false,
+        }
     }
 }
 
@@ -81,7 +92,7 @@ impl Connection {
                     Ok(false) => self.begin_head(wait),
                     Err(error) => {
                         self.begin_refused_entry(exchange.head.refused_lines(), wire.input());
-                        return Poll::Ready(Err(NoHead::Refuse(error.status())));
+                        return Poll::Ready(Err(NoHead::Refuse(error.status(), CycleMethod::Other)));
                     }
                 }
                 self.last.set(Some(exchange));
@@ -131,6 +142,13 @@ impl Connection {
             (wait.written, wait.written_at) = (wire.written(), wait.since);
             self.deadline.set_at(wait.since + self.first_look(wait.first));
         }
+        if wait.was_flushing && !wire.is_flushing() {
+            wait.was_flushing = false;
+            if wait.stage == HeadStage::Idle && !wait.stopping {
+                wait.since = self.host.timers.now();
+                self.deadline.set_at(wait.since + self.first_look(wait.first));
+            }
+        }
         let is_idle = wait.stage != HeadStage::Begun && !wire.is_flushing();
         if self.host.is_stopping() && is_idle && !wait.stopping {
             wait.stopping = true;
@@ -165,6 +183,7 @@ impl Connection {
         }
         let now = self.host.timers.now();
         if wire.is_flushing() {
+            wait.was_flushing = true;
             if wire.written() != wait.written {
                 (wait.written, wait.written_at) = (wire.written(), now);
             }

@@ -145,6 +145,31 @@ fn a_file_passes_through_memory_where_the_kernel_cannot_send_it() {
 }
 
 #[test]
+fn rfc9110_10_1_1_no_100_stands_inside_a_file_while_its_request_is_read_elsewhere() {
+    let scratch = Scratch::new("continue", &vec![b'x'; 200_000]);
+    let path = scratch.0.clone();
+    let given: Rc<RefCell<Option<crate::conn::RequestBody>>> = Rc::default();
+    let give = Rc::clone(&given);
+    let mut bench = Bench::new(async move |request: Request| {
+        let file = OpenFile::open(&path).await.unwrap();
+        *give.borrow_mut() = Some(request.into_body());
+        Response::new(Body::file(file))
+    });
+    bench.far.set_window(100_000);
+    let mut received =
+        bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    let mut elsewhere = given.borrow_mut().take().expect("given");
+    let polled = std::pin::pin!(elsewhere.chunk()).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    received.push_str(&bench.received());
+    let (head, body) = received.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(body.len() == 200_000 && body.bytes().all(|byte| byte == b'x'), "{} bytes", body.len());
+}
+
+#[test]
 fn a_file_that_shrinks_before_it_is_sent_ends_the_connection_early() {
     let scratch = Scratch::new("shrinks", &vec![b'x'; 100_000]);
     let path = scratch.0.clone();
@@ -183,6 +208,20 @@ fn trailers_travel_both_ways() {
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-sum: 7\r\n\r\n",
     );
     assert!(answer.ends_with("4\r\nbody\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn a_server_that_takes_no_trailers_reads_bodies_without_any() {
+    for trailer_bytes_max in 0..3 {
+        let mut config = ServerConfig::default();
+        config.trailer_bytes_max = trailer_bytes_max;
+        let mut bench = Bench::with_config(config, echo);
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = bench.send(format!("{head}3\r\nabc\r\n0\r\n\r\n").as_bytes());
+        assert!(answer.ends_with("\r\n\r\nabc"), "{answer}");
+        let answer = bench.send(format!("{head}3\r\nabc\r\n0\r\na: b\r\n\r\n").as_bytes());
+        assert_eq!(statuses(&answer), ["431"], "{trailer_bytes_max}");
+    }
 }
 
 #[test]

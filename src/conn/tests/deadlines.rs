@@ -54,6 +54,41 @@ fn an_idle_connection_is_kept_for_the_keep_alive_time_and_no_longer() {
 }
 
 #[test]
+fn the_keep_alive_time_begins_when_the_answer_has_left() {
+    let mut bench = Bench::new(async |_: Request| Response::bytes(vec![0; 1_000_000]));
+    bench.far.set_window(0);
+    bench.send(GET);
+    for _ in 0..8 {
+        bench.advance(10 * SECOND);
+        bench.far.set_window(130_000);
+        bench.run();
+    }
+    assert_eq!(bench.connection.queued(), 0);
+    bench.advance(20 * SECOND);
+    assert_eq!(bench.ended, None);
+    bench.advance(54 * SECOND);
+    assert_eq!(bench.ended, None);
+    bench.advance(2 * SECOND);
+    assert_eq!(bench.ended, Some(CloseReason::KeepAliveExpired));
+}
+
+#[test]
+fn a_short_keep_alive_time_is_kept_behind_an_answer_that_left_late() {
+    let mut config = ServerConfig::default();
+    config.keep_alive_timeout = 5 * SECOND;
+    let mut bench = Bench::with_config(config, hello);
+    bench.far.set_window(0);
+    bench.send(GET);
+    bench.advance(SECOND);
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    bench.advance(4 * SECOND);
+    assert_eq!(bench.ended, None);
+    bench.advance(3 * SECOND);
+    assert_eq!(bench.ended, Some(CloseReason::KeepAliveExpired));
+}
+
+#[test]
 fn a_body_that_stalls_is_answered_with_408() {
     let mut bench = Bench::new(echo);
     bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123");

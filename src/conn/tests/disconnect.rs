@@ -159,6 +159,71 @@ fn a_body_that_comes_while_the_handler_waits_is_there_when_it_asks() {
 }
 
 #[test]
+fn a_body_that_is_complete_ends_at_once_behind_a_wait_of_the_handler() {
+    for cancel_on in [Reset, End] {
+        let mut config = ServerConfig::default();
+        config.cancel_on_disconnect = cancel_on;
+        let waiting = Waiting::default();
+        let first = waiting.clone();
+        let mut bench = Bench::with_config(config, async move |request: Request| {
+            first.wait().await;
+            match request.path() {
+                "/pass" => Response::new(request.into_body()),
+                _ => echo(request).await,
+            }
+        });
+        bench.send(GET);
+        assert_eq!(statuses(&waiting.let_go(&mut bench)), ["200"], "{cancel_on:?}");
+        waiting.open.set(false);
+        bench.send(b"GET /pass HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(statuses(&waiting.let_go(&mut bench)), ["200"], "{cancel_on:?}");
+        assert_eq!(statuses(&bench.send(GET)), ["200"], "the read that was under way brings the next head");
+    }
+}
+
+#[test]
+fn the_end_of_a_body_is_seen_behind_a_wait_between_its_pieces() {
+    // Whether the handler asks for the end, or leaves it to the connection.
+    for asks in [true, false] {
+        let mut config = ServerConfig::default();
+        config.cancel_on_disconnect = End;
+        let waiting = Waiting::default();
+        let first = waiting.clone();
+        let mut bench = Bench::with_config(config, async move |mut request: Request| {
+            let piece = request.chunk().await.expect("read");
+            first.wait().await;
+            if asks {
+                assert_eq!(request.chunk().await, Ok(None));
+            }
+            Response::text(piece.unwrap_or_default())
+        });
+        bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        assert!(waiting.let_go(&mut bench).ends_with("abc"), "{asks}");
+        assert_eq!(statuses(&bench.send(GET)), ["200"], "{asks}");
+    }
+}
+
+#[test]
+fn a_read_behind_another_waker_that_was_given_up_does_not_end_the_watch() {
+    let mut config = ServerConfig::default();
+    config.cancel_on_disconnect = End;
+    let mut bench = Bench::with_config(config, async |mut request: Request| {
+        let elsewhere = std::pin::pin!(request.chunk()).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(elsewhere.is_pending());
+        std::future::poll_fn(|cx| {
+            assert!(std::pin::pin!(request.chunk()).poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        std::future::pending::<Response>().await
+    });
+    bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    bench.far.end();
+    bench.run();
+    assert_eq!(bench.ended, Some(CloseReason::PeerClosedEarly));
+}
+
+#[test]
 fn a_stream_that_waits_ends_with_its_client() {
     let dropped = Rc::new(Cell::new(0));
     let counter = Rc::clone(&dropped);

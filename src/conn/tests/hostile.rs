@@ -185,6 +185,24 @@ fn a_writer_in_another_task_and_the_connection_wake_each_other() {
     assert!(matches!(other.run(), Poll::Ready(Ok(()))), "the writer goes on");
 }
 
+#[test]
+fn an_upgrade_is_answered_though_nobody_uses_the_session_yet() {
+    let mut bench = Bench::new(async |request: Request| {
+        if !request.wants_upgrade() {
+            return Response::text("before");
+        }
+        let _session = request.upgrade("chat", &http::HeaderMap::new()).expect("asked for");
+        std::future::pending().await
+    });
+    bench.far.set_window(10);
+    let mut answers = bench.send(&[GET, UPGRADE].concat());
+    bench.far.set_window(usize::MAX);
+    bench.run_if_woken();
+    answers += &bench.received();
+    assert_eq!(statuses(&answers), ["200", "101"], "{answers}");
+    assert_eq!(bench.ended, None);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum SessionOperation {
     Write,

@@ -37,6 +37,23 @@ fn host(config: ServerConfig) -> Rc<Host> {
     Rc::new(Host::new(config, Rc::default(), BufferPool::new(), timers))
 }
 
+/// One configuration, under which no host may be asked for.
+struct ForNobody(Configs);
+
+impl TlsSetup for ForNobody {
+    fn has_rules_by_name(&self) -> bool {
+        true
+    }
+
+    fn config_for(&self, _: Option<&str>) -> &Arc<RustlsConfig> {
+        &self.0.server
+    }
+
+    fn forbids_host(&self, _: Option<&str>, _: &str) -> bool {
+        true
+    }
+}
+
 /// A server's connection, and a client of it that is rustls'.
 fn pair(configs: &Configs, config: ServerConfig) -> (Bench, Theirs) {
     (Bench::on(host(config), Some(acceptor(configs, 10)), hello), Theirs::client(configs))
@@ -211,5 +228,55 @@ fn serving_that_is_dropped_at_each_step_closes_the_connection() {
                 assert_eq!(bench.host.stats.tls_handshaking.get(), 0);
             }
         }
+    }
+}
+
+#[test]
+fn rfc8446_6_1_an_answer_that_is_cut_short_is_not_followed_by_close_notify() {
+    for (how, reason) in [
+        ("fails", CloseReason::ResponseFailed),
+        ("panics", CloseReason::HandlerPanicked),
+        ("waits", CloseReason::Cut),
+    ] {
+        let configs = Configs::tls13();
+        let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 10));
+        let mut bench = Bench::on(host, Some(acceptor), async move |_: Request| {
+            Response::stream(async move |mut out| {
+                out.write("part").await?;
+                match how {
+                    "fails" => Err(crate::Error::internal("the source broke")),
+                    "panics" => panic!("stream"),
+                    _ => std::future::pending().await,
+                }
+            })
+        });
+        let mut client = Theirs::client(&configs);
+        // Towards HTTP/1.0 the end of the connection is the end of the body.
+        client.write(b"GET / HTTP/1.0\r\n\r\n");
+        let mut answer = settle(&mut bench, &mut client);
+        if reason == CloseReason::Cut {
+            bench.host.cut();
+            bench.run();
+            answer += &settle(&mut bench, &mut client);
+        }
+        assert_eq!(bench.ended, Some(reason));
+        assert!(answer.ends_with("part"), "{how}: {answer}");
+        assert!(bench.far.near_has_ended());
+        assert!(!client.connection.process_new_packets().unwrap().peer_has_closed(), "{how}");
+    }
+}
+
+#[test]
+fn rfc9110_9_3_2_a_misdirected_head_is_refused_without_a_body() {
+    let configs = Configs::tls13();
+    for (request, has_body) in [(GET, true), (&b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"[..], false)] {
+        let setup: Arc<dyn TlsSetup> = Arc::new(ForNobody(configs.clone()));
+        let acceptor = Rc::new(Acceptor::new(10, 10 * SECOND, 64 * 1024, move || Arc::clone(&setup)));
+        let mut bench = Bench::on(host(ServerConfig::default()), Some(acceptor), hello);
+        let mut client = Theirs::client(&configs);
+        client.write(request);
+        let answer = settle(&mut bench, &mut client);
+        assert_eq!(statuses(&answer), ["421"]);
+        assert_eq!(!answer.ends_with("\r\n\r\n"), has_body, "{answer}");
     }
 }

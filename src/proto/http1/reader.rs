@@ -115,6 +115,13 @@ impl RequestReader {
         self.flow.body(input)
     }
 
+    /// Whether [`body`](Self::body) looks at `input`. At the end of a body it does not, and neither once all of its
+    /// `Content-Length` was given out.
+    #[must_use]
+    pub fn needs_bytes(&self) -> bool {
+        self.flow.state == State::Body && !matches!(self.flow.body, Body::Length(0))
+    }
+
     /// Where the reader stands.
     #[must_use]
     pub fn state(&self) -> State {
