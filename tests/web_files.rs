@@ -6,10 +6,11 @@ use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use ringhttp::proto::conditional::date;
 use ringhttp::testing::{self, RawConnection, TestClient, TestResponse};
 use ringhttp::{
     Core, FileRule, Files, FilesConfig, HeaderValue, Request, Response, Router, ServerConfig, StatusCode,
@@ -46,6 +47,13 @@ impl Scratch {
         let path = self.root().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Makes a file one that was changed last at `modified`.
+    fn date(&self, name: &str, modified: SystemTime) -> &Self {
+        let file = fs::File::options().write(true).open(self.root().join(name)).unwrap();
+        file.set_modified(modified).unwrap();
         self
     }
 
@@ -321,6 +329,9 @@ fn conditions_are_answered() {
     let _beside = beside_others();
     let scratch = Scratch::new("conditions");
     scratch.write("small.txt", pattern(1000)).write("large.txt", pattern(1_000_000));
+    // A date is a validator of ranges once its second is over.
+    let minute_ago = SystemTime::now() - Duration::from_secs(60);
+    scratch.date("small.txt", minute_ago).date("large.txt", minute_ago);
     let mut config = FilesConfig::default();
     config.cache_control = vec![FileRule::all(HeaderValue::from_static("max-age=60"))];
     serve(&scratch.root(), &config, async |client| {
@@ -363,6 +374,21 @@ fn conditions_are_answered() {
                 }
             }
         }
+    });
+}
+
+/// Such files come from archives, and from machines whose clock is wrong.
+#[test]
+fn a_file_of_a_time_to_come_was_changed_now() {
+    let _beside = beside_others();
+    let scratch = Scratch::new("future");
+    scratch.write("a.txt", "0123456789").date("a.txt", SystemTime::now() + Duration::from_secs(3600));
+    serve(&scratch.root(), &FilesConfig::default(), async |client| {
+        let first = client.get("/f/a.txt").await;
+        assert!(date(&first.headers[LAST_MODIFIED]).unwrap() <= SystemTime::now());
+        let said = first.header("last-modified").unwrap();
+        let part = get(&client, "/f/a.txt", &[("range", "bytes=0-1"), ("if-range", said)]).await;
+        assert_eq!((part.status.as_u16(), part.text()), (200, "0123456789"), "the date is no validator");
     });
 }
 
@@ -439,6 +465,18 @@ fn the_fallback_answers_for_pages_only() {
         assert_eq!(answer.header("vary"), Some("accept-encoding"));
         let asked_for = get(&client, "/f/none.js", &[("accept", "text/html")]).await;
         assert_eq!((asked_for.text(), asked_for.header("vary")), ("app", Some("accept, accept-encoding")));
+        let refused = get(&client, "/f/none.js", &[("accept", "*/*")]).await;
+        assert_eq!((refused.status.as_u16(), refused.header("vary")), (404, Some("accept")));
+        // What one client gets by its type is not kept for the next that asks for the same path.
+        for (accept, status) in [("text/html", 200), ("*/*", 404), ("text/html", 200)] {
+            let answer = get(&client, "/f/app.html/", &[("accept", accept)]).await;
+            assert_eq!((answer.status.as_u16(), accept), (status, accept));
+        }
+    });
+    config.fallback = None;
+    serve(&scratch.root(), &config, async |client| {
+        let refused = get(&client, "/f/none.js", &[("accept", "*/*")]).await;
+        assert_eq!((refused.status.as_u16(), refused.header("vary")), (404, None));
     });
 }
 

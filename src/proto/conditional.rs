@@ -61,9 +61,10 @@ pub fn evaluate(method: &Method, headers: &HeaderMap, current: Option<&Validator
 }
 
 /// Whether the `Range` of a request is to be honoured, by its `If-Range` (RFC 9110 §13.1.5): always without one; with one
-/// if it names the present version, by a strong tag or by exactly the time of the last change.
+/// if it names the present version, by a strong tag or by exactly the time of the last change. The time tells versions apart
+/// only if it is over: within the second that `now` is in, the same time may come to mean another version (§8.8.2.2).
 #[must_use]
-pub fn range_applies(headers: &HeaderMap, current: &Validators) -> bool {
+pub fn range_applies(headers: &HeaderMap, current: &Validators, now: SystemTime) -> bool {
     let Some(condition) = headers.get(IF_RANGE) else {
         return true;
     };
@@ -71,14 +72,18 @@ pub fn range_applies(headers: &HeaderMap, current: &Validators) -> bool {
         return current.etag.as_ref().is_some_and(|etag| etag.strongly_equals(&tag));
     }
     match (date(condition), current.modified) {
-        (Some(date), Some(modified)) => seconds(date) == seconds(modified),
+        (Some(date), Some(modified)) => {
+            seconds(date) == seconds(modified) && seconds(modified) < seconds(now)
+        }
         _ => false,
     }
 }
 
-/// The value of a `Last-Modified` field. A time before 1970 or behind the year 9999 cannot be said: `None`.
+/// The value of a `Last-Modified` field in an answer that is made at `now`: that at most, because a date to come is none to
+/// tell (RFC 9110 §8.8.2.1). A time before 1970 or behind the year 9999 cannot be said: `None`.
 #[must_use]
-pub fn last_modified(time: SystemTime) -> Option<HeaderValue> {
+pub fn last_modified(time: SystemTime, now: SystemTime) -> Option<HeaderValue> {
+    let time = time.min(now);
     let since = time.duration_since(UNIX_EPOCH).ok()?;
     // `httpdate` panics behind the year 9999.
     (since < Duration::from_secs(253_402_300_800))
@@ -260,18 +265,39 @@ mod tests {
         ];
         for &(condition, etag, applies) in CASES {
             let headers = headers(&[("if-range", condition)]);
-            assert_eq!(range_applies(&headers, &current(etag)), applies, "{condition} {etag}");
-            assert!(!range_applies(&headers, &Validators::default()));
+            let (current, later) = (current(etag), UNIX_EPOCH + Duration::from_secs(784_111_778));
+            assert_eq!(range_applies(&headers, &current, later), applies, "{condition} {etag}");
+            assert!(!range_applies(&headers, &Validators::default(), later));
         }
-        assert!(range_applies(&HeaderMap::new(), &Validators::default()));
+        assert!(range_applies(&HeaderMap::new(), &Validators::default(), UNIX_EPOCH));
+    }
+
+    #[test]
+    fn rfc9110_8_8_2_2_a_date_is_strong_when_its_second_is_over() {
+        let date = headers(&[("if-range", SAME)]);
+        for (now_millis, applies) in
+            [(784_111_776_000, false), (784_111_777_999, false), (784_111_778_000, true)]
+        {
+            let now = UNIX_EPOCH + Duration::from_millis(now_millis);
+            assert_eq!(range_applies(&date, &current("\"a\""), now), applies, "{now_millis}");
+        }
+        let tag = headers(&[("if-range", "\"a\"")]);
+        assert!(range_applies(&tag, &current("\"a\""), UNIX_EPOCH), "a tag is at any time");
     }
 
     #[test]
     fn dates_that_cannot_be_said_are_left_out() {
-        assert_eq!(last_modified(current("").modified.unwrap()).unwrap(), SAME);
-        assert_eq!(last_modified(UNIX_EPOCH - Duration::from_secs(1)), None);
         let far = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
-        assert_eq!(last_modified(far).unwrap(), "Fri, 31 Dec 9999 23:59:59 GMT");
-        assert_eq!(last_modified(far + Duration::from_secs(1)), None);
+        let beyond = far + Duration::from_secs(1);
+        assert_eq!(last_modified(current("").modified.unwrap(), far).unwrap(), SAME);
+        assert_eq!(last_modified(UNIX_EPOCH - Duration::from_secs(1), far), None);
+        assert_eq!(last_modified(far, beyond).unwrap(), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(last_modified(beyond, beyond), None);
+    }
+
+    #[test]
+    fn rfc9110_8_8_2_1_a_date_to_come_is_now() {
+        let now = current("").modified.unwrap();
+        assert_eq!(last_modified(now + Duration::from_secs(3600), now).unwrap(), SAME);
     }
 }

@@ -1,11 +1,14 @@
 //! Conditional requests (RFC 9110 §13) for handlers: 304 and 412 before the work is done.
 #![forbid(unsafe_code)]
 
+use std::mem;
+use std::time::SystemTime;
+
 use http::header::{
-    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH,
+    CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED,
 };
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::conn::{Request, Response};
 use crate::error::Error;
@@ -55,7 +58,8 @@ impl Response {
         if let Some(etag) = &validators.etag {
             headers.insert(ETAG, etag.to_value());
         }
-        if let Some(modified) = validators.modified.and_then(conditional::last_modified) {
+        let said = |modified| conditional::last_modified(modified, SystemTime::now());
+        if let Some(modified) = validators.modified.and_then(said) {
             headers.insert(LAST_MODIFIED, modified);
         }
         self
@@ -81,6 +85,27 @@ pub(super) fn not_modified(mut response: Response) -> Response {
     }
     response.with_status(StatusCode::NOT_MODIFIED).with_body(())
 }
+
+/// Makes a refusal of a 200, whose body will not be sent. What the answer says beside its body stays, as a cookie that is set;
+/// how long it may be kept does not hold for the refusal: whoever made it with a field of the request would make it for all.
+pub(super) fn refused(mut response: Response, status: StatusCode) -> Response {
+    let mut refusal = Response::from(Error::new(status));
+    mem::swap(refusal.extensions_mut(), response.extensions_mut());
+    let headers = refusal.headers_mut();
+    for (name, value) in response.headers() {
+        if !OF_THE_BODY.contains(name) && !OF_THE_WHOLE.contains(name) {
+            headers.append(name, value.clone());
+        }
+    }
+    if headers.remove(EXPIRES).is_some() || headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    refusal
+}
+
+/// What a 304 says, and a refusal does not.
+const OF_THE_WHOLE: [HeaderName; 3] =
+    [CONTENT_LOCATION, HeaderName::from_static("content-digest"), HeaderName::from_static("repr-digest")];
 
 const OF_THE_BODY: [HeaderName; 7] = [
     ACCEPT_RANGES,

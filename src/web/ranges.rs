@@ -3,13 +3,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
+use std::time::SystemTime;
 
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::conditional::validators;
+use super::conditional::{refused, validators};
 use crate::conn::{Body, Part, Request, Response};
-use crate::error::Error;
 use crate::proto::conditional::{Validators, range_applies};
 use crate::proto::range::{Multipart, RANGES_MAX, Ranges, content_range, unsatisfied_range};
 
@@ -52,7 +52,7 @@ pub(super) fn with_ranges(
     response.headers_mut().insert(ACCEPT_RANGES, BYTES.clone());
     let ranges = asked(method, headers, &validators(response.headers()), length, ranges_max);
     if ranges == Ranges::Unsatisfiable {
-        return unsatisfiable(length);
+        return unsatisfiable(response, length);
     }
     let body = response.take_body();
     let content_type = response.headers().get(CONTENT_TYPE).cloned();
@@ -73,16 +73,16 @@ pub(super) fn asked(
     ranges_max: usize,
 ) -> Ranges {
     match headers.get(RANGE) {
-        Some(value) if *method == Method::GET && range_applies(headers, validators) => {
+        Some(value) if *method == Method::GET && range_applies(headers, validators, SystemTime::now()) => {
             Ranges::parse(value.as_bytes(), length, ranges_max)
         }
         _ => Ranges::Whole,
     }
 }
 
-/// The answer where a body has none of what was asked for.
-pub(super) fn unsatisfiable(length: u64) -> Response {
-    Response::from(Error::new(StatusCode::RANGE_NOT_SATISFIABLE))
+/// The answer where a body of `length` has none of what was asked for, in place of the 200.
+pub(super) fn unsatisfiable(response: Response, length: u64) -> Response {
+    refused(response, StatusCode::RANGE_NOT_SATISFIABLE)
         .with_header(CONTENT_RANGE, unsatisfied_range(length))
         .with_header(ACCEPT_RANGES, BYTES.clone())
 }

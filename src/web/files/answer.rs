@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
@@ -40,7 +41,7 @@ impl Representation {
         Self {
             validators: Validators { etag: Some(etag(file, coding)), modified: Some(file.modified()) },
             content_type: content_type.unwrap_or_else(|| guess(path)),
-            last_modified: last_modified(file.modified()),
+            last_modified: last_modified(file.modified(), SystemTime::now()),
             cache_control: FileRule::find(&config.cache_control, path).cloned(),
             coding,
             varies_by_coding: false,
@@ -123,7 +124,7 @@ pub(super) fn respond(
     let length = body.length().unwrap_or_default();
     let ranges = ranges::asked(method, headers, validators, length, ranges_max);
     if ranges == Ranges::Unsatisfiable {
-        return representation.name_version(ranges::unsatisfiable(length));
+        return representation.name_version(ranges::unsatisfiable(Response::new(()), length));
     }
     let response = Response::new(());
     representation.announce(match Partial::of(&ranges, &body, Some(&representation.content_type)) {

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, VARY};
 use http::{HeaderMap, StatusCode};
 use ringhttp_runtime::BlockingError;
 use ringhttp_runtime::file::{Directory, Found, OpenFile, Root};
@@ -89,12 +89,17 @@ impl Finder {
         let mut by_type = false;
         let place = match self.find(&path, &codings).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                by_type = !path.is_bare();
+                by_type = !path.is_bare() && self.config.fallback.is_some();
                 self.find_fallback(request, &path, &codings).await
             }
             found => found,
         };
-        let (file, name, coding) = match place.map_err(error)? {
+        let refusal = |found| {
+            let error = error(found);
+            // Another client might have got the page.
+            if by_type { error.with_header(VARY, ACCEPT.into()) } else { error }
+        };
+        let (file, name, coding) = match place.map_err(refusal)? {
             Place::File { file, path, coding } => (file, path, coding),
             Place::Directory(directory) => {
                 return listing::page(directory, path.as_str(), &self.config).await;
@@ -120,7 +125,7 @@ impl Finder {
     /// Whether a file has this path of its own: what the fallback answers is not kept once for each path.
     fn is_at(&self, name: &Path, path: &CleanPath) -> bool {
         let is_index = |index: &String| path.is_directory && *name == path.join(index);
-        *name == *path.as_path() || self.config.index.as_ref().is_some_and(is_index)
+        (!path.is_directory && *name == *path.as_path()) || self.config.index.as_ref().is_some_and(is_index)
     }
 
     async fn find(&self, path: &CleanPath, codings: &[Coding]) -> io::Result<Place> {

@@ -5,11 +5,11 @@ use http::header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFI
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::conn::{Request, Response};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::proto::Etag;
 use crate::proto::conditional::{Verdict, evaluate};
 use crate::web::Next;
-use crate::web::conditional::{not_modified, validators};
+use crate::web::conditional::{not_modified, refused, validators};
 
 /// How [`conditional`] knows versions apart.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl Default for ConditionalConfig {
 /// The handler's work is done all the same: only sending is saved. To save the work, and for all other methods, which must
 /// be stopped before they change something, a handler asks [`Request::check_conditional`] first.
 ///
-/// A 304 keeps the fields of the 200 that do not describe its body (RFC 9110 §15.4.5). It belongs inside of
+/// A 304 keeps the fields of the 200 that do not describe its body (RFC 9110 §15.4.5), and so does a 412. It belongs inside of
 /// [`ranges`](super::ranges), and that inside of [`compress`](super::compress): the first added is the outermost.
 ///
 /// ```
@@ -63,7 +63,7 @@ pub fn conditional<S: 'static>(
         match evaluate(&method, &conditions, Some(&validators(response.headers()))) {
             Verdict::Proceed => Ok(response),
             Verdict::NotModified => Ok(not_modified(response)),
-            Verdict::PreconditionFailed => Err(Error::new(StatusCode::PRECONDITION_FAILED)),
+            Verdict::PreconditionFailed => Ok(refused(response, StatusCode::PRECONDITION_FAILED)),
         }
     }
 }
