@@ -60,14 +60,15 @@ impl Misfit {
         self.path.as_deref()
     }
 
-    /// What is wrong with it: `invalid value: string "x", expected u32`.
+    /// What is wrong with it: `invalid value: string "x", expected u32`. Of a longer one than 200 bytes the beginning.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
     }
 
     /// The error that says it; `what` is how the whole is called.
-    pub(crate) fn into_error(self, what: &str, status: StatusCode) -> Error {
+    pub(crate) fn into_error(mut self, what: &str, status: StatusCode) -> Error {
+        shorten(&mut self.reason);
         let Self { path, reason } = &self;
         let text = match path {
             Some(path) => format!("{what}: `{path}`: {reason}"),
@@ -78,6 +79,19 @@ impl Misfit {
         error
     }
 }
+
+/// Cuts what quotes a peer to 200 bytes and a sign that there was more: beyond, the peer would only read back what it sent,
+/// and quoted it is up to six times as long.
+pub(crate) fn shorten(text: &mut String) {
+    if text.len() > QUOTED_BYTES_MAX {
+        let end = (0..=QUOTED_BYTES_MAX).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+}
+
+const QUOTED_BYTES_MAX: usize = 200;
 
 /// What the answer of an error has beside its status and text.
 #[derive(Default)]

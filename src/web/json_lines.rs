@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::read::Content;
 use crate::conn::{BodySender, Request, Response};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shorten};
 
 /// An answer of JSON lines (`application/x-ndjson`), which `write` sends one by one. As [`Response::stream`].
 ///
@@ -130,9 +130,12 @@ impl<T: DeserializeOwned> JsonLines<'_, T> {
     }
 
     fn not_readable(&self, error: &serde_json::Error) -> Error {
-        let text = error.to_string();
+        let mut what = error.to_string();
         // The error counts lines within the line.
-        let what = text.rfind(" at line ").map_or(text.as_str(), |at| &text[..at]);
+        if let Some(at) = what.rfind(" at line ") {
+            what.truncate(at);
+        }
+        shorten(&mut what);
         let text = format!("JSON: line {} column {}: {what}", self.count, error.column());
         let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Error::new(status).with_text(text)

@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use crate::conn::Request;
-use crate::error::{Error, Misfit, Result};
+use crate::error::{Error, Misfit, Result, shorten};
 use crate::proto::charset::BYTE_ORDER_MARK;
 
 impl Request {
@@ -32,18 +32,22 @@ impl Request {
 pub(in crate::web) fn from_json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
     // RFC 8259 §8.1: a parser may ignore the mark.
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    serde_json::from_slice(text).map_err(|error| not_readable::<T>(&error, text))
+    serde_json::from_slice(text).map_err(|error| not_readable::<T>(error, text))
 }
 
-fn not_readable<T: DeserializeOwned>(error: &serde_json::Error, text: &[u8]) -> Error {
+fn not_readable<T: DeserializeOwned>(error: serde_json::Error, text: &[u8]) -> Error {
     use serde_json::error::Category;
 
     match error.classify() {
         Category::Data => {
             // Where the field stands in the text is nothing to whoever filled it in.
-            let (reason, place) =
+            let (mut reason, place) =
                 (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
-            let reason = reason.strip_suffix(&place).unwrap_or(&reason).to_owned();
+            // It may quote all of the text, and is made once more for the path.
+            drop(error);
+            if reason.ends_with(&place) {
+                reason.truncate(reason.len() - place.len());
+            }
             let path = path_of_refused::<T>(text);
             Misfit { path, reason }.into_error("JSON", StatusCode::UNPROCESSABLE_ENTITY)
         }
@@ -58,13 +62,6 @@ fn path_of_refused<T: DeserializeOwned>(text: &[u8]) -> Option<String> {
     let error = serde_path_to_error::deserialize::<_, T>(&mut reader).err()?;
     error.path().iter().next()?;
     let mut path = error.path().to_string();
-    if path.len() > PATH_BYTES_MAX {
-        let end = (0..=PATH_BYTES_MAX).rev().find(|&end| path.is_char_boundary(end)).unwrap_or(0);
-        path.truncate(end);
-        path.push('…');
-    }
+    shorten(&mut path);
     Some(path)
 }
-
-/// Bytes of a path: beyond, a peer would only read back what it sent.
-const PATH_BYTES_MAX: usize = 200;

@@ -104,6 +104,21 @@ fn the_route_is_the_pattern() {
     assert_eq!(get("/users/7").route(), "");
 }
 
+#[test]
+fn a_value_that_does_not_fit_is_quoted_in_part() {
+    #[derive(Deserialize)]
+    enum Color {
+        Red,
+        Blue,
+    }
+    type Colors = std::collections::BTreeMap<String, Color>;
+
+    assert!(matches!(get("/?paint=Blue").query::<Colors>().unwrap()["paint"], Color::Blue));
+    let (status, text) = refusal(get(&format!("/?paint={}", "x".repeat(2000))).query::<Colors>());
+    assert!(status == 400 && text.starts_with("query: `paint`: unknown variant `xxx"), "{status} {text}");
+    assert!(text.len() < 300 && text.ends_with("x…"), "{text}");
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
 struct Search {
     text: String,
@@ -557,6 +572,15 @@ mod json {
         let (_, message) =
             refusal(now(post("application/json", long.as_bytes()).json::<BTreeMap<String, u8>>()));
         assert!(message.starts_with(&format!("JSON: `{}…`: invalid type", "ä".repeat(100))), "{message}");
+        let price = "\u{7f}".repeat(100_000);
+        let quoted = format!(r#"{{"name":"a","items":[{{"price":"{price}"}}]}}"#);
+        let (status, message) = refusal(now(post("application/json", quoted.as_bytes()).json::<Order>()));
+        assert!(status == 422 && message.len() < 1000, "{status}, {} bytes", message.len());
+        assert!(message.starts_with("JSON: `items[0].price`: invalid type: string \"\\u{7f}"), "{message}");
+        let mut lines = post("application/x-ndjson", format!("{quoted}\n").as_bytes());
+        let mut lines = lines.json_lines::<Order>().unwrap().with_line_bytes_max(200_000);
+        let (status, message) = refusal(now(lines.next()));
+        assert!(status == 422 && message.len() < 1000, "{status}, {} bytes", message.len());
         let ours =
             refusal(now(post("application/json", br#"[{"even": 2}, {"even": 3}]"#).json::<Vec<Two>>()));
         assert_eq!(ours, (422, "JSON: `[1].even`: odd".to_owned()), "the last field of all");
