@@ -58,7 +58,9 @@ use crate::error::{Error, Result};
 /// The values of one client, by name. Clones are the same session.
 ///
 /// It is saved when the handler has answered, if it was changed, and the cookie is set only if it has to be. Changes after that
-/// (in a streamed body, say) are lost. Of two requests that change it at the same time, the later one to answer wins.
+/// (in a streamed body, say) are lost. Of two requests that change it at the same time, the later one to answer wins. In a
+/// cookie that is also true of one that only reads it when it is time to prolong it: what must not come back, as a sign-in that
+/// was ended, belongs in a store.
 #[derive(Clone)]
 pub struct Session(Rc<Inner>);
 

@@ -121,9 +121,9 @@ fn a_session_is_prolonged_as_it_is_then() {
         let (id, hour) = ("A".repeat(32), Duration::from_secs(3600));
         store.insert(&id, record(r#"{"theme":"dark","user":"ada"}"#), hour).await.expect("memory takes all");
         let signed_out = record(r#"{"theme":"dark"}"#);
-        let slow = async move |_: &(), req: Request| -> Result<&'static str> {
+        let slow = async move |_: &(), req: Request| -> Result {
             store.replace(req.cookie("session").unwrap_or_default(), signed_out.clone(), hour).await?;
-            Ok("slow")
+            Ok(Response::text("slow").with_header("cache-control", HeaderValue::from_static("public")))
         };
         let who = async |_: &(), req: Request| -> Result<String> {
             let session = req.session()?;
@@ -135,9 +135,64 @@ fn a_session_is_prolonged_as_it_is_then() {
             let cookie = format!("session={id}");
             let prolonged = ask(&client, "GET", "/slow", &[("cookie", &cookie)]).await;
             assert!(prolonged.header("set-cookie").is_some_and(|field| field.contains("Max-Age=")));
+            // A cookie that is sent again with something for all must not become everybody's in a cache that they share.
+            let told = (prolonged.header("cache-control"), prolonged.header("vary"));
+            assert_eq!(told, (Some("private"), Some("cookie")));
             assert_eq!(ask(&client, "GET", "/who", &[("cookie", &cookie)]).await.text(), ", dark");
         })
         .await;
+    });
+}
+
+/// Changes a session right behind the second time that it is loaded: when it is to be prolonged.
+struct Overtaken {
+    store: MemoryStore,
+    loaded: Cell<u32>,
+    change: String,
+}
+
+impl Store for Overtaken {
+    async fn load(&self, id: &str) -> Result<Option<String>> {
+        let found = self.store.load(id).await?;
+        self.loaded.set(self.loaded.get() + 1);
+        if self.loaded.get() == 2 {
+            self.store.replace(id, self.change.clone(), Duration::from_secs(3600)).await?;
+        }
+        Ok(found)
+    }
+
+    async fn insert(&self, id: &str, record: String, lifetime: Duration) -> Result<()> {
+        self.store.insert(id, record, lifetime).await
+    }
+
+    async fn replace(&self, id: &str, record: String, lifetime: Duration) -> Result<bool> {
+        self.store.replace(id, record, lifetime).await
+    }
+
+    async fn remove(&self, id: &str) -> Result<()> {
+        self.store.remove(id).await
+    }
+}
+
+#[test]
+fn prolonging_a_session_undoes_no_change_of_another_request() {
+    testing::each_driver(async |core: Core| {
+        let mut config = SessionConfig::insecure();
+        config.idle_timeout = Duration::from_secs(1000);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later").as_secs();
+        let record = |values: &str| format!("[{},{},{values}]", now - 600, now + 400);
+        let (id, hour) = ("A".repeat(32), Duration::from_secs(3600));
+        let (store, change) = (MemoryStore::default(), record(r#"{"theme":"dark"}"#));
+        store.insert(&id, record(r#"{"theme":"dark","user":"ada"}"#), hour).await.expect("memory takes all");
+        let store = Rc::new(Overtaken { store, loaded: Cell::new(0), change: change.clone() });
+        let sessions = middleware::stored_sessions(Rc::clone(&store), config).expect("good settings");
+        let routes = Router::new().get("/", async |_: &(), _| "nothing of the session").with(sessions);
+        testing::serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            let answer = ask(&client, "GET", "/", &[("cookie", &format!("session={id}"))]).await;
+            assert_eq!(answer.header("set-cookie"), None);
+        })
+        .await;
+        assert_eq!(store.store.load(&id).await.expect("memory"), Some(change));
     });
 }
 

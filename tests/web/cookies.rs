@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::Method;
-use ringhttp::middleware::{self, CsrfConfig, JwtConfig, JwtKey};
+use ringhttp::middleware::{self, ConditionalConfig, CsrfConfig, JwtConfig, JwtKey, RangesConfig};
 use ringhttp::session::{CookieKey, MemoryConfig, MemoryStore, SessionConfig, SpreadStore, Store};
 use ringhttp::testing::{self, TestClient, TestResponse};
 use ringhttp::{
@@ -238,7 +238,7 @@ fn sessions_remember_their_client_wherever_they_are_kept() {
     }
 }
 
-/// Fails when it is asked for what no server can have made up.
+/// Fails when it is asked for what no server can have made up, and is full for some.
 #[derive(Default)]
 struct IdsOnly(MemoryStore);
 
@@ -270,7 +270,11 @@ impl Store for IdsOnly {
 #[test]
 fn a_store_sees_ids_only_and_its_failure_is_the_answer() {
     fn routes() -> Result<Router<()>> {
-        let fill = async |_: &(), req: Request| req.session()?.insert("text", "full");
+        let fill = async |_: &(), req: Request| -> Result<()> {
+            let session = req.session()?;
+            session.renew();
+            session.insert("text", "full")
+        };
         let sessions = middleware::stored_sessions(IdsOnly::default(), SessionConfig::insecure())?;
         Ok(signing_in().get("/full", fill).with(sessions))
     }
@@ -285,6 +289,8 @@ fn a_store_sees_ids_only_and_its_failure_is_the_answer() {
         assert_eq!((full.status.as_u16(), cookie_of(&full)), (507, None));
         let cookie = cookie_of(&get(&client, "/login", &[]).await).unwrap();
         assert_eq!(get(&client, "/who", &[("cookie", &cookie)]).await.text(), "ada");
+        assert_eq!(get(&client, "/full", &[("cookie", &cookie)]).await.status, 507);
+        assert_eq!(get(&client, "/who", &[("cookie", &cookie)]).await.text(), "ada", "nothing is lost");
     });
 }
 
@@ -312,19 +318,50 @@ fn a_session_that_was_ended_meanwhile_does_not_come_back() {
         let store = Rc::new(MemoryStore::default());
         let sessions = middleware::stored_sessions(Rc::clone(&store), SessionConfig::insecure()).unwrap();
         // Another request signs out while this one is under way.
+        let kept = Rc::clone(&store);
         let overtaken = async move |_: &(), req: Request| -> Result<&'static str> {
             store.remove(req.cookie("session").unwrap_or_default()).await?;
-            req.session()?.insert("user", "eve")?;
+            let session = req.session()?;
+            if req.query_string() == Some("renew") {
+                session.renew();
+            }
+            session.insert("user", "eve")?;
             Ok("too late")
         };
         let routes = Router::new().nest("/", signing_in()).get("/overtaken", overtaken).with(sessions);
         testing::serve_on(&core, ServerConfig::default(), routes, (), async |client| {
-            let cookie = cookie_of(&get(&client, "/login", &[]).await).unwrap();
-            let late = get(&client, "/overtaken", &[("cookie", &cookie)]).await;
-            assert_eq!((late.text(), cookie_of(&late)), ("too late", None));
-            assert_eq!(get(&client, "/who", &[("cookie", &cookie)]).await.text(), "nobody");
+            for path in ["/overtaken", "/overtaken?renew"] {
+                let cookie = cookie_of(&get(&client, "/login", &[]).await).unwrap();
+                let late = get(&client, path, &[("cookie", &cookie)]).await;
+                assert_eq!((late.text(), cookie_of(&late)), ("too late", None), "{path}");
+                assert_eq!(get(&client, "/who", &[("cookie", &cookie)]).await.text(), "nobody", "{path}");
+                assert!(kept.is_empty(), "{path}");
+            }
         })
         .await;
+    });
+}
+
+/// Who signs in with a condition or for a part that cannot be had has signed in all the same.
+#[test]
+fn a_refusal_keeps_the_cookie_that_its_answer_set() {
+    fn routes() -> Result<Router<()>> {
+        let sessions = middleware::cookie_sessions(CookieKey::generate(), SessionConfig::insecure())?;
+        let routes = signing_in().with(middleware::ranges(RangesConfig::default()));
+        Ok(routes.with(middleware::conditional(ConditionalConfig::default())).with(sessions))
+    }
+    with(routes, async |client| {
+        for (name, value, status, text) in [
+            ("range", "bytes=100-", 416, "Range Not Satisfiable\n"),
+            ("if-match", "\"other\"", 412, "Precondition Failed\n"),
+        ] {
+            let refused = get(&client, "/login", &[(name, value)]).await;
+            assert_eq!((refused.status.as_u16(), refused.text()), (status, text));
+            let (cache_control, vary) = (refused.header("cache-control"), refused.header("vary"));
+            assert_eq!((cache_control, vary), (Some("no-store"), Some("cookie")), "{name}");
+            let cookie = cookie_of(&refused).expect("somebody signed in");
+            assert_eq!(get(&client, "/who", &[("cookie", &cookie)]).await.text(), "ada", "{name}");
+        }
     });
 }
 
@@ -405,17 +442,12 @@ fn a_session_is_over_when_it_was_not_used_and_prolonged_when_it_was() {
             (-9000, -4000, "nobody", None),
         ];
         let key = CookieKey::from_bytes(&KEY).unwrap();
-        // A cookie that is sent again with something for all must not become everybody's in a cache that they share.
+        // Who does not look at the session does not send back a copy of it, which may be older than what the client has by then.
         let record = format!(r#"[{},{},{{"user":"ada"}}]"#, now - 600, now + 400);
         let cookie = format!("session={}", key.seal("session", &record));
-        for (fields, is_set, cache_control, vary) in [
-            (&[("cookie", cookie.as_str())][..], true, "private", Some("cookie")),
-            (&[], false, "public, max-age=31536000", None),
-        ] {
-            let seen = get(&client, "/for-all", fields).await;
-            let found = (cookie_of(&seen).is_some(), seen.header("cache-control"), seen.header("vary"));
-            assert_eq!(found, (is_set, Some(cache_control), vary));
-        }
+        let seen = get(&client, "/for-all", &[("cookie", cookie.as_str())]).await;
+        let found = (cookie_of(&seen), seen.header("cache-control"), seen.header("vary"));
+        assert_eq!(found, (None, Some("public, max-age=31536000"), None));
         for (began, ends, who, prolonged) in cases {
             let at = |offset| now.saturating_add_signed(offset);
             let record = format!(r#"[{},{},{{"user":"ada"}}]"#, at(began), at(ends));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::future::Future;
+use std::time::Duration;
 
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, VARY};
@@ -88,18 +89,11 @@ impl<P: Place> Sessions<P> {
         session: &Session,
         response: &mut Response,
     ) -> Result<bool> {
-        let now = unix_now();
-        let due = known.as_ref().is_some_and(|(_, record)| record.is_due(now, &self.config));
-        if !session.was_changed() && !due {
-            return Ok(false);
+        if !session.was_changed() {
+            return self.prolong(known, session, response).await;
         }
-        let mut values = session.take_values();
+        let (values, now) = (session.take_values(), unix_now());
         let (old, created) = known.map(|(cookie, record)| (cookie, record.created)).unzip();
-        if let (false, Some(cookie)) = (session.was_changed(), &old) {
-            // Another request may have changed it meanwhile: what is prolonged is what there is now.
-            let Some(now_kept) = self.load(cookie).await? else { return Ok(false) };
-            values = now_kept.values;
-        }
         if values.is_empty() {
             let Some(old) = old else { return Ok(false) };
             self.place.remove(&old).await?;
@@ -111,6 +105,32 @@ impl<P: Place> Sessions<P> {
         let age = record.age_left(now);
         let save = Save { old, renewed: session.was_renewed(), text, age };
         match self.place.save(&self.config.name, save).await? {
+            Some(value) => set(response, &self.config.cookie(value, age)).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Prolongs a session that the handler left as it was, if it is time for it.
+    async fn prolong(
+        &self,
+        known: Option<(String, Record)>,
+        session: &Session,
+        response: &mut Response,
+    ) -> Result<bool> {
+        let now = unix_now();
+        let Some((cookie, _)) = known.filter(|(_, record)| record.is_due(now, &self.config)) else {
+            return Ok(false);
+        };
+        // A logo that was asked for before somebody signed out is not to sign them in again.
+        if !P::SEES_CHANGES && !session.was_seen() {
+            return Ok(false);
+        }
+        // Another request may have changed it meanwhile: what is prolonged is what there is now.
+        let Some(kept) = self.place.load(&self.config.name, &cookie).await? else { return Ok(false) };
+        let Some(Record { created, values, .. }) = Record::read(&kept, now) else { return Ok(false) };
+        let record = Record::new(values, created, now, &self.config);
+        let (text, age) = (record.write(self.config.bytes_max)?, record.age_left(now));
+        match self.place.prolong(&self.config.name, cookie, &kept, text, age).await? {
             Some(value) => set(response, &self.config.cookie(value, age)).map(|()| true),
             None => Ok(false),
         }
@@ -134,16 +154,29 @@ struct Save {
     old: Option<String>,
     renewed: bool,
     text: String,
-    age: std::time::Duration,
+    age: Duration,
 }
 
 /// Where sessions are between requests.
 trait Place {
+    /// Whether what another request changes is seen here, though this one came with the cookie of before.
+    const SEES_CHANGES: bool;
+
     /// The record that a cookie stands for.
     fn load(&self, name: &str, cookie: &str) -> impl Future<Output = Result<Option<String>>>;
 
     /// The cookie that stands for the record from now on. `None`: the session has been ended meanwhile.
     fn save(&self, name: &str, save: Save) -> impl Future<Output = Result<Option<String>>>;
+
+    /// Keeps `text` for longer in place of `kept`, if that is what there still is. Gives the cookie that stands for it.
+    fn prolong(
+        &self,
+        name: &str,
+        cookie: String,
+        kept: &str,
+        text: String,
+        age: Duration,
+    ) -> impl Future<Output = Result<Option<String>>>;
 
     fn remove(&self, cookie: &str) -> impl Future<Output = Result<()>>;
 }
@@ -151,6 +184,8 @@ trait Place {
 struct InCookie(CookieKey);
 
 impl Place for InCookie {
+    const SEES_CHANGES: bool = false;
+
     async fn load(&self, name: &str, cookie: &str) -> Result<Option<String>> {
         Ok(self.0.open(name, cookie))
     }
@@ -168,6 +203,17 @@ impl Place for InCookie {
         Ok(Some(value))
     }
 
+    async fn prolong(
+        &self,
+        name: &str,
+        cookie: String,
+        _: &str,
+        text: String,
+        age: Duration,
+    ) -> Result<Option<String>> {
+        self.save(name, Save { old: Some(cookie), renewed: false, text, age }).await
+    }
+
     async fn remove(&self, _: &str) -> Result<()> {
         Ok(())
     }
@@ -176,21 +222,40 @@ impl Place for InCookie {
 struct InStore<T>(T);
 
 impl<T: Store> Place for InStore<T> {
+    const SEES_CHANGES: bool = true;
+
     async fn load(&self, _: &str, cookie: &str) -> Result<Option<String>> {
         if is_id(cookie) { self.0.load(cookie).await } else { Ok(None) }
     }
 
     async fn save(&self, _: &str, save: Save) -> Result<Option<String>> {
-        if let Some(old) = save.old {
-            if !save.renewed {
-                let kept = self.0.replace(&old, save.text, save.age).await?;
-                return Ok(kept.then_some(old));
-            }
-            self.0.remove(&old).await?;
+        if let (Some(old), false) = (&save.old, save.renewed) {
+            let kept = self.0.replace(old, save.text, save.age).await?;
+            return Ok(if kept { save.old } else { None });
         }
         let id = new_id();
         self.0.insert(&id, save.text, save.age).await?;
+        let Some(old) = save.old else { return Ok(Some(id)) };
+        // Behind the new one, so that a store that fails loses nothing. Replaced by what is over before it is removed, because
+        // that says whether it was still there: what was ended meanwhile does not come back by another name.
+        if !self.0.replace(&old, Record::default().write(usize::MAX)?, save.age).await? {
+            self.0.remove(&id).await?;
+            return Ok(None);
+        }
+        self.0.remove(&old).await?;
         Ok(Some(id))
+    }
+
+    async fn prolong(
+        &self,
+        _: &str,
+        cookie: String,
+        kept: &str,
+        text: String,
+        age: Duration,
+    ) -> Result<Option<String>> {
+        let is_kept = self.0.replace_unchanged(&cookie, kept, text, age).await?;
+        Ok(is_kept.then_some(cookie))
     }
 
     async fn remove(&self, cookie: &str) -> Result<()> {

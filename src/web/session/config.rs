@@ -22,7 +22,8 @@ pub struct SessionConfig {
     /// Whether it is sent back with requests that other sites cause. Default: [`SameSite::Lax`].
     pub same_site: SameSite,
     /// How long a session lasts without a request, in whole seconds. Default: 14 days; after that it is empty. Requests
-    /// prolong it once half of it is over, so that most of them set no cookie.
+    /// prolong it once half of it is over, so that most of them set no cookie. One that is kept in its cookie is prolonged only
+    /// by requests for which it was used: a copy of before that is sent back would undo what another request changed meanwhile.
     pub idle_timeout: Duration,
     /// How long it lasts at most, from its beginning or from [`renew`](super::Session::renew), in whole seconds. Default:
     /// 90 days. `None`: as long as it is used.

@@ -61,17 +61,37 @@ impl MemoryStore {
     }
 
     pub(super) fn insert_now(&self, id: &str, record: String, lifetime: Duration) {
-        self.0.borrow_mut().insert(id, record, Instant::now() + lifetime);
+        self.0.borrow_mut().insert(id, record, end(Instant::now(), lifetime));
     }
 
     pub(super) fn replace_now(&self, id: &str, record: String, lifetime: Duration) -> bool {
+        self.replace_if(id, record, lifetime, |_| true)
+    }
+
+    pub(super) fn replace_unchanged_now(
+        &self,
+        id: &str,
+        kept: &str,
+        record: String,
+        lifetime: Duration,
+    ) -> bool {
+        self.replace_if(id, record, lifetime, |found| found == kept)
+    }
+
+    fn replace_if(
+        &self,
+        id: &str,
+        record: String,
+        lifetime: Duration,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> bool {
         let now = Instant::now();
         let mut memory = self.0.borrow_mut();
-        let known = memory.load(id, now).is_some();
-        if known {
-            memory.insert(id, record, now + lifetime);
+        let is_replaced = memory.load(id, now).is_some_and(|found| is_meant(&found));
+        if is_replaced {
+            memory.insert(id, record, end(now, lifetime));
         }
-        known
+        is_replaced
     }
 
     pub(super) fn remove_now(&self, id: &str) {
@@ -99,11 +119,28 @@ impl Store for MemoryStore {
         Ok(self.replace_now(id, record, lifetime))
     }
 
+    async fn replace_unchanged(
+        &self,
+        id: &str,
+        kept: &str,
+        record: String,
+        lifetime: Duration,
+    ) -> Result<bool> {
+        Ok(self.replace_unchanged_now(id, kept, record, lifetime))
+    }
+
     async fn remove(&self, id: &str) -> Result<()> {
         self.remove_now(id);
         Ok(())
     }
 }
+
+/// When a lifetime is over. One that no clock can tell the end of, as `Duration::MAX`, ends with the process.
+fn end(now: Instant, lifetime: Duration) -> Instant {
+    now.checked_add(lifetime).unwrap_or_else(|| now + CENTURY)
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Without the sessions.
 impl fmt::Debug for MemoryStore {
@@ -219,5 +256,26 @@ mod tests {
         store.remove_now("a");
         assert!(!store.replace_now("a", "3".into(), long));
         assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_session_that_was_changed_meanwhile_is_left_as_it_is() {
+        let store = MemoryStore::default();
+        let long = Duration::from_secs(9);
+        store.insert_now("a", "1".into(), long);
+        assert!(store.replace_unchanged_now("a", "1", "2".into(), long));
+        assert!(!store.replace_unchanged_now("a", "1", "3".into(), long));
+        assert_eq!(store.load_now("a").as_deref(), Some("2"));
+        store.remove_now("a");
+        assert!(!store.replace_unchanged_now("a", "2", "3".into(), long));
+        assert!(store.is_empty());
+    }
+
+    #[test]
+    fn a_lifetime_may_be_longer_than_clocks_can_tell() {
+        let store = MemoryStore::default();
+        store.insert_now("a", "1".into(), Duration::MAX);
+        assert!(store.replace_now("a", "2".into(), Duration::MAX));
+        assert_eq!(store.load_now("a").as_deref(), Some("2"));
     }
 }

@@ -85,6 +85,17 @@ impl Store for SpreadStore {
         self.at_owner(id, move |part| part.replace_now(&key, record, lifetime)).await
     }
 
+    async fn replace_unchanged(
+        &self,
+        id: &str,
+        kept: &str,
+        record: String,
+        lifetime: Duration,
+    ) -> Result<bool> {
+        let (key, kept) = (id.to_owned(), kept.to_owned());
+        self.at_owner(id, move |part| part.replace_unchanged_now(&key, &kept, record, lifetime)).await
+    }
+
     async fn remove(&self, id: &str) -> Result<()> {
         let key = id.to_owned();
         self.at_owner(id, move |part| part.remove_now(&key)).await

@@ -62,11 +62,40 @@ pub trait Store: 'static {
     /// As [`insert`](Self::insert).
     fn replace(&self, id: &str, record: String, lifetime: Duration) -> impl Future<Output = Result<bool>>;
 
+    /// As [`replace`](Self::replace), if the record is still `kept`, as [`load`](Self::load) gave it; says whether it was: what
+    /// another request changed meanwhile is not to be undone. A store that can should compare and replace in one step. By
+    /// default it is loaded before, and a change in between is lost.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    fn replace_unchanged(
+        &self,
+        id: &str,
+        kept: &str,
+        record: String,
+        lifetime: Duration,
+    ) -> impl Future<Output = Result<bool>> {
+        load_and_replace(self, id, kept, record, lifetime)
+    }
+
     /// Forgets a session, if it is there.
     ///
     /// # Errors
     /// As [`insert`](Self::insert).
     fn remove(&self, id: &str) -> impl Future<Output = Result<()>>;
+}
+
+async fn load_and_replace(
+    store: &(impl Store + ?Sized),
+    id: &str,
+    kept: &str,
+    record: String,
+    lifetime: Duration,
+) -> Result<bool> {
+    if store.load(id).await?.as_deref() != Some(kept) {
+        return Ok(false);
+    }
+    store.replace(id, record, lifetime).await
 }
 
 /// One store for several routers.
@@ -81,6 +110,16 @@ impl<T: Store> Store for Rc<T> {
 
     async fn replace(&self, id: &str, record: String, lifetime: Duration) -> Result<bool> {
         (**self).replace(id, record, lifetime).await
+    }
+
+    async fn replace_unchanged(
+        &self,
+        id: &str,
+        kept: &str,
+        record: String,
+        lifetime: Duration,
+    ) -> Result<bool> {
+        (**self).replace_unchanged(id, kept, record, lifetime).await
     }
 
     async fn remove(&self, id: &str) -> Result<()> {
