@@ -147,9 +147,13 @@ impl<S: 'static> Router<S> {
             mistakes: self.mistakes,
         };
         let middleware = self.middleware;
-        parts.map(&|endpoint| {
+        let mut parts = parts.map(&|endpoint| {
             middleware.iter().rev().fold(endpoint, |inner, outer| handler::wrap(outer, inner))
-        })
+        });
+        if let Some(bytes_max) = self.body_bytes_max {
+            parts.limit_fallbacks(bytes_max);
+        }
+        parts
     }
 }
 

@@ -6,10 +6,11 @@ use std::rc::Rc;
 
 use http::Method;
 
-use super::handler::SharedEndpoint;
+use super::handler::{self, Next, SharedEndpoint};
 use super::refusal::Refusal;
 use super::route_config::RouteConfig;
 use super::slashes::Slashes;
+use crate::conn::Request;
 
 /// All of a router.
 pub(super) struct Parts<S> {
@@ -85,6 +86,23 @@ impl<S> Parts<S> {
             refuse: endpoint(self.refuse),
             refusal: self.refusal,
             mistakes: self.mistakes,
+        }
+    }
+}
+
+impl<S: 'static> Parts<S> {
+    /// Lets the fallbacks read no more than `bytes_max` bytes of a body, but for those further in that have a limit of their own.
+    pub(super) fn limit_fallbacks(&mut self, bytes_max: u64) {
+        let limit = handler::middleware(async move |_: &S, mut request: Request, next: Next<'_, S>| {
+            request.body().set_limit(bytes_max);
+            next.run(request).await
+        });
+        let own = self.has_fallback.then_some(&mut self.fallback);
+        for fallback in self.scopes.iter_mut().map(|scope| &mut scope.fallback).chain(own) {
+            *fallback = handler::wrap(&limit, Rc::clone(fallback));
+        }
+        for host in &mut self.hosts {
+            host.parts.limit_fallbacks(bytes_max);
         }
     }
 }

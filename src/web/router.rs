@@ -226,7 +226,7 @@ impl<S: 'static> Router<S> {
         self
     }
 
-    /// Sets how many bytes of a request body the routes of this router can read, in place of
+    /// Sets how many bytes of a request body the routes and the fallback of this router can read, in place of
     /// `ServerConfig::body_bytes_max` (1 MiB). Nested routers that set their own keep it. A longer body is answered 413.
     ///
     /// A handler may also decide by itself: `req.body().set_limit(…)`.

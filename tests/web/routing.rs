@@ -548,6 +548,40 @@ fn a_method_is_looked_for_where_only_limits_differ() {
     }
 }
 
+/// The body limit of a router holds for its fallbacks as for its routes: of nested routers and hosts, the innermost counts.
+#[test]
+fn a_fallback_has_the_body_limit_of_its_router() {
+    async fn length(_: &(), mut req: Request) -> Result<String> {
+        Ok(req.bytes().await?.len().to_string())
+    }
+    each_driver(async |core: Core| {
+        let routes = Router::new()
+            .nest("/small", Router::new().fallback(length).body_limit(4))
+            .nest("/outer", Router::new().fallback(length))
+            .host("api.example.com", Router::new().fallback(length))
+            .fallback(length)
+            .body_limit(8);
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            for (host, path, body, status) in [
+                ("a", "/small/x", "1234", 200),
+                ("a", "/small/x", "12345", 413),
+                ("a", "/outer/x", "12345678", 200),
+                ("a", "/outer/x", "123456789", 413),
+                ("api.example.com", "/x", "123456789", 413),
+                ("a", "/x", "12345678", 200),
+                ("a", "/x", "123456789", 413),
+            ] {
+                let length = body.len();
+                let head =
+                    format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n");
+                let answer = client.raw(head + body).await.response(&Method::POST).await;
+                assert_eq!(answer.status.as_u16(), status, "{host} {path} {body}");
+            }
+        })
+        .await;
+    });
+}
+
 /// Two routers behind one connection, with the same paths.
 #[test]
 fn what_another_router_found_counts_for_nothing() {
