@@ -59,8 +59,9 @@ impl Default for CompressConfig {
 /// `Content-Encoding`; its strong `ETag` becomes a weak one, and `Accept-Ranges` is taken out, as the bytes are others now.
 ///
 /// Left as they are: answers with `Content-Encoding`, `Content-Range`, a digest of their content or `Cache-Control: no-transform`; 204,
-/// 206 and 304; files; what is short or of a type that does not gain. A client that accepts nothing, not even `identity`, is
-/// answered uncompressed rather than with 406 (RFC 9110 §12.5.3 allows both).
+/// 206 and 304; files, but for small ones that are kept in memory ([`FilesConfig::hot_file_bytes_max`](crate::FilesConfig)); what is
+/// short or of a type that does not gain. A client that accepts nothing, not even `identity`, is answered uncompressed
+/// rather than with 406 (RFC 9110 §12.5.3 allows both).
 ///
 /// Streams are compressed while they are written. Whenever the writer waits for something else than the client, what was
 /// written so far leaves: an event of `text/event-stream` is not held back. Each piece is compressed at once, so pieces

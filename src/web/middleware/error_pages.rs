@@ -20,7 +20,8 @@ use crate::web::{IntoResponse, Next};
 pub struct Failure {
     /// The status of the answer.
     pub status: StatusCode,
-    /// The public text: of the error, or the reason of the status.
+    /// The public text: of the error, or the reason of the status. Often a piece of what the client sent is in it: escape it
+    /// before it stands in HTML.
     pub text: String,
     /// The method of the request.
     pub method: Method,
