@@ -127,7 +127,8 @@ impl Body {
     /// Pieces of files and of memory, in order.
     pub(crate) fn parts(mut parts: Vec<Part>) -> Self {
         parts.retain(|part| part.length() > 0);
-        if parts.is_empty() { Self::empty() } else { Self(Kind::File(parts)) }
+        // Nothing, and that is known: it is what an answer to HEAD tells of an empty file.
+        if parts.is_empty() { Bytes::new().into() } else { Self(Kind::File(parts)) }
     }
 
     /// Several bodies behind one another. What is in memory and in files stays that: it can be sent again, and files go to a socket

@@ -213,8 +213,9 @@ fn rfc9110_8_6_an_answer_to_head_says_the_length_that_the_handler_says_or_none()
     let mut bench = Bench::new(async |request: Request| {
         let response = Response::empty(http::StatusCode::OK);
         match request.path() {
-            "/known" => response
-                .with_header(http::header::CONTENT_LENGTH, http::HeaderValue::from_static("12345")),
+            "/known" => {
+                response.with_header(http::header::CONTENT_LENGTH, http::HeaderValue::from_static("12345"))
+            }
             _ => response,
         }
     });

@@ -313,7 +313,8 @@ mod tests {
         };
         let (auth, plain) = (own_auth(), certificate(&["a.example.org"]));
         let asks = |certificate: &mut CertificateConfig| certificate.client_auth = Some(auth.clone());
-        let is_modern = |certificate: &mut CertificateConfig| certificate.min_version = Some(TlsVersion::Tls13);
+        let is_modern =
+            |certificate: &mut CertificateConfig| certificate.min_version = Some(TlsVersion::Tls13);
         for (second, third, name) in [
             (of("b.example.org", &asks), of("b.example.org", &asks), None),
             (of("b.example.org", &asks), of("*.example.org", &is_modern), None),
@@ -325,7 +326,10 @@ mod tests {
             let said = Set::load(&config, None).err();
             assert_eq!(said.is_some(), name.is_some(), "{said:?}");
             let says = |text: &str| said.as_deref().is_some_and(|said| said.contains(text));
-            assert!(name.is_none_or(|name| says(name) && says("certificates[1] and certificates[2]")), "{said:?}");
+            assert!(
+                name.is_none_or(|name| says(name) && says("certificates[1] and certificates[2]")),
+                "{said:?}"
+            );
         }
     }
 }
