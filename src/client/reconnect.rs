@@ -3,13 +3,14 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::StatusCode;
-use ringhttp_runtime::random;
 use ringhttp_runtime::time::{Deadline, Instant};
+use ringhttp_runtime::{Core, random};
 
 use super::error::{Error, ErrorKind, Result};
 use super::retry::part_of;
@@ -177,18 +178,23 @@ impl ReconnectingWebSocket {
             if let Some(next) = self.next.take() {
                 return Ok(Some(next));
             }
+            let core = &self.client.shared.core;
             match &mut self.state {
                 State::Ended => return Ok(None),
                 State::Waiting(deadline) => {
-                    poll_fn(|cx| deadline.poll_expired(cx)).await;
-                    self.state = State::Connecting(self.connecting());
+                    let expired = poll_fn(|cx| deadline.poll_expired(cx));
+                    self.state = match unless_stopping(core, expired).await {
+                        Some(()) => State::Connecting(self.connecting()),
+                        None => State::Ended,
+                    };
                 }
-                State::Connecting(connecting) => match connecting.as_mut().await {
-                    Ok(socket) => {
-                        self.state = State::Open(socket, self.client.shared.core.timers().now());
+                State::Connecting(connecting) => match unless_stopping(core, connecting.as_mut()).await {
+                    Some(Ok(socket)) => {
+                        self.state = State::Open(socket, core.timers().now());
                         return Ok(Some(ReconnectEvent::Connected));
                     }
-                    Err(error) => self.retry(Some(error))?,
+                    Some(Err(error)) => self.retry(Some(error))?,
+                    None => self.state = State::Ended,
                 },
                 State::Open(socket, _) => match socket.receive().await {
                     Ok(Some(message)) => {
@@ -227,15 +233,16 @@ impl ReconnectingWebSocket {
         if core.timers().now() - since >= self.config.delay_max {
             self.tries = 0;
         }
-        if !core.is_stopping() {
-            self.retry(None)?;
-        }
+        self.retry(None)?;
         Ok(Some(ReconnectEvent::Lost { code, error }))
     }
 
-    /// Plans the next try, if there is one.
+    /// Plans the next try, if there is one. There is none any more when the core stops.
     fn retry(&mut self, error: Option<Error>) -> Result<()> {
         self.state = State::Ended;
+        if self.client.shared.core.is_stopping() {
+            return Ok(());
+        }
         let is_hopeless = |error: &Error| match error.kind() {
             ErrorKind::Closed | ErrorKind::Config | ErrorKind::Request | ErrorKind::Url => true,
             ErrorKind::WebSocket => !self.config.retry_refusals && error.status().is_some_and(is_refusal),
@@ -288,6 +295,16 @@ impl ReconnectingWebSocket {
             let _ = socket.close().await;
         }
     }
+}
+
+/// What a future gives; `None` if the core stops before that.
+async fn unless_stopping<F: Future>(core: &Core, future: F) -> Option<F::Output> {
+    let (mut future, mut stopping) = (pin!(future), pin!(core.stopping()));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => stopping.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }
 
 /// Whether the next try is likely to be answered in the same way.

@@ -700,3 +700,34 @@ fn a_refusal_is_final_unless_it_is_configured_or_asks_for_patience() {
         client.close().await;
     });
 }
+
+/// Whether it waits for its next try or for an answer that does not come.
+#[test]
+fn the_stop_of_the_core_ends_the_tries() {
+    for answers in [true, false] {
+        each_driver(async |core| {
+            let client = new_client(&core);
+            let server = RawServer::start(move |mut peer| {
+                if accept(&mut peer).is_some() && answers {
+                    peer.send("HTTP/1.1 503 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                } else {
+                    peer.read_all();
+                }
+            });
+            let mut config = ReconnectConfig::default();
+            (config.delay, config.delay_max) = (Duration::from_secs(100_000), Duration::from_secs(100_000));
+            let mut socket = client.reconnecting_websocket(server.url("/").replace("http", "ws"), config);
+            if answers {
+                let first = socket.receive().await.expect("it goes on");
+                assert!(matches!(first, Some(ReconnectEvent::Retrying { number: 1, .. })), "{first:?}");
+            }
+            let stop = core.clone();
+            drop(core.spawn("stop", async move {
+                time::sleep(Duration::from_millis(20)).await;
+                stop.shutdown();
+            }));
+            assert!(socket.receive().await.expect("no error").is_none());
+            assert!(socket.receive().await.expect("no error").is_none());
+        });
+    }
+}
