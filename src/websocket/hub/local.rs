@@ -45,8 +45,8 @@ struct Places {
     free: Vec<usize>,
 }
 
-/// Sockets that are served before the core turns to others: some tenths of a millisecond.
-const SOCKETS_PER_TURN: usize = 128;
+/// Messages that are handed to sockets before the core turns to others, in whichever rooms: some tenths of a millisecond.
+const MESSAGES_PER_TURN: usize = 128;
 
 impl LocalHub {
     /// This core's part of a hub, if it has members here.
@@ -115,14 +115,19 @@ impl LocalHub {
         if places.borrow().is_empty() {
             self.rooms.borrow_mut().remove(&shared.name);
             self.hub.0.rooms.leave_last(shared, left.core.id(), left.is_compressed);
-            if self.rooms.borrow().is_empty() {
-                let part = PARTS.try_with(|parts| parts.borrow_mut().remove(&key(&self.hub)));
-                drop(part);
-            }
+            self.end_if_empty();
         } else {
             shared.leave(left.core.id(), left.is_compressed);
         }
         self.hub.tell(&shared.name, &left.member, false, shared.count());
+    }
+
+    /// Forgets this part once nobody is in it.
+    pub(super) fn end_if_empty(&self) {
+        if self.rooms.borrow().is_empty() {
+            let part = PARTS.try_with(|parts| parts.borrow_mut().remove(&key(&self.hub)));
+            drop(part);
+        }
     }
 
     pub(super) fn members(&self, room: &str, count_max: usize) -> Vec<Member> {
@@ -150,6 +155,7 @@ impl LocalHub {
     /// Hands out what waits, until nothing does.
     async fn hand_out(&self, core: &Core) {
         let _end = EndOnDrop(&self.is_handing_out);
+        let mut left = MESSAGES_PER_TURN;
         loop {
             let batch = std::mem::take(&mut *self.waiting.borrow_mut());
             if batch.is_empty() {
@@ -160,7 +166,7 @@ impl LocalHub {
                     messages.iter().for_each(|waiting| sender.session.queue_shared(&waiting.encoded));
                     sender.session.flush_from_outside();
                 };
-                room.for_each(core, act).await;
+                room.for_each(core, messages.len(), &mut left, act).await;
             }
         }
     }
@@ -192,20 +198,24 @@ impl Drop for EndOnDrop<'_> {
 }
 
 impl LocalRoom {
-    /// Does something with every socket, and lets others have their turn in between. Who joins meanwhile may be among them.
-    async fn for_each(&self, core: &Core, mut act: impl FnMut(&Sender)) {
+    /// Does something that takes so many messages' time with every socket, and lets others have their turn whenever there is no
+    /// time `left`. Who joins meanwhile may be among them.
+    async fn for_each(&self, core: &Core, messages: usize, left: &mut usize, mut act: impl FnMut(&Sender)) {
         let mut next = 0;
         loop {
             {
                 let places = self.places.borrow();
-                let some = places.members.get(next..).unwrap_or_default().iter().take(SOCKETS_PER_TURN);
-                some.flatten().for_each(|(_, sender)| act(sender));
-                next += SOCKETS_PER_TURN;
-                if next >= places.members.len() {
-                    return;
+                while *left > 0 {
+                    let Some(place) = places.members.get(next) else { return };
+                    if let Some((_, sender)) = place {
+                        act(sender);
+                        *left = left.saturating_sub(messages);
+                    }
+                    next += 1;
                 }
             }
             core.yield_now().await;
+            *left = MESSAGES_PER_TURN;
         }
     }
 }

@@ -9,6 +9,7 @@ mod room;
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -165,7 +166,13 @@ impl Hub {
         if room.len() > bytes_max || name.len() > bytes_max {
             return Err(Error::bad_request("the name is too long"));
         }
-        LocalHub::of(self).join(this_core()?, room, name, socket.sender())
+        let core = this_core()?;
+        let part = LocalHub::of(self);
+        let joined = part.join(core, room, name, socket.sender());
+        if joined.is_err() {
+            part.end_if_empty();
+        }
+        joined
     }
 
     /// Sends a message to everybody in a room, on all cores. It returns at once.
@@ -194,7 +201,7 @@ impl Hub {
                 if core == here.id() {
                     LocalHub::find(self).map_or(Ok(()), |part| part.deliver(&here, room, waiting))
                 } else {
-                    Self::send_to(&here, core, room, waiting)
+                    self.send_to(&here, core, room, waiting)
                 }
             });
             result = result.and(sent);
@@ -215,12 +222,17 @@ impl Hub {
     /// Gives a message up that a core has no room for.
     fn lose(&self, waiting: Waiting) -> Error {
         drop(waiting);
+        self.lost()
+    }
+
+    /// Counts a message that was given up.
+    fn lost(&self) -> Error {
         self.0.rooms.count_lost();
         Error::new(StatusCode::SERVICE_UNAVAILABLE).with_text("too many messages wait for the room")
     }
 
     /// Sends a pointer to the message to another core.
-    fn send_to(here: &Core, core: usize, room: &str, waiting: Waiting) -> Result<()> {
+    fn send_to(&self, here: &Core, core: usize, room: &str, waiting: Waiting) -> Result<()> {
         let room = Arc::<str>::from(room);
         let sent = here.invoke_on(core, async move |there: Core| {
             // That it is too much over there is known there, and counted.
@@ -228,7 +240,7 @@ impl Hub {
         });
         // It is on its way or was refused; nobody waits for the other core.
         match pin!(sent).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Err(error @ InvokeError::Full)) => Err(error.into()),
+            Poll::Ready(Err(InvokeError::Full)) => Err(self.lost()),
             _ => Ok(()),
         }
     }
@@ -272,8 +284,13 @@ impl Hub {
     }
 
     fn tell(&self, room: &str, member: &Member, is_joined: bool, count: usize) {
-        if let Some(on_event) = &self.0.config.on_event {
-            on_event(self, &HubEvent { room, member, is_joined, count });
+        let Some(on_event) = &self.0.config.on_event else { return };
+        let telling = || on_event(self, &HubEvent { room, member, is_joined, count });
+        if std::thread::panicking() {
+            // Another panic on top of the one that has dropped the member would end the process.
+            drop(catch_unwind(AssertUnwindSafe(telling)));
+        } else {
+            telling();
         }
     }
 }

@@ -155,3 +155,73 @@ fn comings_and_goings_are_told_where_they_happen() {
     let seen = seen.lock().expect("whole");
     assert!(seen.iter().map(|(name, joined, count)| (&**name, *joined, *count)).eq(expected), "{seen:?}");
 }
+
+#[test]
+fn a_member_that_reads_well_gets_all_that_is_said_at_once() {
+    let hub = Hub::default();
+    on_cores(1, async |core| {
+        let (socket, _session, far) = open(&core, WebSocketConfig::default());
+        let member = hub.join("room", "ada", &socket).expect("there is room");
+        for _ in 0..3 {
+            hub.say("room", vec![0; 100 * 1024]).expect("it is taken");
+        }
+        let mut got = 0;
+        until(|| {
+            got += far.received().len();
+            got >= 3 * 100 * 1024 || !socket.sender().is_open()
+        })
+        .await;
+        assert!(socket.sender().is_open());
+        assert_eq!((got, member.count()), (3 * (100 * 1024 + 10), 1));
+    });
+}
+
+#[test]
+fn many_small_rooms_do_not_hold_up_the_core_either() {
+    const ROOMS: usize = 300;
+    let hub = Hub::default();
+    on_cores(1, async |core| {
+        let members: Vec<_> = (0..ROOMS)
+            .map(|n| {
+                let (socket, session, far) = open(&core, WebSocketConfig::default());
+                let member = hub.join(&n.to_string(), "somebody", &socket).expect("there is room");
+                (member, socket, session, far)
+            })
+            .collect();
+        for (member, ..) in &members {
+            member.say("hello").expect("it is taken");
+        }
+        let (mut told, mut others_had_turns) = (0, false);
+        while told < ROOMS {
+            core.yield_now().await;
+            told += members.iter().filter(|(.., far)| !far.received().is_empty()).count();
+            others_had_turns |= (1..ROOMS).contains(&told);
+        }
+        assert!(others_had_turns);
+    });
+}
+
+#[test]
+fn a_join_that_fails_leaves_nothing_behind() {
+    let mut config = HubConfig::default();
+    config.rooms_max = 0;
+    let hub = Hub::new(config);
+    on_cores(1, async |core| {
+        let (socket, ..) = open(&core, WebSocketConfig::default());
+        assert_eq!(hub.join("a", "x", &socket).unwrap_err().status(), 503);
+        assert!(LocalHub::find(&hub).is_none());
+    });
+}
+
+#[test]
+fn a_panic_when_somebody_joins_does_not_end_the_process() {
+    let mut config = HubConfig::default();
+    config.on_event = Some(Arc::new(|_, _| panic!("on purpose")));
+    let hub = Hub::new(config);
+    on_cores(1, async |core| {
+        let (socket, ..) = open(&core, WebSocketConfig::default());
+        let joining = AssertUnwindSafe(|| hub.join("a", "x", &socket));
+        assert!(catch_unwind(joining).is_err());
+        assert_eq!(hub.count("a"), 0);
+    });
+}
