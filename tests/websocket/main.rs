@@ -408,6 +408,43 @@ fn a_message_that_is_compressed_elsewhere_keeps_its_place() {
     });
 }
 
+/// So does one of compressed messages, however few bytes they are on the wire.
+#[cfg(feature = "compression")]
+#[test]
+fn a_flood_of_messages_that_are_unpacked_does_not_have_the_core_to_itself() {
+    const MESSAGES: u32 = 60;
+    each_driver(async |core| {
+        let turns = Rc::new(Cell::new(0_u32));
+        let (turning, yielder) = (Rc::clone(&turns), core.clone());
+        let others = core.spawn("others", async move {
+            loop {
+                yielder.yield_now().await;
+                turning.set(turning.get() + 1);
+            }
+        });
+        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            socket.receive().await?;
+            let before = turns.get();
+            for _ in 1..MESSAGES {
+                socket.receive().await?;
+            }
+            socket.send((turns.get() - before).to_string()).await?;
+            Ok(socket.close().await?)
+        });
+        let turns = with_peer(&core, routes, (), |address| {
+            let mut peer = Peer::open_with(address, "sec-websocket-extensions: permessage-deflate\r\n", b"");
+            let mut packed = Vec::new();
+            Deflater::new(1, 15).compress(&vec![0; 127 * 1024], 1, &mut packed);
+            peer.send(&frame(0xc2, &packed).repeat(60));
+            peer.text().parse::<u32>().expect("a number")
+        });
+        let turns = turns.await;
+        others.cancel();
+        assert!(turns > MESSAGES / 4, "{turns} turns");
+    });
+}
+
 /// No limit is the largest number: to look one byte beyond it is not to wrap around.
 #[cfg(feature = "compression")]
 #[test]

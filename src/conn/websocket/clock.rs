@@ -51,11 +51,6 @@ impl Clock {
             look_at: None,
         }
     }
-
-    /// All that was to be sent has left.
-    pub(super) fn forget_stall(&mut self) {
-        self.stalled = None;
-    }
 }
 
 impl Session {
@@ -99,6 +94,16 @@ impl Session {
             let now = self.timers().now();
             inner.talk.clock.stalled = Some(Box::new((written, now)));
             self.look_at(inner, now + self.config.write_timeout);
+        }
+    }
+
+    /// All that was to be sent has left. A Ping that was behind it can be answered from here on only.
+    pub(super) fn end_stall(&self, inner: &mut Inner) {
+        let clock = &mut inner.talk.clock;
+        if clock.stalled.take().is_some()
+            && let (Some(by), Some(heartbeat)) = (&mut clock.pong_by, self.config.heartbeat)
+        {
+            *by = (*by).max(self.timers().now() + heartbeat / 2);
         }
     }
 
@@ -157,6 +162,10 @@ impl Session {
     fn look_at_heartbeat(&self, inner: &mut Inner, now: Instant) -> Option<Instant> {
         let heartbeat = self.config.heartbeat.filter(|_| inner.state == State::Open)?;
         if let Some(by) = inner.talk.clock.pong_by {
+            // While a Ping waits behind a long message, that the peer takes this is a sign of life.
+            let taking = inner.talk.clock.stalled.as_ref().map(|stalled| stalled.1 + heartbeat / 2);
+            let by = taking.map_or(by, |taking| by.max(taking));
+            inner.talk.clock.pong_by = Some(by);
             if now >= by {
                 self.end(inner, Some(WebSocketError::HeartbeatLost));
                 return None;

@@ -149,9 +149,12 @@ impl Session {
         self.wake_others();
     }
 
-    fn limit_closing(&self, inner: &mut Inner) {
-        let by = self.timers().now() + self.config.close_timeout;
-        if inner.talk.clock.close_by.is_none() {
+    /// From now on the closing handshake has `close_timeout`. Who has not taken our Close frame yet, and what is before it, cannot
+    /// answer it: until then it has `write_timeout`.
+    pub(super) fn limit_closing(&self, inner: &mut Inner) {
+        let has_left = inner.state != State::CloseSent || inner.is_flushed();
+        if has_left && inner.talk.clock.close_by.is_none() {
+            let by = self.timers().now() + self.config.close_timeout;
             inner.talk.clock.close_by = Some(by);
             self.look_at(inner, by);
         }
@@ -163,8 +166,11 @@ impl Session {
             return;
         }
         self.flush(inner, cx);
+        let before = inner.backlog();
         if inner.outbox.is_empty() && self.poll_transport_end(inner, cx).is_ready() {
             self.end(inner, None);
+        } else if inner.backlog() != before {
+            self.wake_others();
         }
     }
 

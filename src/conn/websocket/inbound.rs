@@ -41,6 +41,9 @@ const MESSAGE_BYTES: usize = 64;
 /// Messages and control frames after which the other tasks of the core have their turn: one read brings thousands of tiny ones.
 const EVENTS_PER_TURN: u8 = 64;
 
+/// Bytes that count as one of them where messages are unpacked, so that a turn unpacks 128 KiB and not as much with each message.
+const EVENT_BYTES: usize = 2 * 1024;
+
 impl Inbox {
     fn push(&mut self, message: Message) {
         self.bytes += message.len() + MESSAGE_BYTES;
@@ -65,6 +68,7 @@ impl Session {
     /// # Cancellation
     /// Nothing is lost.
     pub(crate) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, WebSocketError>> {
+        self.go_on_with_turn();
         let mut inner = self.inner.borrow_mut();
         let was_full = self.is_full(&inner);
         if let Some(message) = inner.inbox.pop() {
@@ -145,7 +149,7 @@ impl Session {
                         inbox.missing = Some(u32::try_from(missing).unwrap_or(u32::MAX));
                     }
                     Ok(event) => {
-                        *streak += 1;
+                        *streak = streak.saturating_add(1);
                         if let Some(message) = self.take_event(inner, event) {
                             return Poll::Ready(Some(message));
                         }
@@ -229,6 +233,10 @@ impl Session {
             }
             Event::NeedMore { .. } => return None,
         };
+        if inner.packer.is_some() {
+            let events = u8::try_from(message.len() / EVENT_BYTES).unwrap_or(u8::MAX);
+            inner.streak = inner.streak.saturating_add(events);
+        }
         add(&self.stats.messages_in, 1);
         add(&self.stats.bytes_in, message.len() as u64);
         Some(message)

@@ -18,7 +18,9 @@ use super::stats::add;
 use super::writing::Job;
 use crate::io::wire::Wire;
 use crate::proto::Misuse;
-use crate::proto::websocket::{CONTROL_BYTES_MAX, CloseCode, CloseFrame, Sequence, Step, after, sequence};
+use crate::proto::websocket::{
+    CONTROL_BYTES_MAX, CloseCode, CloseFrame, Sequence, State, Step, after, sequence,
+};
 
 /// Something to be sent.
 #[derive(Debug)]
@@ -121,6 +123,16 @@ impl Inner {
         let job = self.outbox.job.as_ref().map_or(0, |job| job.len());
         self.wire.as_deref().map_or(0, Wire::unsent) + self.outbox.bytes + job
     }
+
+    /// Whether all that was queued is with the kernel.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.outbox.is_empty() && !self.wire.as_deref().is_some_and(Wire::is_flushing)
+    }
+
+    /// What is seen of the way out: as long as it stays the same, whoever waits need not look again.
+    pub(super) fn backlog(&self) -> (usize, bool) {
+        (self.held_bytes(), self.is_flushed())
+    }
 }
 
 impl Session {
@@ -152,14 +164,29 @@ impl Session {
     /// Queues a message that many sockets get, for [`flush_from_outside`](Self::flush_from_outside) to send. Nobody waits for
     /// one slow reader.
     pub(crate) fn queue_shared(&self, encoded: &Encoded) {
-        let queued = self.queue_unsent(&mut Some(Outgoing::Encoded(encoded.clone())));
-        // Other errors are those of a member that is leaving, or was closed for being slow.
+        let mut outgoing = Some(Outgoing::Encoded(encoded.clone()));
+        let mut queued = self.queue_unsent(&mut outgoing);
         if queued == Err(WebSocketError::Full) {
-            self.close_slow_reader(&mut self.inner.borrow_mut());
+            self.flush_from_outside();
+            queued = self.queue_unsent(&mut outgoing);
+        }
+        match queued {
+            Err(WebSocketError::Full) => self.close_slow_reader(&mut self.inner.borrow_mut()),
+            // The member is amid a message of pieces of its own.
+            Err(WebSocketError::Misuse(_)) => add(&self.stats.messages_dropped, 1),
+            // Other errors are those of a member that is leaving, or was closed for being slow.
+            _ => {}
         }
     }
 
     fn queue_unsent(&self, outgoing: &mut Option<Outgoing>) -> Result<(), WebSocketError> {
+        // Only what the kernel was offered is held against the peer. (Who can wait leaves the core to others instead.)
+        let needs_flush = |item: &Outgoing| {
+            self.config.slow_reader != SlowReader::Wait && !self.fits(&self.inner.borrow(), item)
+        };
+        if outgoing.as_ref().is_some_and(needs_flush) {
+            self.flush_from_outside();
+        }
         let mut inner = self.inner.borrow_mut();
         let Some(item) = outgoing.as_ref() else { return Ok(()) };
         if !inner.state.may_send() {
@@ -187,8 +214,10 @@ impl Session {
     /// Waits until all that was queued is with the kernel.
     pub(crate) fn poll_flushed(&self, cx: &Context<'_>) -> Poll<Result<(), WebSocketError>> {
         let inner = self.inner.borrow_mut();
-        let Some(wire) = &inner.wire else { return Poll::Ready(Err(WebSocketError::Closed)) };
-        if inner.outbox.is_empty() && !wire.is_flushing() {
+        if inner.wire.is_none() {
+            return Poll::Ready(Err(WebSocketError::Closed));
+        }
+        if inner.is_flushed() {
             return Poll::Ready(Ok(()));
         }
         self.remember_other(cx);
@@ -196,8 +225,8 @@ impl Session {
         Poll::Pending
     }
 
-    /// Sends what is queued, in another task than the driving one and with that one's waker: for who sends to many sockets, and
-    /// would otherwise wake as many tasks.
+    /// Sends what is queued with the waker of the driving task, which may be another: for who sends to many sockets, and would
+    /// otherwise wake as many tasks, and for who has to know now what the peer takes.
     pub(crate) fn flush_from_outside(&self) {
         let Some(driver) = self.driver() else { return };
         let mut inner = self.inner.borrow_mut();
@@ -207,10 +236,15 @@ impl Session {
         self.flush(&mut inner, &mut Context::from_waker(&driver));
     }
 
+    /// Whether the message may wait beside what is held for the peer.
+    fn fits(&self, inner: &Inner, item: &Outgoing) -> bool {
+        let held = inner.held_bytes();
+        held == 0 || held + item.len() <= self.config.send_queue_bytes_max
+    }
+
     /// Whether the message may be queued now; false if it is dropped.
     fn make_room(&self, inner: &mut Inner, item: &Outgoing) -> Result<bool, WebSocketError> {
-        let fits = |held: usize| held == 0 || held + item.len() <= self.config.send_queue_bytes_max;
-        if fits(inner.held_bytes()) {
+        if self.fits(inner, item) {
             return Ok(true);
         }
         match self.config.slow_reader {
@@ -219,7 +253,7 @@ impl Session {
             SlowReader::Wait => Err(WebSocketError::Full),
             SlowReader::DropNewest => Ok(false),
             SlowReader::DropOldest => {
-                while !fits(inner.held_bytes()) && inner.outbox.drop_oldest() {
+                while !self.fits(inner, item) && inner.outbox.drop_oldest() {
                     add(&self.stats.messages_dropped, 1);
                     self.stats.messages_out.set(self.stats.messages_out.get() - 1);
                 }
@@ -278,10 +312,15 @@ impl Session {
 
     /// Sends what is queued, in the driving task.
     pub(super) fn flush(&self, inner: &mut Inner, cx: &mut Context<'_>) {
+        let before = inner.backlog();
         self.refill(inner, cx);
         self.flush_to_the_end(inner, cx);
-        if inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
+        // One of the others may be this very task: it would wake itself for ever if nothing had to move for that.
+        if inner.backlog() != before && inner.held_bytes() <= self.config.send_queue_bytes_max / 2 {
             self.wake_others();
+        }
+        if inner.state == State::CloseSent {
+            self.limit_closing(inner);
         }
     }
 
@@ -292,7 +331,7 @@ impl Session {
                 Poll::Ready(Ok(())) => {
                     self.refill(inner, cx);
                     if !inner.wire.as_deref().is_some_and(Wire::is_flush_due) {
-                        return inner.talk.clock.forget_stall();
+                        return self.end_stall(inner);
                     }
                 }
                 Poll::Ready(Err(_)) => return self.end(inner, None),

@@ -199,6 +199,11 @@ impl Session {
         self.driven.set(self.driver.will_wake(cx.waker()));
     }
 
+    /// The application asks for more: what was left for it to do is to be seen again.
+    pub(super) fn go_on_with_turn(&self) {
+        self.driven.set(false);
+    }
+
     pub(super) fn driver(&self) -> Option<Waker> {
         self.driver.get()
     }

@@ -42,6 +42,8 @@ pub struct DeflateParams {
     pub server: Takeover,
     /// The server's window.
     pub server_window_bits: u8,
+    /// Whether the offer names the server's window, or the server limits it: then the answer names it, however large it is.
+    pub names_server_window: bool,
     /// Whether the client's messages refer to earlier ones.
     pub client: Takeover,
     /// The client's window.
@@ -73,7 +75,8 @@ pub fn answer_value(agreed: &DeflateParams) -> HeaderValue {
     let parameters = Parameters {
         server_no_context_takeover: agreed.server == Takeover::Reset,
         client_no_context_takeover: agreed.client == Takeover::Reset,
-        server_max_window_bits: restricted(agreed.server_window_bits),
+        // RFC 7692 §7.1.2.1: who takes an offer with this parameter has to answer with it.
+        server_max_window_bits: agreed.names_server_window.then_some(agreed.server_window_bits),
         client_max_window_bits: restricted(agreed.client_window_bits).map(Some),
     };
     parameters.to_value()
@@ -108,6 +111,7 @@ pub fn read_answer(headers: &HeaderMap, offer: Option<&Offer>) -> Result<Option<
     let agreed = DeflateParams {
         server: takeover(answer.server_no_context_takeover),
         server_window_bits: answer.server_max_window_bits.unwrap_or(WINDOW_BITS_MAX),
+        names_server_window: answer.server_max_window_bits.is_some(),
         client: takeover(answer.client_no_context_takeover || offer.own == Takeover::Reset),
         client_window_bits: match answer.client_max_window_bits {
             Some(bits) => bits.ok_or(AnswerFault::ExtensionUnexpected)?,
@@ -207,6 +211,7 @@ fn agree(offer: &Parameters, own: &Offer) -> Option<DeflateParams> {
     Some(DeflateParams {
         server: takeover(offer.server_no_context_takeover || own.own == Takeover::Reset),
         server_window_bits,
+        names_server_window: offer.server_max_window_bits.is_some() || server_window_bits < WINDOW_BITS_MAX,
         client: takeover(offer.client_no_context_takeover || own.peer == Takeover::Reset),
         // RFC 7692 §7.1.2.2: only who has mentioned it can be asked for a smaller one. Any window can be read.
         client_window_bits: match offer.client_max_window_bits {
@@ -277,6 +282,10 @@ mod tests {
             ),
             ("permessage-deflate; client_max_window_bits=8", "permessage-deflate; client_max_window_bits=8"),
             ("permessage-deflate; server_max_window_bits=9", "permessage-deflate; server_max_window_bits=9"),
+            (
+                "permessage-deflate; server_max_window_bits=15",
+                "permessage-deflate; server_max_window_bits=15",
+            ),
             (
                 "permessage-deflate; server_max_window_bits=\"10\"",
                 "permessage-deflate; server_max_window_bits=10",

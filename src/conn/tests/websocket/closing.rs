@@ -194,3 +194,24 @@ fn what_a_peer_does_wrong_is_not_logged_as_a_failure_of_the_handler() {
     let misuse = WebSocketError::Misuse(crate::proto::Misuse::WrongState);
     assert!(crate::Error::from(misuse).source().is_some());
 }
+
+#[test]
+fn the_close_timeout_begins_when_our_close_frame_has_left() {
+    let mut bench = open_closed(WebSocketConfig::default(), async |socket: WebSocket| {
+        socket.send(vec![0; 1500]).await.expect("open");
+        let closed = socket.close().await.expect("a good code");
+        assert_eq!(closed.code(), CloseCode::NORMAL);
+    });
+    for _ in 0..15 {
+        bench.far.set_window(100);
+        bench.advance_only(SECOND);
+    }
+    assert_eq!(bench.ended, None, "a steady reader is waited for");
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    assert_eq!(bench.answers(), [Event::Binary(vec![0; 1500].into()), a_close(1000)]);
+    bench.later(9 * SECOND);
+    assert_eq!(bench.ended, None);
+    bench.later(2 * SECOND);
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}

@@ -77,3 +77,24 @@ fn a_message_that_stalls_is_closed_with_1008() {
         assert_eq!(close_code(&bench.later(15 * SECOND)), Some(1008), "{}", part.escape_ascii());
     }
 }
+
+#[test]
+fn a_peer_that_takes_a_long_message_is_not_taken_for_dead_until_it_takes_no_more() {
+    let mut config = WebSocketConfig::default();
+    config.heartbeat = Some(30 * SECOND);
+    let mut bench = open_closed(config, async |socket: WebSocket| {
+        socket.send(vec![0; 10_000]).await.expect("open");
+        sleeper(socket).await;
+    });
+    for second in 0..80 {
+        bench.far.set_window(100);
+        bench.advance_only(SECOND);
+        assert!(!bench.far.near_has_ended(), "its Ping waits behind the message, in second {second}");
+    }
+    bench.far.set_window(0);
+    // The last look that found it taking some is less than 15 s away, and so is the end behind that.
+    for _ in 0..27 {
+        bench.advance_only(SECOND);
+    }
+    assert!(bench.far.near_has_ended());
+}

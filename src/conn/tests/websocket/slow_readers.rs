@@ -127,3 +127,59 @@ fn who_waits_for_room_goes_on_when_the_rest_leaves() {
     let all: Vec<u32> = (0..1000).collect();
     assert_eq!(numbers(&bench.answers())[..990], all[..990]);
 }
+
+#[test]
+fn who_reads_all_at_once_is_not_taken_for_slow_by_any_policy() {
+    for policy in [SlowReader::Wait, SlowReader::DropNewest, SlowReader::DropOldest, SlowReader::Close] {
+        let mut config = WebSocketConfig::default();
+        config.slow_reader = policy;
+        config.send_queue_bytes_max = 200_000;
+        let sent = Rc::new(Cell::new(0));
+        let mut bench = open(config, flooder(&sent));
+        let all: Vec<u32> = (0..1000).collect();
+        assert_eq!((sent.get(), numbers(&bench.answers())), (1000, all), "{policy:?}");
+        assert_eq!(bench.host.stats.websockets.messages_dropped.get(), 0);
+    }
+}
+
+#[test]
+fn waiting_for_the_end_of_a_socket_keeps_no_core_busy() {
+    let mut bench = open(WebSocketConfig::default(), async |socket: WebSocket| {
+        socket.sender().closed().await;
+    });
+    bench.ask(&close(1000));
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn waiting_for_the_peer_to_take_what_was_sent_keeps_no_core_busy() {
+    let flushed = Rc::new(Cell::new(false));
+    let telling = Rc::clone(&flushed);
+    let mut bench = open_closed(WebSocketConfig::default(), async move |socket: WebSocket| {
+        socket.send(vec![0; 10_000]).await.expect("open");
+        socket.flush().await.expect("open");
+        telling.set(true);
+        sleeper(socket).await;
+    });
+    bench.far.set_window(10);
+    bench.run();
+    assert!(!flushed.get());
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    assert!(flushed.get());
+    assert_eq!(bench.answers(), [Event::Binary(vec![0; 10_000].into())]);
+}
+
+#[test]
+fn waiting_for_room_for_a_long_message_keeps_no_core_busy() {
+    let mut bench = open_closed(WebSocketConfig::default(), async |socket: WebSocket| {
+        socket.send(vec![0; 100 * 1024]).await.expect("open");
+        socket.send(vec![1; 200 * 1024]).await.expect("open");
+        sleeper(socket).await;
+    });
+    assert_eq!(bench.host.stats.websockets.messages_out.get(), 1);
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    let expected = [Event::Binary(vec![0; 100 * 1024].into()), Event::Binary(vec![1; 200 * 1024].into())];
+    assert!(bench.answers() == expected);
+}
