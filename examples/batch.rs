@@ -115,8 +115,8 @@ fn main() -> Result<()> {
         let key = JwtKey::hs256(b"the example's, which is no secret")?;
         let (routes, state) = (routes(&key)?, Service { key, refused: RefCell::default() });
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl URL/items/1");
         let url = format!("http://{}", server.local_addrs()[0]);
+        println!("{}\nservice  {url}, until the batch is done", core.report());
         let serving = core.clone();
         let service = core.spawn("service", async move { server.serve(&serving, routes, state).await });
         let result = run(&core, &url, requests, concurrency).await;

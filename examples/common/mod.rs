@@ -79,7 +79,8 @@ impl Options {
     }
 }
 
-/// Prints, once for all cores, what runs where and what to try.
+/// Prints, once for all cores, what runs where and what to try: a line each, with `URL` and `ADDRESS` for where it listens, and
+/// `first: ` in front of what belongs into a terminal of its own.
 pub(crate) fn announce(core: &Core, server: &Server, try_this: &str) {
     announce_as(core, server, "http", try_this);
 }
@@ -92,7 +93,11 @@ pub(crate) fn announce_as(core: &Core, server: &Server, scheme: &str, try_this: 
     println!("{}", core.report());
     for address in server.local_addrs() {
         println!("url      {scheme}://{address}/");
-        println!("try      {}", try_this.replace("URL", &format!("{scheme}://{address}")));
+        for line in try_this.lines() {
+            let (label, line) = line.strip_prefix("first: ").map_or(("try", line), |line| ("first", line));
+            let line = line.replace("URL", &format!("{scheme}://{address}"));
+            println!("{label:<9}{}", line.replace("ADDRESS", &address.to_string()));
+        }
     }
     println!("stop     Ctrl-C");
 }
