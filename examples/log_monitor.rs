@@ -108,18 +108,21 @@ struct Followed {
     begun: Vec<u8>,
     /// Said already of this file, so as not to say it five times a second.
     failure: Option<String>,
+    /// Whether this core says it, for all of them.
+    says: bool,
 }
 
 impl Followed {
-    fn new(name: &str) -> io::Result<Self> {
+    fn new(name: &str, says: bool) -> io::Result<Self> {
         let at = File::open(name)?.metadata()?.len();
-        Ok(Self { name: name.to_owned(), at, begun: Vec::new(), failure: None })
+        Ok(Self { name: name.to_owned(), at, begun: Vec::new(), failure: None, says })
     }
 
     /// The lines that have come: for a thread that may block.
     fn lines(&mut self) -> Vec<String> {
         let read = self.read().map_err(|error| error.to_string());
         if let Err(failure) = &read
+            && self.says
             && self.failure.as_ref() != Some(failure)
         {
             eprintln!("{}: {failure}", self.name);
@@ -171,9 +174,9 @@ async fn follow(core: Core, monitor: Rc<Monitor>, mut files: Vec<Followed>) -> R
 }
 
 /// The files with these names, from where they end now.
-fn followed(names: &str) -> Result<Vec<Followed>> {
+fn followed(core: &Core, names: &str) -> Result<Vec<Followed>> {
     let open = |name| {
-        let file = Followed::new(name);
+        let file = Followed::new(name, core.id() == 0);
         file.map_err(|error| {
             Error::internal(format!("`{name}` (--files says which) cannot be followed: {error}"))
         })
@@ -186,7 +189,7 @@ fn main() -> Result<()> {
     let options = common::Options::from_args_and(&mut [("--files", &mut files)]);
     ringhttp::run(options.runtime.clone(), async |core| {
         let monitor = Rc::new(Monitor::default());
-        drop(core.spawn("follow", follow(core.clone(), Rc::clone(&monitor), followed(&files)?)));
+        drop(core.spawn("follow", follow(core.clone(), Rc::clone(&monitor), followed(&core, &files)?)));
         let routes = Router::new().get("/", Monitor::page).get("/lines", Monitor::watch);
         let server = Server::bind(&options.address, ServerConfig::default())?;
         common::announce(&core, &server, "URL/ in a browser, and write to one of the files");

@@ -46,7 +46,7 @@ impl Service {
     }
 
     async fn pools(&self, _: Request) -> Result<String> {
-        let mut text = String::new();
+        let mut text = format!("of core {}:\n", self.core.id());
         for (client, (name, ..)) in self.clients.iter().zip(POOLS) {
             writeln!(text, "{name:8}{}", client.stats()).expect("a string takes all");
         }
