@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use ringhttp::client::{Response, RetryConfig, middleware};
 use ringhttp::middleware::{JwtConfig, JwtKey, jwt_auth};
 use ringhttp::{
-    Client, ClientConfig, Core, Cores, Error, Request, Result, Router, Server, ServerConfig, StatusCode, time,
+    Client, ClientConfig, Core, Error, Request, Result, Router, Server, ServerConfig, StatusCode, time,
 };
 
 /// Seconds that a token is good for.
@@ -108,16 +108,15 @@ async fn run(core: &Core, url: &str, requests: usize, concurrency: usize) -> Res
 fn main() -> Result<()> {
     let (mut requests, mut concurrency) = ("500".to_owned(), "10".to_owned());
     let own = &mut [("--requests", &mut requests), ("--concurrency", &mut concurrency)];
-    let mut options = common::Options::from_args_and(own);
-    options.runtime.cores = Cores::Count(1);
+    let options = common::Options::only(&["--port", "--driver"], own);
     let requests = requests.parse::<usize>().map_err(Error::internal)?;
     let concurrency = concurrency.parse::<usize>().map_err(Error::internal)?;
     ringhttp::run(options.runtime, async |core| {
         let key = JwtKey::hs256(b"the example's, which is no secret")?;
         let (routes, state) = (routes(&key)?, Service { key, refused: RefCell::default() });
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl URL/items/1");
         let url = format!("http://{}", server.local_addrs()[0]);
+        println!("{}\nservice  {url}, until the batch is done", core.report());
         let serving = core.clone();
         let service = core.spawn("service", async move { server.serve(&serving, routes, state).await });
         let result = run(&core, &url, requests, concurrency).await;

@@ -11,6 +11,10 @@ use std::time::Duration;
 use ringhttp::client::Url;
 use ringhttp::{Client, ClientConfig, Error, Request, Response, Result, Router, Server, ServerConfig, time};
 
+/// What to type when it runs.
+const TRY: &str = "first: cargo run --release --example hello -- --port 8081
+curl URL/world; curl URL/stats";
+
 struct Service {
     client: Client,
     upstream: Url,
@@ -44,7 +48,7 @@ fn main() -> Result<()> {
         let service = Service { client: client.clone(), upstream: upstream.clone() };
         let routes = Router::new().get("/{name}", Service::greet).get("/stats", Service::stats);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl URL/world");
+        common::announce(&core, &server, TRY);
         server.serve(&core, routes, service).await?;
         // Every answer was sent; none that is still held somewhere is waited for longer than that.
         let _ = time::timeout(Duration::from_secs(1), client.close()).await;

@@ -10,7 +10,7 @@ use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
 
 use ringhttp::client::Progress;
-use ringhttp::{Client, ClientConfig, Cores, Error, Result};
+use ringhttp::{Client, ClientConfig, Error, Result};
 
 /// Between two lines on the terminal.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -62,8 +62,7 @@ fn main() -> Result<()> {
     let mut parts = "1".to_owned();
     let own =
         &mut [("--url", &mut url), ("--to", &mut to), ("--sha256", &mut sha256), ("--parts", &mut parts)];
-    let mut options = common::Options::from_args_and(own);
-    options.runtime.cores = Cores::Count(1);
+    let options = common::Options::only(&["--driver"], own);
     let parts = parts.parse::<usize>().map_err(Error::internal)?;
     let sha256 = if sha256.is_empty() { None } else { Some(digest(&sha256)?) };
     ringhttp::run(options.runtime, async |core| {

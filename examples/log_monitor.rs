@@ -1,7 +1,9 @@
 //! A log monitor: the server follows files, and browsers see their lines as they are written, each with a filter of its own.
 //! A browser that cannot keep up loses the oldest lines; the server and the others do not notice.
 //!
-//! `cargo run --release --example log_monitor -- --files /var/log/syslog,/tmp/app.log`, then open `http://127.0.0.1:8080/`.
+//! `cargo run --release --example log_monitor -- --files /var/log/syslog,/tmp/app.log`, then open `http://127.0.0.1:8080/`. A file
+//! that cannot be opened at the start ends it; one that goes later (logs are rotated) is named, and looked for from then on.
+#![expect(clippy::print_stderr, reason = "an example talks to the person who started it")]
 
 #[expect(dead_code, reason = "this example has an option of its own")]
 mod common;
@@ -9,12 +11,12 @@ mod common;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::rc::Rc;
 use std::time::Duration;
 
 use ringhttp::websocket::{Accepts, Closed, Encoded, Message, Sender, SlowReader};
-use ringhttp::{Core, Html, Request, Result, Router, Server, ServerConfig, WebSocketConfig};
+use ringhttp::{Core, Error, Html, Request, Result, Router, Server, ServerConfig, WebSocketConfig};
 use serde::{Deserialize, Serialize};
 
 /// How often the files are looked at.
@@ -102,23 +104,48 @@ impl Drop for Leave {
 struct Followed {
     name: String,
     /// Where the next bytes are, and the line that has begun.
-    at: Option<u64>,
+    at: u64,
     begun: Vec<u8>,
+    /// Said already of this file, so as not to say it five times a second.
+    failure: Option<String>,
+    /// Whether this core says it, for all of them.
+    says: bool,
 }
 
 impl Followed {
-    /// The lines that have come: for a thread that may block. A file that got shorter was made anew.
+    fn new(name: &str, says: bool) -> io::Result<Self> {
+        let at = File::open(name)?.metadata()?.len();
+        Ok(Self { name: name.to_owned(), at, begun: Vec::new(), failure: None, says })
+    }
+
+    /// The lines that have come: for a thread that may block.
     fn lines(&mut self) -> Vec<String> {
-        let Ok(mut file) = File::open(&self.name) else { return Vec::new() };
-        let end = file.metadata().map_or(0, |metadata| metadata.len());
-        let at = self.at.unwrap_or(end);
-        let at = if at > end { 0 } else { at };
+        let read = self.read().map_err(|error| error.to_string());
+        if let Err(failure) = &read
+            && self.says
+            && self.failure.as_ref() != Some(failure)
+        {
+            eprintln!("{}: {failure}", self.name);
+        }
+        self.failure = read.as_ref().err().cloned();
+        read.map_or_else(|_| Vec::new(), |bytes| self.cut(&bytes))
+    }
+
+    /// What has been written since, up to a piece. A file that got shorter was made anew.
+    fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut file = File::open(&self.name)?;
+        if self.at > file.metadata()?.len() {
+            self.at = 0;
+        }
+        file.seek(SeekFrom::Start(self.at))?;
         let mut bytes = Vec::new();
-        let read = file
-            .seek(SeekFrom::Start(at))
-            .and_then(|_| file.take(PIECE_BYTES_MAX as u64).read_to_end(&mut bytes));
-        self.at = Some(at + read.unwrap_or(0) as u64);
-        self.begun.extend_from_slice(&bytes);
+        self.at += file.take(PIECE_BYTES_MAX as u64).read_to_end(&mut bytes)? as u64;
+        Ok(bytes)
+    }
+
+    /// The lines that end with these bytes; what has no end yet waits.
+    fn cut(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.begun.extend_from_slice(bytes);
         let Some(last) = self.begun.iter().rposition(|&byte| byte == b'\n') else {
             self.begun.truncate(PIECE_BYTES_MAX);
             return Vec::new();
@@ -130,9 +157,7 @@ impl Followed {
 }
 
 /// Follows the files on this core: each core has its own watchers.
-async fn follow(core: Core, monitor: Rc<Monitor>, names: Vec<String>) -> Result<()> {
-    let mut files: Vec<_> =
-        names.into_iter().map(|name| Followed { name, at: None, begun: Vec::new() }).collect();
+async fn follow(core: Core, monitor: Rc<Monitor>, mut files: Vec<Followed>) -> Result<()> {
     loop {
         let mut looked = files;
         let read = core.spawn_blocking(move || {
@@ -148,13 +173,23 @@ async fn follow(core: Core, monitor: Rc<Monitor>, names: Vec<String>) -> Result<
     }
 }
 
+/// The files with these names, from where they end now.
+fn followed(core: &Core, names: &str) -> Result<Vec<Followed>> {
+    let open = |name| {
+        let file = Followed::new(name, core.id() == 0);
+        file.map_err(|error| {
+            Error::internal(format!("`{name}` (--files says which) cannot be followed: {error}"))
+        })
+    };
+    names.split(',').map(open).collect()
+}
+
 fn main() -> Result<()> {
     let mut files = "/var/log/syslog".to_owned();
     let options = common::Options::from_args_and(&mut [("--files", &mut files)]);
     ringhttp::run(options.runtime.clone(), async |core| {
         let monitor = Rc::new(Monitor::default());
-        let names = files.split(',').map(str::to_owned).collect();
-        drop(core.spawn("follow", follow(core.clone(), Rc::clone(&monitor), names)));
+        drop(core.spawn("follow", follow(core.clone(), Rc::clone(&monitor), followed(&core, &files)?)));
         let routes = Router::new().get("/", Monitor::page).get("/lines", Monitor::watch);
         let server = Server::bind(&options.address, ServerConfig::default())?;
         common::announce(&core, &server, "URL/ in a browser, and write to one of the files");

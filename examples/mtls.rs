@@ -1,15 +1,18 @@
 //! Clients that show certificates: who has one may come in, and is called by the name in it.
 //!
 //! `cargo run --release --example mtls` makes an authority, a server's certificate and a client's in a directory, and prints
-//! how to use them. With `--cert`, `--key` and `--clients` (the authorities of clients, in PEM) it takes yours.
+//! how to use them; the directory is gone at the end. With `--cert`, `--key` and `--clients` (the authorities of clients, in PEM) it
+//! takes yours.
 
 #![expect(clippy::print_stdout, reason = "an example talks to the person who started it")]
 
 #[expect(dead_code, reason = "this example has options of its own")]
 mod common;
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ringhttp::{
@@ -24,10 +27,28 @@ async fn whoami(_: &(), req: Request) -> Result<String> {
     Ok(format!("Hello, {name}! Your names are {:?}.\n", certificate.dns_names()))
 }
 
+/// A directory of our own, which nobody else may look into: there are keys in it.
+struct Made(PathBuf);
+
+impl Made {
+    fn new() -> io::Result<Self> {
+        let directory = std::env::temp_dir().join(format!("ringhttp-mtls-{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&directory)?;
+        Ok(Self(directory))
+    }
+}
+
+/// However it ends, the keys are not left behind.
+impl Drop for Made {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            println!("left     {}: {error}", self.0.display());
+        }
+    }
+}
+
 /// Files with a certificate of an authority, of a server and of a client, and the keys of the last two.
-fn make_all() -> std::result::Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> {
-    let directory = std::env::temp_dir().join(format!("ringhttp-mtls-{}", std::process::id()));
-    fs::create_dir_all(&directory)?;
+fn make_all(directory: &Path) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -41,7 +62,7 @@ fn make_all() -> std::result::Result<PathBuf, Box<dyn std::error::Error + Send +
         fs::write(directory.join(format!("{name}.pem")), params.signed_by(&key, &authority)?.pem())?;
         fs::write(directory.join(format!("{name}.key")), key.serialize_pem())?;
     }
-    Ok(directory)
+    Ok(())
 }
 
 fn main() -> Result<()> {
@@ -49,8 +70,9 @@ fn main() -> Result<()> {
     let own = &mut [("--cert", &mut cert), ("--key", &mut key), ("--clients", &mut clients)];
     let options = common::Options::from_args_and(own);
     let mut try_this = "curl --cert CLIENT --key KEY URL/".to_owned();
-    let (mut config, roots) = if cert.is_empty() {
-        let made = make_all()?;
+    let made = if cert.is_empty() { Some(Made::new()?) } else { None };
+    let (mut config, roots) = if let Some(Made(made)) = &made {
+        make_all(made)?;
         let here = made.display();
         println!("made     {here}");
         try_this = format!(

@@ -38,7 +38,8 @@ fn main() -> Result<()> {
         let routes =
             Router::new().get("/users/{user}/notifications", notifications).post("/users/{user}", notify);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl -d 'lunch is ready' URL/users/ada");
+        let wait = "first: websocat ws://ADDRESS/users/ada/notifications";
+        common::announce(&core, &server, &format!("{wait}\ncurl -d 'lunch is ready' URL/users/ada"));
         server.serve(&core, routes, hub.clone()).await
     })
 }

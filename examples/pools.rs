@@ -18,6 +18,10 @@ const POOLS: [(&str, usize, usize, u64); 3] =
 /// Requests that one call asks for, at most.
 const COUNT_MAX: usize = 10_000;
 
+/// What to type when it runs.
+const TRY: &str = "first: cargo run --release --example hello -- --port 8081
+curl URL/batch/1000; curl URL/high/1; curl URL/pools";
+
 struct Service {
     core: Core,
     upstream: String,
@@ -42,7 +46,7 @@ impl Service {
     }
 
     async fn pools(&self, _: Request) -> Result<String> {
-        let mut text = String::new();
+        let mut text = format!("of core {}:\n", self.core.id());
         for (client, (name, ..)) in self.clients.iter().zip(POOLS) {
             writeln!(text, "{name:8}{}", client.stats()).expect("a string takes all");
         }
@@ -67,7 +71,7 @@ fn main() -> Result<()> {
         let service = Service { core: core.clone(), upstream: upstream.clone(), clients: clients.clone() };
         let routes = Router::new().get("/{pool}/{count}", Service::ask).get("/pools", Service::pools);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl URL/batch/1000; curl URL/high/1; curl URL/pools");
+        common::announce(&core, &server, TRY);
         server.serve(&core, routes, service).await?;
         for client in &clients {
             let _ = time::timeout(Duration::from_secs(1), client.close()).await;

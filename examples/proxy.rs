@@ -1,7 +1,7 @@
 //! A reverse proxy: requests and answers pass while they come, a WebSocket as the bytes that it is.
 //!
-//! `cargo run --release --example ws_echo -- --port 8081`, and beside it `cargo run --release --example proxy`, then
-//! `websocat ws://127.0.0.1:8080/ws`.
+//! `cargo run --release --example hello -- --port 8081`, and beside it `cargo run --release --example proxy`, then
+//! `curl -v http://127.0.0.1:8080/world`. With `ws_echo` in place of `hello`, `websocat ws://127.0.0.1:8080/ws`.
 
 #[expect(dead_code, reason = "this example has an option of its own")]
 mod common;
@@ -13,6 +13,10 @@ use ringhttp::{
     Body, Client, ClientConfig, Error, HeaderMap, HeaderName, HeaderValue, Request, Response, Result, Server,
     ServerConfig, StatusCode, Upgraded, header, time,
 };
+
+/// What to type when it runs.
+const TRY: &str = "first: cargo run --release --example hello -- --port 8081
+curl -v URL/world";
 
 /// Fields of one connection (RFC 9110 §7.6.1), and those that say where a body ends, which each side does by itself.
 const HOP_BY_HOP: [HeaderName; 11] = [
@@ -112,7 +116,7 @@ fn main() -> Result<()> {
             passed.unwrap_or_else(|error: Error| error.into())
         };
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "curl -v URL/");
+        common::announce(&core, &server, TRY);
         server.serve_service(&core, service).await?;
         let _ = time::timeout(Duration::from_secs(1), client.close()).await;
         Ok(())

@@ -1,6 +1,8 @@
 //! Signing in and out: a session in a store that all cores share, known by its cookie, safe from pages of other sites.
 //!
-//! `cargo run --example session_login --features sessions`
+//! `cargo run --release --example session_login --features sessions`, then, as one line
+//! `curl -c jar -H content-type:application/json -d '{"user":"ada","password":"open sesame"}' http://127.0.0.1:8080/login`
+//! and `curl -b jar http://127.0.0.1:8080/who`.
 
 mod common;
 

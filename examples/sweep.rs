@@ -13,7 +13,7 @@ use std::fs;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ringhttp::{Client, ClientConfig, Core, Cores, Error, Result};
+use ringhttp::{Client, ClientConfig, Core, Error, Result};
 
 const CONCURRENCIES: [usize; 4] = [10, 25, 50, 100];
 
@@ -96,9 +96,8 @@ fn main() -> Result<()> {
     let (mut url, mut requests) = ("http://127.0.0.1:8081/world".to_owned(), "10000".to_owned());
     let mut svg = "sweep.svg".to_owned();
     let own = &mut [("--url", &mut url), ("--requests", &mut requests), ("--svg", &mut svg)];
-    let mut options = common::Options::from_args_and(own);
+    let options = common::Options::only(&["--driver"], own);
     let requests = requests.parse::<usize>().map_err(Error::internal)?.max(1);
-    options.runtime.cores = Cores::Count(1);
     ringhttp::run(options.runtime, async |core| {
         println!(
             "{requests} times {url}\n{:>11} {:>10} {:>9} {:>9} {:>9} {:>9}",

@@ -12,7 +12,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use ringhttp::websocket::{CloseCode, CompressionConfig, Message};
-use ringhttp::{Client, ClientConfig, Core, Cores, Error, Result, WebSocketConfig};
+use ringhttp::{Client, ClientConfig, Core, Error, Result, WebSocketConfig};
 
 const SIZES: [usize; 8] = [0, 1, 125, 126, 4_096, 65_535, 65_536, 1_000_000];
 
@@ -82,12 +82,9 @@ async fn try_cases(core: &Core, url: &str) -> Result<()> {
 fn main() -> Result<()> {
     let (mut url, mut compression) = ("ws://127.0.0.1:8080/ws".to_owned(), "on".to_owned());
     let mut conformance = "off".to_owned();
-    let mut options = common::Options::from_args_and(&mut [
-        ("--url", &mut url),
-        ("--compression", &mut compression),
-        ("--conformance", &mut conformance),
-    ]);
-    options.runtime.cores = Cores::Count(1);
+    let own =
+        &mut [("--url", &mut url), ("--compression", &mut compression), ("--conformance", &mut conformance)];
+    let options = common::Options::only(&["--driver"], own);
     ringhttp::run(options.runtime, async |core| match conformance.as_str() {
         "on" => try_cases(&core, &url).await,
         _ => talk(&core, &url, compression == "on").await,

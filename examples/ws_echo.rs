@@ -44,7 +44,8 @@ fn main() -> Result<()> {
     ringhttp::run(options.runtime.clone(), async |core| {
         let routes = Router::new().get("/ws", echo).get("/broadcast", broadcast);
         let server = Server::bind(&options.address, ServerConfig::default())?;
-        common::announce(&core, &server, "websocat URL/ws, with ws:// in place of http://");
+        let other = "cargo run --release --example ws_client -- --url ws://ADDRESS/ws";
+        common::announce(&core, &server, &format!("{other}\nwebsocat ws://ADDRESS/ws"));
         server.serve(&core, routes, hub.clone()).await
     })
 }

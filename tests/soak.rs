@@ -1,6 +1,6 @@
 //! All behaviours of clients at once, good and bad, on a thousand connections: afterwards nothing is left behind.
 //!
-//! `RINGHTTP_SOAK_SECONDS` says for how long, both drivers together; 4 s if it is not set.
+//! `RINGHTTP_SOAK_SECONDS` says for how long, all drivers together; 4 s if it is not set.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +11,9 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringhttp::{Cores, Driver, Request, Response, Result, Router, RuntimeConfig, Server, ServerConfig};
+use ringhttp::{
+    Cores, Driver, Request, Response, Result, Router, RuntimeConfig, Server, ServerConfig, testing,
+};
 
 const CONNECTIONS: usize = 1000;
 const THREADS: usize = 20;
@@ -19,8 +21,10 @@ const THREADS: usize = 20;
 #[test]
 fn a_soak_of_all_behaviours_leaves_nothing_behind() {
     let seconds = std::env::var("RINGHTTP_SOAK_SECONDS").map_or(4, |text| text.parse().expect("a number"));
-    for driver in [Driver::IoUring, Driver::Epoll] {
-        soak(driver, Duration::from_secs(seconds) / 2);
+    let drivers = testing::drivers();
+    let time = Duration::from_secs(seconds) / u32::try_from(drivers.len()).expect("one or two");
+    for driver in drivers {
+        soak(driver, time);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example tls_check -- example.org`, with a port as `example.org:8443`. `--ca authority.pem` trusts that
 //! authority in place of the system's: for servers with a certificate of one's own. `--cert chain.pem --key key.pem` shows that
-//! certificate to a server which asks for one. It ends with 1 if a point fails.
+//! certificate to a server which asks for one, `--driver` chooses one of auto, io_uring and epoll. It ends with 1 if a point fails.
 
 #![expect(
     clippy::print_stdout,
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use ringhttp::client::{CertificateFault, ClientCertificate, OcspStaple};
-use ringhttp::{Client, ClientConfig, ClientTls, ClientTlsConfig, Core, Cores, RuntimeConfig};
+use ringhttp::{Client, ClientConfig, ClientTls, ClientTlsConfig, Core, Cores, Driver, RuntimeConfig};
 
 use self::probe::{Found, Result};
 
@@ -27,6 +27,7 @@ struct Options {
     authority: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    driver: Driver,
 }
 
 /// How good something is.
@@ -56,7 +57,7 @@ struct Asked {
 
 fn main() -> ExitCode {
     let Some(options) = options() else {
-        eprintln!("usage: tls_check HOST[:PORT] [--ca FILE] [--cert FILE --key FILE]");
+        eprintln!("usage: tls_check HOST[:PORT] [--ca FILE] [--cert FILE --key FILE] [--driver NAME]");
         return ExitCode::from(2);
     };
     match check(&options) {
@@ -72,14 +73,21 @@ fn main() -> ExitCode {
 }
 
 fn options() -> Option<Options> {
-    let mut options =
-        Options { host: String::new(), port: 443, authority: None, certificate: None, key: None };
+    let mut options = Options {
+        host: String::new(),
+        port: 443,
+        authority: None,
+        certificate: None,
+        key: None,
+        driver: Driver::Auto,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--ca" => options.authority = Some(arguments.next()?.into()),
             "--cert" => options.certificate = Some(arguments.next()?.into()),
             "--key" => options.key = Some(arguments.next()?.into()),
+            "--driver" => options.driver = arguments.next()?.parse().ok()?,
             server if options.host.is_empty() && !server.starts_with("--") => {
                 let (host, port) = server.rsplit_once(':').unwrap_or((server, "443"));
                 (options.host, options.port) = (host.to_owned(), port.parse().ok()?);
@@ -127,6 +135,7 @@ fn ask(options: &Options) -> Result<Asked> {
     let url = format!("https://{}:{}/", options.host, options.port);
     let mut config = RuntimeConfig::default();
     config.cores = Cores::Count(1);
+    config.driver = options.driver;
     let (sender, receiver) = std::sync::mpsc::channel();
     ringhttp::run(config, async move |core: Core| {
         let client = Client::new(&core, ClientConfig::default())?;

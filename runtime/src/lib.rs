@@ -45,6 +45,10 @@ mod task;
 mod wakers;
 mod watchdog;
 
+#[cfg(test)]
+#[path = "../tests/common/drivers.rs"]
+mod test_drivers;
+
 pub use crate::blocking::{Blocking, BlockingError, BlockingStats};
 pub use crate::config::{Cores, Driver, RuntimeConfig};
 pub use crate::core::Core;

@@ -14,7 +14,10 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use common::{TestResult, child_part, config, driver_named, each_driver, open_fds, run_child, until, within};
+use common::{
+    TestResult, child_part, config, driver_named, each_driver, open_fds, run_child_on_each_driver, until,
+    within,
+};
 use ringhttp_runtime::buffer::{Chunks, WriteBatch};
 use ringhttp_runtime::connect::ConnectOptions;
 use ringhttp_runtime::listener::Socket;
@@ -244,9 +247,7 @@ fn a_full_backlog_of_a_unix_socket_is_waited_for() {
 fn an_attempt_that_is_given_up_leaves_no_descriptor() {
     const NAME: &str = "an_attempt_that_is_given_up_leaves_no_descriptor";
     let Some(driver) = child_part() else {
-        run_child(NAME, "io_uring");
-        run_child(NAME, "epoll");
-        return;
+        return run_child_on_each_driver(NAME);
     };
     let result = within(Duration::from_secs(20), move || {
         run(config(driver_named(&driver), 1), async |core: Core| -> TestResult {

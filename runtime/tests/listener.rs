@@ -19,7 +19,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use common::{TestResult, child_part, config, driver_named, each_driver, open_fds, run_child, until, within};
+use common::{
+    TestResult, child_part, config, driver_named, drivers, each_driver, open_fds, run_child_on_each_driver,
+    until, within,
+};
 use monoio::io::AsyncReadRent;
 use ringhttp_runtime::listener::{Accepted, BindAddress, Listener, ListenerOptions};
 use ringhttp_runtime::{Core, DriverKind, JoinHandle, run};
@@ -182,7 +185,7 @@ fn systemd_passes_tcp_and_unix_sockets() {
     if let Some(part) = child_part() {
         return serve_passed(&part);
     }
-    for driver in ["io_uring", "epoll"] {
+    for driver in &drivers::names() {
         let tcp = TcpListener::bind("127.0.0.1:0").expect("free");
         let address = tcp.local_addr().expect("bound");
         let mut child = activated(NAME, driver, OwnedFd::from(tcp)).spawn().expect("it starts");
@@ -338,9 +341,7 @@ fn closing_one_of_several_listeners_on_a_socket_leaves_the_others_waiting() {
 fn a_close_in_the_moment_of_a_connect_leaks_no_descriptor() {
     const NAME: &str = "a_close_in_the_moment_of_a_connect_leaks_no_descriptor";
     let Some(driver) = child_part() else {
-        run_child(NAME, "io_uring");
-        run_child(NAME, "epoll");
-        return;
+        return run_child_on_each_driver(NAME);
     };
     let result: TestResult = run(config(driver_named(&driver), 1), async |core: Core| {
         close_and_connect(&core).await;
@@ -381,9 +382,7 @@ async fn close_and_connect(core: &Core) -> usize {
 fn accepting_survives_running_out_of_descriptors() {
     const NAME: &str = "accepting_survives_running_out_of_descriptors";
     let Some(driver) = child_part() else {
-        run_child(NAME, "io_uring");
-        run_child(NAME, "epoll");
-        return;
+        return run_child_on_each_driver(NAME);
     };
     let result: TestResult = run(config(driver_named(&driver), 1), async |core: Core| {
         let listener = Rc::new(bind(&core, "127.0.0.1:0").expect("free").remove(0));
@@ -422,9 +421,7 @@ fn accepting_survives_running_out_of_descriptors() {
 fn closing_does_not_wait_for_the_pause_of_a_listener_out_of_descriptors() {
     const NAME: &str = "closing_does_not_wait_for_the_pause_of_a_listener_out_of_descriptors";
     let Some(driver) = child_part() else {
-        run_child(NAME, "io_uring");
-        run_child(NAME, "epoll");
-        return;
+        return run_child_on_each_driver(NAME);
     };
     let result: TestResult = run(config(driver_named(&driver), 1), async |core: Core| {
         let listener = Rc::new(bind(&core, "127.0.0.1:0").expect("free").remove(0));

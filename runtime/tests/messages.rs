@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DRIVERS, TestResult, config, each_driver, until};
+use common::{TestResult, config, drivers, each_driver, until};
 use ringhttp_runtime::{BlockingError, Core, InvokeError, run};
 
 #[test]
@@ -26,7 +26,7 @@ fn calls_reach_their_core_under_load_and_come_back_in_order() {
 
 #[test]
 fn a_broadcast_reaches_every_core_once() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let reached = Arc::new(AtomicUsize::new(0));
         run(config(driver, 3), async |core: Core| -> TestResult {
             let counter = Arc::clone(&reached);
@@ -58,7 +58,7 @@ fn a_call_that_panics_or_finds_no_core_is_an_error() {
 
 #[test]
 fn a_full_mailbox_refuses_and_works_again_when_it_was_read() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let mut config = config(driver, 2);
         config.mailbox_messages_max = 10;
         config.watchdog = None;
@@ -88,7 +88,7 @@ fn a_full_mailbox_refuses_and_works_again_when_it_was_read() {
 
 #[test]
 fn a_call_that_its_core_cancels_is_an_error() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let mut config = config(driver, 2);
         config.shutdown_timeout = Duration::from_millis(50);
         run(config, async |core: Core| -> TestResult {
@@ -159,7 +159,7 @@ fn a_blocking_panic_is_an_error_and_counted() {
 
 #[test]
 fn the_blocking_pool_is_bounded_in_threads_and_in_waiting_calls() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let mut config = config(driver, 1);
         config.blocking_threads_max = 2;
         config.blocking_queue_max = 3;
@@ -191,7 +191,7 @@ fn the_blocking_pool_is_bounded_in_threads_and_in_waiting_calls() {
 
 #[test]
 fn a_blocking_call_that_nobody_awaits_is_done_before_the_run_ends() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let done = Arc::new(AtomicUsize::new(0));
         run(config(driver, 1), async |core: Core| -> TestResult {
             for _ in 0..3 {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{TestResult, child, child_part, config, driver_named, until};
+use common::{TestResult, child, child_part, config, driver_named, drivers, until};
 use ringhttp_runtime::{Core, RuntimeConfig, run, time};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -85,7 +85,7 @@ fn the_first_signal_stops_all_cores_in_order() {
         println!("the run is over");
         return;
     }
-    for driver in ["io_uring", "epoll"] {
+    for driver in &drivers::names() {
         for signal in [Signal::TERM, Signal::INT] {
             let mut running = Running::start(NAME, driver);
             running.wait_for("ready");
@@ -116,7 +116,7 @@ fn the_second_signal_cuts_at_once() {
         println!("the run is over");
         return;
     }
-    for driver in ["io_uring", "epoll"] {
+    for driver in &drivers::names() {
         let mut running = Running::start(NAME, driver);
         running.wait_for("ready");
         running.wait_for("ready");
@@ -158,7 +158,7 @@ fn a_signal_reaches_all_runs_and_ends_the_process_when_there_is_none() {
         println!("still alive");
         return;
     }
-    for driver in ["io_uring", "epoll"] {
+    for driver in &drivers::names() {
         let mut running = Running::start(NAME, driver);
         for _ in 0..4 {
             running.wait_for("ready");
@@ -199,7 +199,7 @@ fn a_core_hears_other_signals_and_loses_none_when_it_stops_waiting() {
         println!("the run is over");
         return;
     }
-    for driver in ["io_uring", "epoll"] {
+    for driver in &drivers::names() {
         let mut running = Running::start(NAME, driver);
         running.wait_for("ready");
         running.signal(Signal::USR1);

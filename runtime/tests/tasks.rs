@@ -9,7 +9,9 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{TestResult, child_part, config, driver_named, each_driver, open_fds, run_child, until};
+use common::{
+    TestResult, child_part, config, driver_named, each_driver, open_fds, run_child_on_each_driver, until,
+};
 use monoio::io::AsyncReadRent;
 use ringhttp_runtime::{Core, DriverKind, JoinError, run};
 
@@ -125,9 +127,7 @@ fn a_task_may_cancel_itself() {
 fn a_cancelled_read_gives_its_descriptor_back() {
     const NAME: &str = "a_cancelled_read_gives_its_descriptor_back";
     let Some(part) = child_part() else {
-        run_child(NAME, "io_uring");
-        run_child(NAME, "epoll");
-        return;
+        return run_child_on_each_driver(NAME);
     };
     run(config(driver_named(&part), 1), async |core: Core| -> TestResult {
         let before = open_fds();

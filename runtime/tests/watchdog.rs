@@ -6,14 +6,14 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use common::{DRIVERS, TestResult, config};
+use common::{TestResult, config, drivers};
 use ringhttp_runtime::{BlockedReport, Core, run};
 
 static REPORTS: Mutex<Vec<BlockedReport>> = Mutex::new(Vec::new());
 
 #[test]
 fn a_long_poll_is_reported_once_with_its_task_and_core() {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let mut config = config(driver, 2);
         config.watchdog = Some(Duration::from_millis(20));
         config.on_blocked = Some(|report| REPORTS.lock().unwrap().push(report.clone()));

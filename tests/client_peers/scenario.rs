@@ -10,7 +10,7 @@ mod common;
 use std::time::Duration;
 
 use ringhttp::client::{Response, Result, Url};
-use ringhttp::{Body, Bytes, Client, ClientConfig, Cores, Error, StatusCode, header};
+use ringhttp::{Body, Bytes, Client, ClientConfig, Error, StatusCode, header};
 
 /// What can be checked, in the order in which it is.
 const CHECKS: [&str; 15] = [
@@ -149,8 +149,7 @@ async fn close_delimited(client: &Client) -> Result<()> {
 
 fn main() -> ringhttp::Result<()> {
     let (mut url, mut can) = (String::new(), CHECKS.join(","));
-    let mut options = common::Options::from_args_and(&mut [("--url", &mut url), ("--can", &mut can)]);
-    options.runtime.cores = Cores::Count(1);
+    let options = common::Options::only(&["--driver"], &mut [("--url", &mut url), ("--can", &mut can)]);
     let mut config = ClientConfig::default();
     config.base_url = Some(Url::parse(&url).map_err(Error::internal)?);
     config.timeout = Some(Duration::from_secs(20));

@@ -9,9 +9,11 @@ use super::*;
 use crate::config::{Cores, Driver, RuntimeConfig};
 use crate::error::RunError;
 use crate::run::run;
+use crate::test_drivers;
 
 fn each_driver(body: impl AsyncFn(Core) + Send + Sync) {
-    for driver in [Driver::IoUring, Driver::Epoll] {
+    for name in test_drivers::names() {
+        let driver = name.parse::<Driver>().expect("it names drivers");
         let config = RuntimeConfig {
             driver,
             cores: Cores::Count(1),

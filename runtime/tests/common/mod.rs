@@ -1,14 +1,13 @@
 //! What the runtime's tests share: a run on each driver, bounded in time.
 #![expect(dead_code, reason = "each test file uses its part of this")]
 
+pub(crate) mod drivers;
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, panic, process, thread};
 
 use ringhttp_runtime::{Core, Cores, Driver, RunError, RuntimeConfig, run};
-
-/// Both drivers. A machine without io_uring fails these tests rather than skipping half of them.
-pub(crate) const DRIVERS: [Driver; 2] = [Driver::IoUring, Driver::Epoll];
 
 /// An error of a body under test.
 #[derive(Debug)]
@@ -35,12 +34,17 @@ pub(crate) fn config(driver: Driver, count: usize) -> RuntimeConfig {
     config
 }
 
+/// The drivers under test.
+pub(crate) fn drivers() -> Vec<Driver> {
+    drivers::names().iter().map(|name| driver_named(name)).collect()
+}
+
 /// Runs `body` on `count` cores of each driver.
 pub(crate) fn each_driver<F>(count: usize, body: F)
 where
     F: AsyncFn(Core) -> TestResult + Send + Sync + Clone + 'static,
 {
-    for driver in DRIVERS {
+    for driver in drivers() {
         let body = body.clone();
         let result = within(Duration::from_secs(20), move || run(config(driver, count), body));
         assert!(result.is_ok(), "{driver:?}: {result:?}");
@@ -96,9 +100,16 @@ pub(crate) fn run_child(name: &str, what: &str) -> String {
     text
 }
 
+/// As [`run_child`], in one child after the other: each is to use the driver with the name that it is given.
+pub(crate) fn run_child_on_each_driver(name: &str) {
+    for driver in drivers::names() {
+        run_child(name, &driver);
+    }
+}
+
 /// The driver with this name.
 pub(crate) fn driver_named(name: &str) -> Driver {
-    name.parse().expect("children are given names of drivers")
+    name.parse().expect("names of drivers, from the environment too")
 }
 
 const CHILD: &str = "RINGHTTP_TEST_CHILD";

@@ -49,7 +49,7 @@ impl Proxies {
     /// a port if it is only for that (`example.com:8080`), or `*` for everything. Names are not looked up for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if one of them is none of these.
+    /// [`ErrorKind::Config`](crate::client::ErrorKind::Config) if one of them is none of these.
     pub fn except(mut self, hosts: &str) -> Result<Self> {
         let parts = hosts.split([',', ' ', '\t']).filter(|part| !part.is_empty());
         for part in parts {
@@ -63,7 +63,7 @@ impl Proxies {
     /// request becomes that variable (CGI).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if what one of them says is no proxy.
+    /// [`ErrorKind::Config`](crate::client::ErrorKind::Config) if what one of them says is no proxy.
     pub fn from_env() -> Result<Self> {
         Self::from_variables(|name| env::var(name).ok())
     }
