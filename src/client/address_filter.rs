@@ -73,9 +73,8 @@ impl AddressFilter {
 /// The IPv4 address that packets to an IPv6 address end at: NAT64 (RFC 6052), 6to4 (RFC 3056).
 fn hidden_v4(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(address) = address else { return None };
-    let (high, low) = match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => (high, low),
-        _ => return None,
+    let ([0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..]) = address.segments() else {
+        return None;
     };
     Some(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
 }
