@@ -250,6 +250,8 @@ impl Supervisor {
 
 fn supervise(control: &Control, mut ear: UnixStream, mut watchdog: Option<Watchdog>) {
     let mut commands = [0; 16];
+    // A stop may have been begun without one: then the first signal, which asks for the same, cuts nothing.
+    let mut was_signalled = false;
     loop {
         if ear.set_read_timeout(next_look(control, watchdog.as_ref())).is_err() {
             return;
@@ -260,7 +262,7 @@ fn supervise(control: &Control, mut ear: UnixStream, mut watchdog: Option<Watchd
                 for command in &commands[..length] {
                     match *command {
                         QUIT => return,
-                        SIGNAL if control.stage() == Stage::Running => control.begin_stop(),
+                        SIGNAL if !mem::replace(&mut was_signalled, true) => control.begin_stop(),
                         SIGNAL => control.cut(),
                         _ => {}
                     }

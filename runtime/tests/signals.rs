@@ -101,6 +101,34 @@ fn the_first_signal_stops_all_cores_in_order() {
 }
 
 #[test]
+fn a_signal_behind_a_stop_that_the_program_began_cuts_nothing() {
+    const NAME: &str = "a_signal_behind_a_stop_that_the_program_began_cuts_nothing";
+    if let Some(driver) = child_part() {
+        run(with_signals(&driver), async |core: Core| -> TestResult {
+            core.shutdown();
+            core.stopping().await;
+            println!("stopping {}", core.id());
+            time::sleep(Duration::from_millis(200)).await;
+            println!("drained");
+            Ok(())
+        })
+        .unwrap();
+        println!("the run is over");
+        return;
+    }
+    for driver in &drivers::names() {
+        let mut running = Running::start(NAME, driver);
+        running.wait_for("stopping");
+        running.wait_for("stopping");
+        running.signal(Signal::TERM);
+        let (text, status) = running.end();
+        assert!(status.success(), "{driver}: {status}");
+        assert_eq!(text.matches("drained").count(), 2, "{text}");
+        assert!(text.contains("the run is over"), "{text}");
+    }
+}
+
+#[test]
 fn the_second_signal_cuts_at_once() {
     const NAME: &str = "the_second_signal_cuts_at_once";
     if let Some(driver) = child_part() {
