@@ -19,6 +19,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat,
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 pub use self::directory::{Directory, Entry};
+use crate::blocking::BlockingError;
 use crate::core::Core;
 
 /// A directory that nothing opened through it is outside of: neither `..` nor a symbolic link leads out.
@@ -204,7 +205,8 @@ impl OpenFile {
         (self.inode, self.modified.as_nanos(), self.length)
     }
 
-    /// Reads exactly `length` bytes at `offset`: at once if they are in memory, else on the blocking pool.
+    /// Reads exactly `length` bytes at `offset`: at once if they are in memory, else on the blocking pool. While too many calls wait
+    /// there it asks again, for 30 s.
     ///
     /// # Errors
     /// `UnexpectedEof` if the file has become shorter; what the kernel says; or a
@@ -218,10 +220,15 @@ impl OpenFile {
         if preadv2(&self.file, slices, offset, ReadWriteFlags::NOWAIT) == Ok(length) {
             return Ok(bytes.into());
         }
-        let file = Arc::clone(&self.file);
-        off_core(move || {
-            file.read_exact_at(&mut bytes, offset)?;
-            Ok(bytes.into())
+        drop(bytes);
+        let file = &self.file;
+        off_core_in_turn(|| {
+            let file = Arc::clone(file);
+            move || {
+                let mut bytes = vec![0; length];
+                file.read_exact_at(&mut bytes, offset)?;
+                Ok(bytes.into())
+            }
         })
         .await
     }
@@ -238,8 +245,12 @@ impl OpenFile {
         if length == 0 || (self.is_warm(offset) && self.is_warm(offset + length - 1)) {
             return Ok(());
         }
-        let file = Arc::clone(&self.file);
-        off_core(move || read_through(&file, offset, length)).await
+        let file = &self.file;
+        off_core_in_turn(|| {
+            let file = Arc::clone(file);
+            move || read_through(&file, offset, length)
+        })
+        .await
     }
 
     /// Whether a byte can be read without waiting. What the file system cannot tell counts as no.
@@ -353,6 +364,31 @@ async fn off_core<T: Send + 'static>(call: impl FnOnce() -> io::Result<T> + Send
         None => call(),
     }
 }
+
+/// As [`off_core`], for who is in the middle of something that was promised: while too many calls wait, it comes again.
+async fn off_core_in_turn<T, C>(mut call: impl FnMut() -> C) -> io::Result<T>
+where
+    T: Send + 'static,
+    C: FnOnce() -> io::Result<T> + Send + 'static,
+{
+    let Some(core) = Core::current() else { return call()() };
+    let mut waited = Duration::ZERO;
+    loop {
+        match core.spawn_blocking(call()).await {
+            Err(BlockingError::QueueFull) if waited < TURN_TIME_MAX => {
+                core.timers().sleep(TURN_PAUSE).await;
+                waited += TURN_PAUSE;
+            }
+            done => return done.map_err(io::Error::other)?,
+        }
+    }
+}
+
+/// The pause before the blocking pool is asked again.
+const TURN_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long it is asked again: as long as a server waits for a peer that takes nothing.
+const TURN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Non-blocking, so that opening a FIFO does not wait for who writes into it.
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);

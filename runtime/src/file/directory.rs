@@ -36,8 +36,8 @@ impl Directory {
         Self { fd }
     }
 
-    /// The regular files and directories in it, sorted by name, and whether that is all: no more than `count_max` names
-    /// are read. Links, hidden ones and everything that `wanted` refuses by its name are left out.
+    /// The regular files and directories in it, sorted by name, and whether that is all: no more than `count_max`
+    /// are given. Links, hidden ones and everything that `wanted` refuses by its name are left out, and read all the same.
     ///
     /// # Errors
     /// What the kernel says, or a [`BlockingError`](crate::BlockingError) as source.

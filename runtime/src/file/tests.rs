@@ -122,6 +122,39 @@ fn what_needs_the_disk_is_done_by_the_blocking_pool() {
 }
 
 #[test]
+fn who_reads_in_the_middle_of_a_file_waits_while_too_many_calls_do() {
+    let scratch = Scratch::new("busy");
+    fs::write(scratch.0.join("root/long"), vec![b'x'; 300_000]).unwrap();
+    let file = File::open(scratch.0.join("root/long")).unwrap();
+    let mut config = crate::RuntimeConfig::default();
+    config.cores = crate::Cores::Count(1);
+    config.handle_signals = false;
+    config.blocking_threads_max = 1;
+    config.blocking_queue_max = 0;
+    crate::run(config, async |core: Core| {
+        let (go, may_go) = std::sync::mpsc::channel::<()>();
+        let busy = core.spawn_blocking(move || may_go.recv().is_ok());
+        assert_eq!(core.spawn_blocking(|| ()).await, Err(BlockingError::QueueFull));
+        let opener = core.clone();
+        let later = core.spawn("later", async move {
+            opener.timers().sleep(Duration::from_millis(30)).await;
+            go.send(()).unwrap();
+        });
+        let file = Arc::new(file.try_clone().unwrap());
+        let read = off_core_in_turn(|| {
+            let file = Arc::clone(&file);
+            move || read_through(&file, 0, 300_000)
+        });
+        assert!(read.await.is_ok());
+        assert!(core.blocking_stats().refused > 1);
+        later.await.unwrap();
+        assert_eq!(busy.await, Ok(true));
+        Ok::<(), crate::RunError>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_root_must_be_a_directory() {
     let scratch = Scratch::new("root");
     assert!(Root::open(scratch.0.join("root/a.txt"), Symlinks::Within).is_err());
