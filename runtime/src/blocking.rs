@@ -172,7 +172,9 @@ impl BlockingPool {
         let mut state = lock(&self.state);
         // An idle thread takes what is queued, so waiting calls are those beyond the idle threads.
         let needs_thread = state.idle <= state.queue.len();
-        if state.closed || state.queue.len() >= self.queue_max.saturating_add(state.idle) {
+        // Those that a thread will take, one that waits or one that is to be started, do not wait for others to end.
+        let takers = self.threads_max.saturating_sub(state.stats.running);
+        if state.closed || state.queue.len() >= self.queue_max.saturating_add(takers) {
             state.stats.refused += 1;
             return false;
         }
@@ -200,7 +202,8 @@ impl BlockingPool {
         while let Some((job, mut running)) = self.next_job(state) {
             running.stats.running += 1;
             drop(running);
-            let end = job();
+            // A result that nobody takes is dropped by the job, and its destructor may panic.
+            let end = catch_unwind(AssertUnwindSafe(job)).unwrap_or(Err(Lost::Panicked));
             state = lock(&self.state);
             state.stats.running -= 1;
             state.stats.done += 1;

@@ -190,6 +190,54 @@ fn the_blocking_pool_is_bounded_in_threads_and_in_waiting_calls() {
 }
 
 #[test]
+fn what_a_thread_will_take_does_not_wait() {
+    for driver in drivers() {
+        let mut config = config(driver, 1);
+        config.blocking_threads_max = 2;
+        config.blocking_queue_max = 0;
+        let (open, is_open) = std::sync::mpsc::channel::<()>();
+        let is_open = Arc::new(std::sync::Mutex::new(is_open));
+        run(config, async |core: Core| -> TestResult {
+            let wait = || {
+                let is_open = Arc::clone(&is_open);
+                move || is_open.lock().unwrap().recv().unwrap()
+            };
+            let calls = [core.spawn_blocking(wait()), core.spawn_blocking(wait())];
+            assert_eq!(core.spawn_blocking(|| ()).await, Err(BlockingError::QueueFull));
+            open.send(()).unwrap();
+            open.send(()).unwrap();
+            for call in calls {
+                assert_eq!(call.await, Ok(()));
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_result_that_panics_when_it_is_dropped_costs_no_thread() {
+    struct Loud;
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    each_driver(1, async |core: Core| {
+        let (go, may_go) = std::sync::mpsc::channel::<()>();
+        drop(core.spawn_blocking(move || {
+            may_go.recv().unwrap();
+            Loud
+        }));
+        go.send(()).unwrap();
+        until("the end of it", || core.blocking_stats().done == 1).await;
+        let stats = core.blocking_stats();
+        assert_eq!((stats.running, stats.panicked), (0, 1));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_blocking_call_that_nobody_awaits_is_done_before_the_run_ends() {
     for driver in drivers() {
         let done = Arc::new(AtomicUsize::new(0));
