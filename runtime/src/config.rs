@@ -82,10 +82,12 @@ impl RuntimeConfig {
 /// How many cores, and which CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cores {
-    /// The CPUs of the affinity mask, but no more than the cgroup's CPU quota pays for.
+    /// The CPUs of the affinity mask, but no more than the cgroup's CPU quota pays for. Where the quota is the smaller number, no core
+    /// is pinned: other containers of the machine would be pinned to the same first CPUs.
     #[default]
     Auto,
-    /// This many. More than the affinity mask has CPUs means that none is pinned.
+    /// This many, on the first CPUs of the affinity mask, which another process may have taken too: then turn pinning off, or name CPUs
+    /// by `List`. More than the mask has CPUs means that none is pinned.
     Count(usize),
     /// One core on each of these CPUs, in this order. A CPU outside the affinity mask is an error.
     List(Vec<usize>),

@@ -54,7 +54,9 @@ fn affinity_mask() -> Result<Vec<usize>, RunError> {
 
 fn place(cores: &Cores, mask: &[usize], parallelism: usize) -> Result<Vec<Option<usize>>, RunError> {
     match cores {
-        Cores::Auto => Ok(mask.iter().take(parallelism.max(1)).copied().map(Some).collect()),
+        // A quota is time on any CPU of the mask: all containers of a machine would be pinned to its first ones.
+        Cores::Auto if parallelism < mask.len() => Ok(vec![None; parallelism.max(1)]),
+        Cores::Auto => Ok(mask.iter().copied().map(Some).collect()),
         Cores::Count(0) => Err(RunError::config("cores", "a count of 0")),
         Cores::Count(count) if *count > CORES_MAX => {
             Err(RunError::config("cores", format!("a count of {count}, the most is {CORES_MAX}")))
@@ -97,7 +99,9 @@ mod tests {
         type Placed = Option<Vec<Option<usize>>>;
         let cases: &[(Cores, usize, Placed)] = &[
             (Cores::Auto, 8, some(&[2, 3, 5, 7])),
-            (Cores::Auto, 2, some(&[2, 3])),
+            (Cores::Auto, 4, some(&[2, 3, 5, 7])),
+            (Cores::Auto, 2, Some(vec![None; 2])),
+            (Cores::Auto, 0, Some(vec![None; 1])),
             (Cores::Count(3), 1, some(&[2, 3, 5])),
             (Cores::Count(5), 4, Some(vec![None; 5])),
             (Cores::Count(0), 4, None),
