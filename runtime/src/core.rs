@@ -335,12 +335,14 @@ impl Core {
         &self.0.run.control
     }
 
-    /// How often this core has bound `address` before, counting this time.
-    pub(crate) fn count_bind(&self, address: &BindAddress) -> usize {
-        let mut binds = self.0.binds.borrow_mut();
-        let count = binds.entry(address.clone()).or_default();
-        *count += 1;
-        *count
+    /// How often this core has bound `address` before.
+    pub(crate) fn binds_of(&self, address: &BindAddress) -> usize {
+        self.0.binds.borrow().get(address).copied().unwrap_or_default()
+    }
+
+    /// Counts a bind of `address`.
+    pub(crate) fn count_bind(&self, address: &BindAddress) {
+        *self.0.binds.borrow_mut().entry(address.clone()).or_default() += 1;
     }
 
     pub(crate) fn ports(&self) -> &SharedPorts {

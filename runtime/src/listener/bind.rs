@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -53,12 +53,15 @@ impl Core {
     /// If the address is in use (by another process, or by a listener of this run that does not belong together with
     /// it), or cannot be bound.
     pub fn bind(&self, address: &BindAddress, options: &ListenerOptions) -> io::Result<Vec<Listener>> {
-        let key = (address.clone(), self.count_bind(address));
+        let key = (address.clone(), self.binds_of(address));
         let mut bound = self.ports().bound.lock().unwrap_or_else(PoisonError::into_inner);
-        match address {
-            BindAddress::Tcp(host) => bind_host(&mut bound, key, host, options),
-            BindAddress::Unix(path) => Ok(vec![bind_path(&mut bound, key, path, options)?]),
-        }
+        let listeners = match address {
+            BindAddress::Tcp(host) => bind_host(&mut bound, key, host, options)?,
+            BindAddress::Unix(path) => vec![bind_path(&mut bound, key, path, options)?],
+        };
+        // One that failed and is tried again still belongs together with the first of the other cores.
+        self.count_bind(address);
+        Ok(listeners)
     }
 
     /// The listening sockets that systemd passed to the process (`LISTEN_FDS`), duplicated for this core.
@@ -205,9 +208,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the path is taken, and not by a socket"));
     }
-    match UnixStream::connect(path) {
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Who listens with a full backlog would be waited for.
+    probe.set_nonblocking(true)?;
+    match probe.connect(&socket2::SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) => Err(error),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody listens there")),
     }
 }
