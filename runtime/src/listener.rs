@@ -86,6 +86,8 @@ pub struct Listener {
     timers: Timers,
     canceller: RefCell<Canceller>,
     closing: Cell<bool>,
+    /// Connections that were given out since.
+    late: Cell<u32>,
     aborted: Cell<u64>,
     exhausted: Cell<u64>,
     /// When it was out of descriptors or memory last.
@@ -143,6 +145,7 @@ impl Listener {
             timers,
             canceller: RefCell::new(Canceller::new()),
             closing: Cell::new(false),
+            late: Cell::new(0),
             aborted: Cell::new(0),
             exhausted: Cell::new(0),
             exhausted_at: Cell::new(None),
@@ -180,7 +183,7 @@ impl Listener {
         let mut pause = PAUSE_MIN;
         loop {
             if self.closing.get() {
-                return self.accept_from_backlog();
+                return self.accept_late().await;
             }
             match self.accept_by_ring().await {
                 Ok(accepted) => return Some(accepted),
@@ -206,7 +209,8 @@ impl Listener {
         race(self.closed.notified(), self.timers.sleep(pause)).await;
     }
 
-    /// Stops accepting: the accept under way ends, those who wait in the backlog are still given out, then `None`.
+    /// Stops accepting: the accept under way ends, those who wait in the backlog are still given out (4,096 of them at the most),
+    /// then `None`.
     pub fn close(&self) {
         self.closing.set(true);
         self.closed.notify_waiters();
@@ -229,6 +233,21 @@ impl Listener {
         // The kernel's accept through io_uring, as monoio asks for it, leaves the socket open in child processes.
         rustix::io::fcntl_setfd(socket_fd(&accepted.socket), FdFlags::CLOEXEC)?;
         Ok(accepted)
+    }
+
+    /// One of those who waited when it was closed. More may come as long as the socket is open, so there is an end to it.
+    async fn accept_late(&self) -> Option<Accepted> {
+        let late = self.late.get();
+        if late >= LATE_MAX {
+            return None;
+        }
+        self.late.set(late + 1);
+        if late % LATE_IN_A_TURN == LATE_IN_A_TURN - 1
+            && let Some(core) = Core::current()
+        {
+            core.yield_now().await;
+        }
+        self.accept_from_backlog()
     }
 
     fn accept_from_backlog(&self) -> Option<Accepted> {
@@ -285,6 +304,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     ];
     error.raw_os_error().is_some_and(|code| of_one.contains(&code))
 }
+
+/// Connections that are given out behind the close: as many as wait in the kernel by default (`net.core.somaxconn`).
+const LATE_MAX: u32 = 4096;
+
+/// How many of them in a row, before others have their turn.
+const LATE_IN_A_TURN: u32 = 64;
 
 /// The first pause of a listener that is out of descriptors or memory; each one in a row is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(5);
