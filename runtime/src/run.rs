@@ -175,7 +175,8 @@ where
 
     /// Runs the body until it returns, or until shortly after the cut.
     async fn run_body(&self, core: &Core) {
-        let body = Contained::new(core.clone(), "body", Box::pin((self.body)(core.clone())));
+        // Called inside: a closure that is not async may panic before there is a future.
+        let body = Contained::new(core.clone(), "body", Box::pin(async { (self.body)(core.clone()).await }));
         let patience = async {
             core.cut().await;
             monoio::time::sleep(CUT_TIME).await;

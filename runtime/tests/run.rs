@@ -188,6 +188,22 @@ fn cleanups_run_in_reverse_order_also_when_start_up_fails_or_panics() {
     }
 }
 
+#[test]
+fn cleanups_run_when_a_body_panics_before_it_is_a_future() {
+    for driver in drivers() {
+        let journal = Journal::default();
+        let notes = journal.clone();
+        let result = run(config(driver, 1), |core: Core| {
+            let notes = notes.clone();
+            core.on_cleanup(async move { notes.note("clean-up") });
+            assert!(core.is_stopping(), "start-up panicked");
+            async { TestResult::Ok(()) }
+        });
+        assert!(result.is_err(), "{driver:?}");
+        assert_eq!(journal.take(), ["clean-up"], "{driver:?}");
+    }
+}
+
 struct OnDrop(Journal);
 
 impl Drop for OnDrop {
