@@ -285,6 +285,7 @@ impl Chunks {
     /// # Panics
     /// If there are not so many.
     pub fn move_front(&mut self, count: usize, into: &mut Self) {
+        self.iovecs.clear();
         into.chunks.extend(self.chunks.drain(self.first..self.first + count));
     }
 

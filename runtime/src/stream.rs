@@ -406,7 +406,11 @@ async fn write_many<S: Writable>(socket: &mut S, mut chunks: Box<Chunks>, writte
         (result, chunks) = socket.writev(chunks).await;
         match progress(result, written) {
             Ok(count) => chunks.advance(count),
-            Err(error) => return (Err(error), WriteBatch::Many(chunks)),
+            Err(error) => {
+                // They are described anew by whoever writes them.
+                chunks.advance(0);
+                return (Err(error), WriteBatch::Many(chunks));
+            }
         }
     }
     (Ok(()), WriteBatch::Many(chunks))
