@@ -96,7 +96,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let first = |arguments| <[String]>::split_first(arguments).map(|(name, rest)| (name.as_str(), rest));
     if let Some((paced::ARGUMENT, rest)) = first(&arguments) {
-        return end(paced::load(rest).map(|report| print!("{report}")));
+        return end(paced::load(rest));
     }
     if let Some((client_load::ARGUMENT, rest)) = first(&arguments) {
         return end(client_load::ask(rest));
@@ -250,26 +250,23 @@ fn run_once(
         return client_load::run(options, binaries, scenario, kind);
     }
     let server = binaries.start(kind)?;
-    let before = process::cpu_time(server.pid())?;
-    let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
-    let load = match scenario.shape {
+    let (seconds, cpu) = (options.seconds, options.load_cpu);
+    let (used, load) = match scenario.shape {
         Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
-            wrk.run(scenario, port, seconds)?
+            wrk.run(scenario, &server, seconds)?
         }
         Shape::BesideSlow(slow) => {
-            let _slow = slow::Clients::open(port, slow)?;
-            wrk.run(scenario, port, seconds)?
+            let _slow = slow::Clients::open(server.port(), slow)?;
+            wrk.run(scenario, &server, seconds)?
         }
-        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, &server, seconds, cpu)?,
         Shape::Paced(rate) => {
-            let url = format!("http://127.0.0.1:{port}{}", scenario.path);
-            paced::run(Rate::Fixed(rate), scenario.connections, &url, seconds, cpu)?
+            paced::run(Rate::Fixed(rate), scenario.connections, &server, scenario.path, seconds, cpu)?
         }
-        Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Handshakes { .. } => tls_load::run(binaries, scenario, &server, seconds, cpu)?,
         Shape::Ask => return Err(format!("{} is no load of servers", scenario.name)),
     };
-    let cpu = process::cpu_time(server.pid())?.since(before);
-    Ok(Run::new(cpu, &load))
+    Ok(Run::new(used, &load))
 }
 
 /// What can be checked without a server: the command line, wrk's report, procfs, tables and reports.

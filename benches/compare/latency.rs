@@ -77,8 +77,8 @@ pub(crate) fn measure(options: &Options, binaries: &Binaries) -> Result<Curves, 
 fn run(options: &Options, binaries: &Binaries, kind: Kind, rate: Rate) -> Result<Load, Problem> {
     progress(&format!("latency, {rate:?}: {}", kind.name()));
     let server = binaries.start(kind)?;
-    let url = format!("http://127.0.0.1:{}/plaintext", server.port());
-    paced::run(rate, CONNECTIONS, &url, options.seconds, options.load_cpu)
+    paced::run(rate, CONNECTIONS, &server, "/plaintext", options.seconds, options.load_cpu)
+        .map(|(_, load)| load)
         .map_err(|problem| format!("{}, latency: {problem}", kind.name()))
 }
 

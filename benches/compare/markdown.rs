@@ -48,7 +48,9 @@ fn method(options: &Options) -> String {
         "## What is measured\n\n\
          Each server runs one worker pinned to CPU {}; wrk runs one thread pinned to CPU {}, over loopback. CPU time per\n\
          request is what the server process used while wrk ran (`schedstat` of its threads, divided into user and system as\n\
-         `stat` does), over the number of answers. The servers take turns within every round and are started anew for each\n\
+         `stat` does), over the number of answers. wrk connects within that time (10,000 connections are part of it), and is\n\
+         not warm when it begins. `paced` and the loads of WebSockets, handshakes and clients are: they open and use their\n\
+         connections before their clock starts, and CPU time is that between its start and its end. The servers take turns within every round and are started anew for each\n\
          run. Shown is the median over the rounds; a ratio is the median of the rounds' own ratios. *Spread* is the distance\n\
          from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
          wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\

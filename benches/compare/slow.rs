@@ -38,6 +38,8 @@ impl Clients {
                 std::thread::sleep(PAUSE);
             }
         });
+        // The server takes them up before its CPU time is first read.
+        std::thread::sleep(2 * PAUSE);
         Ok(Self { is_over, thread: Some(thread) })
     }
 }
