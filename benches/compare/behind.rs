@@ -60,7 +60,7 @@ fn push(list: &mut String, entry: &str) {
     let _infallible = write!(list, "{separator}{entry}");
 }
 
-/// Why ours may cost more than others do, in scenarios that are alike.
+/// What ours is known to spend and others are not, in scenarios that are alike.
 struct Reason {
     /// The scenarios' names, or how they begin.
     of: &'static [&'static str],
@@ -89,24 +89,25 @@ const SMALL: &[&str] = &[
     "client-",
 ];
 
-/// The first one that fits is told. They are what docs/benchmarks/log.md knows, or say what they do not know.
+/// The first one that fits is told. They are costs that docs/benchmarks/log.md knows, or say what they do not know; no run measures them, so
+/// that they are not told as the cause of what a run shows.
 const REASONS: [Reason; 3] = [
     Reason {
         of: &["ws-"],
         driver: None,
-        why: "`ws_echo` is a handler behind a router, with the server's limits and deadlines; `ws_fastwebsockets` is a codec of \
+        why: "A known cost: `ws_echo` is a handler behind a router, with the server's limits and deadlines; `ws_fastwebsockets` is a codec of \
               frames in a loop of this benchmark. How much of the difference that is was not measured.",
     },
     Reason {
         of: SMALL,
         driver: Some("io_uring"),
-        why: "Each receive on an idle connection is tried before there is something to receive: the executor makes the ring's entries and \
+        why: "A known cost: each receive on an idle connection is tried before there is something to receive: the executor makes the ring's entries and \
               has neither `IORING_RECVSEND_POLL_FIRST` nor receives of several shots.",
     },
     Reason {
         of: SMALL,
         driver: Some("epoll"),
-        why: "Each request makes a second `recv` that finds nothing: the executor clears a socket's readiness only when a read fails.",
+        why: "A known cost: each request makes a second `recv` that finds nothing: the executor clears a socket's readiness only when a read fails.",
     },
 ];
 
@@ -140,5 +141,5 @@ pub(crate) fn self_check() {
     let [found] = &found[..] else { panic!("one of ours costs more: {found:?}") };
     assert_eq!((found.kind, found.behind.as_str()), (Kind::RinghttpEpoll, "1.08 of hyper"));
     assert_eq!(found.undecided, "", "ours is ahead of the other one");
-    assert!(found.why.starts_with("Each request makes a second"));
+    assert!(found.why.starts_with("A known cost: each request makes a second"));
 }
