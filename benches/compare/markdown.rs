@@ -53,7 +53,8 @@ fn method(options: &Options) -> String {
          connections before their clock starts, and CPU time is that between its start and its end. The servers take turns within every round and are started anew for each\n\
          run. Shown is the median over the rounds; a ratio is the median of the rounds' own ratios. *Spread* is the distance\n\
          from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
-         wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\
+         *Busy* is the share of its CPU that the server, or the client that is measured, used. Well below 100 % the other side was the\n\
+         slower one, as wrk often is: requests/s and latency then say more about that side than about the server.\n\n\
          - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
          - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to the *rival* is to the cheaper one.\n\
          - `axum`, `actix`: the frameworks of that name; `aiohttp` on Python with uvloop; `node`: Node's own HTTP server.\n\
@@ -220,6 +221,7 @@ fn row(server: &Measured, floor: Option<&Measured>, rival: Option<&Measured>) ->
         ratio(floor),
         ratio(rival),
         format!("{:.0}", server.median(|run| run.requests_per_second)),
+        format!("{:.0} %", server.median(|run| run.busy) * 100.0),
         micros(server.median(|run| run.p50_us)),
         micros(server.median(|run| run.p99_us)),
         micros(server.median(|run| run.p999_us)),
@@ -271,7 +273,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "server",
     "CPU µs/request",
     "user",
@@ -279,6 +281,7 @@ const COLUMNS: [&str; 11] = [
     "/ floor",
     "/ rival",
     "requests/s",
+    "busy",
     "p50 µs",
     "p99 µs",
     "p99.9 µs",
@@ -300,7 +303,7 @@ pub(crate) fn self_check() {
     for expected in [
         "\ncargo bench --bench compare -- --all --charts c --markdown x.md\n",
         "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
-        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | - | 90.9 % |\n",
+        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 13 % | 400 | 900 | - | 90.9 % |\n",
         "\n| hyper-flush | 0.0 % | 0.0 % |\n",
         "\n| axum | 100 | 1024 | 1224 | 2048 |\n",
         "\n| keep-alive GET /plaintext: ringhttp / hyper | 0.92 | missing | not measured in this run |\n",
