@@ -161,7 +161,21 @@ fn compare(mut options: Options) -> Result<(), Problem> {
         }
         println!("\n{}", idle::render(&outcome.idle));
     }
-    save(&options, &outcome)
+    save(&options, &outcome)?;
+    refuse_impossible(&outcome.results)
+}
+
+/// No server uses more than its CPU. All is saved before this is said, since the other rows are right.
+fn refuse_impossible(results: &Results) -> Result<(), Problem> {
+    let rows = results.iter().flat_map(|(scenario, measured)| {
+        measured.iter().filter_map(|server| Some((scenario.name, server.kind.name(), server.too_busy()?)))
+    });
+    let rows: Vec<String> =
+        rows.map(|(scenario, server, busy)| format!("{scenario}, {server}: {:.0} %", busy * 100.0)).collect();
+    match rows.is_empty() {
+        true => Ok(()),
+        false => Err(format!("measured wrong, for more than the one CPU was used: {}", rows.join("; "))),
+    }
 }
 
 /// Servers that do not run here, or answer something else, are noted as missing: a fast wrong answer is no result. Ours must do.
@@ -288,5 +302,10 @@ fn self_check() {
     machine::self_check();
     targets::self_check();
     markdown::self_check();
+    let mut wrong = [(&scenario::SCENARIOS[0], table::sample())];
+    assert_eq!(refuse_impossible(&wrong), Ok(()));
+    wrong[0].1[1].runs[2].busy = 2.0;
+    let problem = refuse_impossible(&wrong).expect_err("two CPUs are more than one");
+    assert!(problem.ends_with(": plaintext, hyper: 200 %"), "{problem}");
     println!("compare: self-check passed; to measure: cargo bench --bench compare -- --all");
 }

@@ -205,6 +205,13 @@ fn scenario_section(scenario: &Scenario, measured: &[Measured]) -> String {
         if errors > 0 {
             text += &format!("\n\n{}: {errors} socket errors.", server.kind.name());
         }
+        if let Some(busy) = server.too_busy() {
+            text += &format!(
+                "\n\n**{} is measured wrong**: it used {:.0} % of the one CPU it has in one of the rounds.",
+                server.kind.name(),
+                busy * 100.0
+            );
+        }
     }
     text
 }
@@ -315,6 +322,12 @@ pub(crate) fn self_check() {
     ] {
         assert!(text.contains(expected), "{expected:?} is not in the report:\n{text}");
     }
+    let mut wrong = table::sample();
+    wrong[1].runs[0].busy = 1.5;
+    let section = scenario_section(&SCENARIOS[0], &wrong);
+    assert!(section.ends_with(
+        "\n\n**hyper is measured wrong**: it used 150 % of the one CPU it has in one of the rounds."
+    ));
     let nothing = report(&options, &Outcome::default(), &[]);
     assert_eq!(nothing.matches(MISSING).count(), 4);
     let mut few = options;
