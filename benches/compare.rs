@@ -63,6 +63,8 @@ mod table;
 mod targets;
 #[path = "compare/tls_load.rs"]
 mod tls_load;
+#[path = "compare/versions.rs"]
+mod versions;
 #[path = "compare/wrk.rs"]
 mod wrk;
 #[path = "compare/ws_load.rs"]
@@ -84,6 +86,8 @@ type Results = [(&'static Scenario, Vec<Measured>)];
 /// All that one comparison has found out.
 #[derive(Debug, Default)]
 struct Outcome {
+    /// Names of what took part, and versions.
+    versions: Vec<(&'static str, String)>,
     results: Vec<(&'static Scenario, Vec<Measured>)>,
     latency: Option<latency::Curves>,
     idle: Vec<idle::Idle>,
@@ -141,7 +145,8 @@ fn compare(mut options: Options) -> Result<(), Problem> {
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
-    let mut outcome = Outcome { results, latency: None, idle: Vec::new() };
+    let versions = versions::find(&options, &binaries);
+    let mut outcome = Outcome { versions, results, latency: None, idle: Vec::new() };
     // Also before the other parts, whose failure shall not cost the runs.
     save(&options, &outcome)?;
     if options.latency {
@@ -301,6 +306,7 @@ fn self_check() {
     json::self_check();
     machine::self_check();
     targets::self_check();
+    versions::self_check();
     markdown::self_check();
     let mut wrong = [(&scenario::SCENARIOS[0], table::sample())];
     assert_eq!(refuse_impossible(&wrong), Ok(()));

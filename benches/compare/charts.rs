@@ -207,7 +207,7 @@ pub(crate) fn self_check() {
     let scenario = |name| Scenario::by_name(name).expect("it is in the list");
     let results =
         vec![(scenario("plaintext"), table::sample()), (scenario("plaintext-512"), table::sample())];
-    let charts = draw(&Outcome { results, latency: Some(latency::sample()), idle: Vec::new() });
+    let charts = draw(&Outcome { results, latency: Some(latency::sample()), ..Outcome::default() });
     let files: Vec<&str> = charts.iter().map(|chart| chart.file.as_str()).collect();
     assert_eq!(files, ["plaintext.svg", "plaintext-512.svg", "connections.svg", "latency-50.svg"]);
     assert!(

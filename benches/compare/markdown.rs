@@ -12,7 +12,8 @@ use crate::{Outcome, Results, behind, machine, targets};
 /// All of the file's text.
 pub(crate) fn report(options: &Options, outcome: &Outcome, charts: &[Chart]) -> String {
     let (results, idle) = (&outcome.results[..], &outcome.idle[..]);
-    let mut sections = vec![head(options), method(options), targets_section(results, idle)];
+    let mut sections =
+        vec![head(options, &outcome.versions), method(options), targets_section(results, idle)];
     sections.push(behind_section(results));
     sections.push(noise(options, results));
     sections.push("## Load".to_owned());
@@ -24,8 +25,8 @@ pub(crate) fn report(options: &Options, outcome: &Outcome, charts: &[Chart]) -> 
     sections.join("\n\n") + "\n"
 }
 
-fn head(options: &Options) -> String {
-    let facts = [
+fn head(options: &Options, versions: &[(&str, String)]) -> String {
+    let mut facts = vec![
         ("date (UTC)", machine::today()),
         ("kernel", machine::kernel()),
         ("CPU", machine::cpu_model()),
@@ -34,12 +35,13 @@ fn head(options: &Options) -> String {
         ("rounds", options.rounds.to_string()),
         ("length of one run", format!("{} s", options.seconds)),
     ];
+    facts.extend_from_slice(versions);
     format!(
         "# Benchmarks\n\n\
          This file is written by `benches/compare.rs`; do not edit it. This command writes it anew:\n\n\
          ```text\n{}\n```\n\n{}",
         options.command,
-        table(&["", ""], facts.map(|(name, value)| vec![name.to_owned(), value]).into_iter())
+        table(&["", ""], facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
     )
 }
 
@@ -305,10 +307,12 @@ pub(crate) fn self_check() {
     };
     let idle = Idle { kind: Kind::Axum, connections: 100, before: 1 << 20, after: (1 << 20) + 204_800 };
     let results = vec![(&SCENARIOS[0], table::sample())];
-    let outcome = Outcome { results, latency: Some(latency::sample()), idle: vec![idle] };
+    let versions = vec![("Node", "v1, ws 2".to_owned())];
+    let outcome = Outcome { versions, results, latency: Some(latency::sample()), idle: vec![idle] };
     let text = report(&options, &outcome, &crate::charts::draw(&outcome));
     for expected in [
         "\ncargo bench --bench compare -- --all --charts c --markdown x.md\n",
+        "\n| Node | v1, ws 2 |\n",
         "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
         "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 13 % | 400 | 900 | - | 90.9 % |\n",
         "\n| hyper-flush | 0.0 % | 0.0 % |\n",
