@@ -167,6 +167,9 @@ fn compare(mut options: Options) -> Result<(), Problem> {
         println!("\n{}", idle::render(&outcome.idle));
     }
     save(&options, &outcome)?;
+    if let (Some(directory), true) = (&options.charts, options.is_of_all()) {
+        charts::remove_old(directory, &charts::draw(&outcome))?;
+    }
     refuse_impossible(&outcome.results)
 }
 

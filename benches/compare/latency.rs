@@ -14,7 +14,7 @@ use crate::{Problem, progress};
 const KINDS: [Kind; 4] = [Kind::FloorEpoll, Kind::Hyper, Kind::Ringhttp, Kind::RinghttpEpoll];
 
 /// Shares of the greatest rate, in percent.
-const SHARES: [u32; 3] = [20, 50, 80];
+pub(crate) const SHARES: [u32; 3] = [20, 50, 80];
 
 pub(crate) const CONNECTIONS: u32 = 64;
 

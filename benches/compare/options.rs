@@ -50,6 +50,11 @@ impl Options {
         self.scenarios.iter().any(|scenario| scenario.protocol() == protocol)
     }
 
+    /// Whether all scenarios are, so that no figure of another run stays.
+    pub(crate) fn is_of_all(&self) -> bool {
+        self.scenarios.len() >= SCENARIOS.len()
+    }
+
     /// Goes on without the servers that are such, and notes of each `why`.
     pub(crate) fn leave_out(&mut self, are_such: fn(Kind) -> bool, why: &str) {
         let missing = &mut self.missing;
@@ -146,7 +151,8 @@ pub(crate) fn usage() -> String {
   --latency         latencies at shares of the greatest rate
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
-  --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
+  --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks; with --all, those
+                    of an earlier run that this one has not are removed from there
   --markdown FILE   write the report to FILE, as the whole of it
   --ours DIR        where ringhttp's examples are (default: built by cargo)
   --server-cpu N    CPU of the servers, or of the clients that are measured (default 0)
@@ -211,11 +217,13 @@ pub(crate) fn self_check() {
     assert_eq!((all.rounds, all.seconds, all.server_cpu, all.load_cpu), (3, 3, 0, 1));
     assert_eq!((all.servers.len(), all.scenarios.len()), (Kind::ALL.len(), SCENARIOS.len()));
     assert_eq!(all.idle, None);
+    assert!(all.is_of_all());
 
     let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --markdown x.md --bench";
     let Ok(Parsed::Compare(some)) = parsed(line) else { panic!("{line} is usable") };
     assert_eq!(some.servers.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["hyper", "axum"]);
     assert_eq!(some.scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>(), ["json"]);
+    assert!(!some.is_of_all());
     assert_eq!((some.rounds, some.seconds, some.idle), (5, 2, Some(IDLE_CONNECTIONS)));
     assert_eq!((some.json, some.markdown), (Some("x.json".into()), Some("x.md".into())));
 
