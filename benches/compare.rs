@@ -278,7 +278,7 @@ fn run_once(
             wrk.run(scenario, &server, seconds)?
         }
         Shape::BesideSlow(slow) => {
-            let _slow = slow::Clients::open(server.port(), slow)?;
+            let _slow = slow::Clients::open(server.port(), slow, cpu)?;
             wrk.run(scenario, &server, seconds)?
         }
         Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, &server, seconds, cpu)?,
