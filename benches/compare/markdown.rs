@@ -70,7 +70,8 @@ fn method(options: &Options) -> String {
            `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\
          - `file_nginx` (there the *rival*): nginx with sendfile; `file_actix`: actix-files; `file_axum`: axum with tower-http's `ServeDir`;\n\
            `file_ringhttp`, `file_ringhttp-epoll`: the example `files`. The file is in the page cache.\n\
-         - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
+         - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL,\n\
+           which reads its bodies from files in the page cache and copies them once more than the others, who have them in memory.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
            TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
            load, `benches/peers/src/bin/tls_load.rs`, is one thread too.\n\
