@@ -2,7 +2,7 @@
 //! request, throughput and latency.
 //!
 //! ```text
-//! cargo bench --bench compare -- --all --idle --markdown BENCHMARKS.md       (--help lists the options)
+//! cargo bench --bench compare -- --all --idle --latency --markdown BENCHMARKS.md       (--help lists the options, and what it needs)
 //! ```
 //!
 //! A server runs pinned to one CPU, wrk pinned to another. The servers take turns within every round, and each

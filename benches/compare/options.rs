@@ -143,6 +143,12 @@ pub(crate) fn usage() -> String {
     let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     format!(
         "cargo bench --bench compare -- OPTIONS        (without any, this text is shown)
+
+Needs Linux with two CPUs that nothing else uses, wrk, and taskset and prlimit (util-linux). Peers that cannot be had are left out
+and named: nginx; Node and npm (its package ws is installed into target/); python3 with venv (aiohttp and uvloop, likewise); those in
+benches/peers_uring want a newer rustc than ringhttp does (rust-version in its Cargo.toml). All is built first, with the slowest
+optimisation: that takes a quarter of an hour or more. `--all --idle --latency` then takes about 45 minutes.
+
   --all             all scenarios, also beside --idle and --latency
   --rounds N        rounds, the median of which is shown; 3 at least (default 3)
   --seconds N       length of one run (default 3)
@@ -157,7 +163,9 @@ pub(crate) fn usage() -> String {
   --ours DIR        where ringhttp's examples are (default: built by cargo)
   --server-cpu N    CPU of the servers, or of the clients that are measured (default 0)
   --load-cpu N      CPU of wrk, ws_load and tls_load, or of the clients' server (default 1)
-  --test            check this program only",
+  --test            check this program only
+
+A server that used more than its CPU was measured wrong: all is written, that row is marked, and this ends with an error.",
         servers.join(","),
         scenarios.join(",")
     )
