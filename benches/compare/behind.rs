@@ -93,7 +93,7 @@ const SMALL: &[&str] = &[
 /// that they are not told as the cause of what a run shows.
 const REASONS: [Reason; 3] = [
     Reason {
-        of: &["ws-"],
+        of: &["ws-16", "ws-1k", "ws-64k", "ws-1m"],
         driver: None,
         why: "A known cost: `ws_echo` is a handler behind a router, with the server's limits and deadlines; `ws_fastwebsockets` is a codec of \
               frames in a loop of this benchmark. How much of the difference that is was not measured.",

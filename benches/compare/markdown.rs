@@ -50,11 +50,12 @@ fn method(options: &Options) -> String {
         "## What is measured\n\n\
          Each server runs one worker pinned to CPU {}; wrk runs one thread pinned to CPU {}, over loopback. CPU time per\n\
          request is what the server process used while wrk ran (`schedstat` of its threads, divided into user and system as\n\
-         `stat` does), over the number of answers. wrk connects within that time (10,000 connections are part of it), and is\n\
-         not warm when it begins. `paced` and the loads of WebSockets, handshakes and clients are: they open and use their\n\
-         connections before their clock starts, and CPU time is that between its start and its end. The servers take turns within every round and are started anew for each\n\
-         run. Shown is the median over the rounds; a ratio is the median of the rounds' own ratios. *Spread* is the distance\n\
-         from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
+         `stat` does), over the number of answers. wrk connects within that time (10,000 connections are part of it), and the\n\
+         server is not warm when it begins. `paced` and the loads of WebSockets, handshakes and clients open and use their\n\
+         connections before their clock starts, and CPU time is that between its start and its end.\n\n\
+         The servers take turns within every round and are started anew for each run. Shown is the median over the rounds; a\n\
+         ratio is the median of the rounds' own ratios. *Spread* is the distance from the lowest to the highest CPU time per\n\
+         request, as a share of the median: a difference below it says nothing.\n\n\
          *Busy* is the share of its CPU that the server, or the client that is measured, used. Well below 100 % the other side was the\n\
          slower one, as wrk often is: requests/s and latency then say more about that side than about the server.\n\n\
          - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
@@ -122,7 +123,8 @@ fn behind_section(results: &Results) -> String {
         (_, false) => format!(
             "CPU time per request as a ratio to that of each server or client that is not a floor. ringhttp is *behind* where it costs\n\
              more in every round, and *ahead* where it costs less in every round: of those that it is ahead of, none is named. What lies\n\
-             between is *undecided*, a ratio below 1 as well as one above: rounds on both sides of 1 say nothing.\n\n{}",
+             between is *undecided*, a ratio below 1 as well as one above: rounds on both sides of 1 say nothing. (Of three rounds, chance alone\n\
+             puts all on one side in one case of four.)\n\n{}",
             table(&["scenario", "of ours", "behind", "undecided", "why"], rows.into_iter())
         ),
     };
