@@ -140,8 +140,8 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     }
 
     let mut results = Vec::new();
-    for &scenario in &options.scenarios {
-        let measured = measure(&options, &binaries, &wrk, scenario)?;
+    for scenario in options.scenarios.clone() {
+        let measured = measure(&mut options, &binaries, &wrk, scenario)?;
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
@@ -228,25 +228,39 @@ fn save(options: &Options, outcome: &Outcome) -> Result<(), Problem> {
     Ok(())
 }
 
-/// All rounds of one scenario.
+/// All rounds of one scenario. Who cannot bear its load is noted as missing there, for the other rows are worth as much without it.
+/// Ours must do.
 fn measure(
-    options: &Options,
+    options: &mut Options,
     binaries: &server::Binaries,
     wrk: &Wrk,
     scenario: &'static Scenario,
 ) -> Result<Vec<Measured>, Problem> {
+    let mut failed: Vec<Kind> = Vec::new();
     let mut measured: Vec<Measured> = servers_of(options, scenario).map(Measured::new).collect();
     for round in 0..options.rounds {
         for turn in 0..measured.len() {
             // Another server begins each round: none always follows the same one.
             let index = (turn + round) % measured.len();
             let kind = measured[index].kind;
+            if failed.contains(&kind) {
+                continue;
+            }
             progress(&format!("{} {}/{}: {}", scenario.name, round + 1, options.rounds, kind.name()));
-            let run = run_once(options, binaries, wrk, scenario, kind);
-            measured[index].runs.push(run.map_err(|problem| format!("{}: {problem}", kind.name()))?);
+            match run_once(options, binaries, wrk, scenario, kind) {
+                Ok(run) => measured[index].runs.push(run),
+                Err(problem) if kind.is_ours() => return Err(format!("{}: {problem}", kind.name())),
+                Err(problem) => {
+                    eprintln!("{} is left out of {}: {problem}", kind.name(), scenario.name);
+                    let what = problem.lines().next().unwrap_or_default();
+                    options.missing.push(format!("{} in {} ({what})", kind.name(), scenario.name));
+                    failed.push(kind);
+                }
+            }
         }
     }
     progress("");
+    measured.retain(|server| !failed.contains(&server.kind));
     Ok(measured)
 }
 
