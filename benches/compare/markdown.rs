@@ -50,8 +50,8 @@ fn method(options: &Options) -> String {
         "## What is measured\n\n\
          Each server runs one worker pinned to CPU {}; wrk runs one thread pinned to CPU {}, over loopback. CPU time per\n\
          request is what the server process used while wrk ran (`schedstat` of its threads, divided into user and system as\n\
-         `stat` does), over the number of answers. wrk connects within that time (10,000 connections are part of it), and the\n\
-         server is not warm when it begins. `paced` and the loads of WebSockets, handshakes and clients open and use their\n\
+         `stat` does), over the number of answers. wrk connects within that time, of which requests/s are too (10,000\n\
+         connections are a part of it that shows), and the server is not warm when it begins. `paced` and the loads of WebSockets, handshakes and clients open and use their\n\
          connections before their clock starts, and CPU time is that between its start and its end.\n\n\
          The servers take turns within every round and are started anew for each run. Shown is the median over the rounds; a\n\
          ratio is the median of the rounds' own ratios. *Spread* is the distance from the lowest to the highest CPU time per\n\

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use crate::load::Load;
 use crate::process::CpuTime;
@@ -54,13 +55,13 @@ impl Wrk {
         let scheme = if scenario.protocol() == Protocol::Https { "https" } else { "http" };
         command.arg(format!("{scheme}://127.0.0.1:{}{}", server.port(), scenario.path));
         let failed = |error: std::io::Error| format!("wrk: {error}");
-        let before = process::cpu_time(server.pid())?;
+        let (start, before) = (Instant::now(), process::cpu_time(server.pid())?);
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
         let mut report = String::new();
         if let Some(mut output) = child.stdout.take() {
             output.read_to_string(&mut report).map_err(failed)?;
         }
-        let cpu = process::cpu_time(server.pid())?.since(before);
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), process::cpu_time(server.pid())?.since(before));
         let status = child.wait().map_err(failed)?;
         if !status.success() {
             return Err(format!("wrk: {status}\n{report}"));
@@ -69,7 +70,10 @@ impl Wrk {
             return Err(format!("{}: the server refused requests\n{report}", scenario.name));
         }
         match parse(&report) {
-            Some(load) if load.requests > 0.0 => Ok((cpu, load.usable(scenario.shape))),
+            Some(load) if load.requests > 0.0 => {
+                // wrk's own clock starts when its thread leaves it the CPU, which may be after that has connected and asked.
+                Ok((cpu, Load { seconds, ..load.usable(scenario.shape) }))
+            }
             Some(_) => Err(format!("{}: the server answered nothing", scenario.name)),
             None => Err(format!("wrk's report is not understood:\n{report}")),
         }
