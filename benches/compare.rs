@@ -2,7 +2,7 @@
 //! request, throughput and latency.
 //!
 //! ```text
-//! cargo bench --bench compare -- --all --idle --markdown BENCHMARKS.md       (--help lists the options)
+//! cargo bench --bench compare -- --all --idle --latency --markdown BENCHMARKS.md       (--help lists the options, and what it needs)
 //! ```
 //!
 //! A server runs pinned to one CPU, wrk pinned to another. The servers take turns within every round, and each
@@ -63,6 +63,8 @@ mod table;
 mod targets;
 #[path = "compare/tls_load.rs"]
 mod tls_load;
+#[path = "compare/versions.rs"]
+mod versions;
 #[path = "compare/wrk.rs"]
 mod wrk;
 #[path = "compare/ws_load.rs"]
@@ -84,6 +86,8 @@ type Results = [(&'static Scenario, Vec<Measured>)];
 /// All that one comparison has found out.
 #[derive(Debug, Default)]
 struct Outcome {
+    /// Names of what took part, and versions.
+    versions: Vec<(&'static str, String)>,
     results: Vec<(&'static Scenario, Vec<Measured>)>,
     latency: Option<latency::Curves>,
     idle: Vec<idle::Idle>,
@@ -96,7 +100,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let first = |arguments| <[String]>::split_first(arguments).map(|(name, rest)| (name.as_str(), rest));
     if let Some((paced::ARGUMENT, rest)) = first(&arguments) {
-        return end(paced::load(rest).map(|report| print!("{report}")));
+        return end(paced::load(rest));
     }
     if let Some((client_load::ARGUMENT, rest)) = first(&arguments) {
         return end(client_load::ask(rest));
@@ -136,12 +140,13 @@ fn compare(mut options: Options) -> Result<(), Problem> {
     }
 
     let mut results = Vec::new();
-    for &scenario in &options.scenarios {
-        let measured = measure(&options, &binaries, &wrk, scenario)?;
+    for scenario in options.scenarios.clone() {
+        let measured = measure(&mut options, &binaries, &wrk, scenario)?;
         println!("\n{}", table::render(scenario, &measured));
         results.push((scenario, measured));
     }
-    let mut outcome = Outcome { results, latency: None, idle: Vec::new() };
+    let versions = versions::find(&options, &binaries);
+    let mut outcome = Outcome { versions, results, latency: None, idle: Vec::new() };
     // Also before the other parts, whose failure shall not cost the runs.
     save(&options, &outcome)?;
     if options.latency {
@@ -161,7 +166,24 @@ fn compare(mut options: Options) -> Result<(), Problem> {
         }
         println!("\n{}", idle::render(&outcome.idle));
     }
-    save(&options, &outcome)
+    save(&options, &outcome)?;
+    if let (Some(directory), true) = (&options.charts, options.is_of_all()) {
+        charts::remove_old(directory, &charts::draw(&outcome))?;
+    }
+    refuse_impossible(&outcome.results)
+}
+
+/// No server uses more than its CPU. All is saved before this is said, since the other rows are right.
+fn refuse_impossible(results: &Results) -> Result<(), Problem> {
+    let rows = results.iter().flat_map(|(scenario, measured)| {
+        measured.iter().filter_map(|server| Some((scenario.name, server.kind.name(), server.too_busy()?)))
+    });
+    let rows: Vec<String> =
+        rows.map(|(scenario, server, busy)| format!("{scenario}, {server}: {:.0} %", busy * 100.0)).collect();
+    match rows.is_empty() {
+        true => Ok(()),
+        false => Err(format!("measured wrong, for more than the one CPU was used: {}", rows.join("; "))),
+    }
 }
 
 /// Servers that do not run here, or answer something else, are noted as missing: a fast wrong answer is no result. Ours must do.
@@ -206,25 +228,39 @@ fn save(options: &Options, outcome: &Outcome) -> Result<(), Problem> {
     Ok(())
 }
 
-/// All rounds of one scenario.
+/// All rounds of one scenario. Who cannot bear its load is noted as missing there, for the other rows are worth as much without it.
+/// Ours must do.
 fn measure(
-    options: &Options,
+    options: &mut Options,
     binaries: &server::Binaries,
     wrk: &Wrk,
     scenario: &'static Scenario,
 ) -> Result<Vec<Measured>, Problem> {
+    let mut failed: Vec<Kind> = Vec::new();
     let mut measured: Vec<Measured> = servers_of(options, scenario).map(Measured::new).collect();
     for round in 0..options.rounds {
         for turn in 0..measured.len() {
             // Another server begins each round: none always follows the same one.
             let index = (turn + round) % measured.len();
             let kind = measured[index].kind;
+            if failed.contains(&kind) {
+                continue;
+            }
             progress(&format!("{} {}/{}: {}", scenario.name, round + 1, options.rounds, kind.name()));
-            let run = run_once(options, binaries, wrk, scenario, kind);
-            measured[index].runs.push(run.map_err(|problem| format!("{}: {problem}", kind.name()))?);
+            match run_once(options, binaries, wrk, scenario, kind) {
+                Ok(run) => measured[index].runs.push(run),
+                Err(problem) if kind.is_ours() => return Err(format!("{}: {problem}", kind.name())),
+                Err(problem) => {
+                    eprintln!("{} is left out of {}: {problem}", kind.name(), scenario.name);
+                    let what = problem.lines().next().unwrap_or_default();
+                    options.missing.push(format!("{} in {} ({what})", kind.name(), scenario.name));
+                    failed.push(kind);
+                }
+            }
         }
     }
     progress("");
+    measured.retain(|server| !failed.contains(&server.kind));
     Ok(measured)
 }
 
@@ -250,26 +286,23 @@ fn run_once(
         return client_load::run(options, binaries, scenario, kind);
     }
     let server = binaries.start(kind)?;
-    let before = process::cpu_time(server.pid())?;
-    let (port, seconds, cpu) = (server.port(), options.seconds, options.load_cpu);
-    let load = match scenario.shape {
+    let (seconds, cpu) = (options.seconds, options.load_cpu);
+    let (used, load) = match scenario.shape {
         Shape::Get | Shape::Once | Shape::Pipelined(_) | Shape::Post(_) => {
-            wrk.run(scenario, port, seconds)?
+            wrk.run(scenario, &server, seconds)?
         }
         Shape::BesideSlow(slow) => {
-            let _slow = slow::Clients::open(port, slow)?;
-            wrk.run(scenario, port, seconds)?
+            let _slow = slow::Clients::open(server.port(), slow, cpu)?;
+            wrk.run(scenario, &server, seconds)?
         }
-        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Echo(_) | Shape::Broadcast(_) => ws_load::run(binaries, scenario, &server, seconds, cpu)?,
         Shape::Paced(rate) => {
-            let url = format!("http://127.0.0.1:{port}{}", scenario.path);
-            paced::run(Rate::Fixed(rate), scenario.connections, &url, seconds, cpu)?
+            paced::run(Rate::Fixed(rate), scenario.connections, &server, scenario.path, seconds, cpu)?
         }
-        Shape::Handshakes { .. } => tls_load::run(binaries, scenario, port, seconds, cpu)?,
+        Shape::Handshakes { .. } => tls_load::run(binaries, scenario, &server, seconds, cpu)?,
         Shape::Ask => return Err(format!("{} is no load of servers", scenario.name)),
     };
-    let cpu = process::cpu_time(server.pid())?.since(before);
-    Ok(Run::new(cpu, &load))
+    Ok(Run::new(used, &load))
 }
 
 /// What can be checked without a server: the command line, wrk's report, procfs, tables and reports.
@@ -290,6 +323,12 @@ fn self_check() {
     json::self_check();
     machine::self_check();
     targets::self_check();
+    versions::self_check();
     markdown::self_check();
+    let mut wrong = [(&scenario::SCENARIOS[0], table::sample())];
+    assert_eq!(refuse_impossible(&wrong), Ok(()));
+    wrong[0].1[1].runs[2].busy = 2.0;
+    let problem = refuse_impossible(&wrong).expect_err("two CPUs are more than one");
+    assert!(problem.ends_with(": plaintext, hyper: 200 %"), "{problem}");
     println!("compare: self-check passed; to measure: cargo bench --bench compare -- --all");
 }

@@ -22,8 +22,9 @@ pub(crate) fn draw(outcome: &Outcome) -> Vec<Chart> {
     let results = &outcome.results[..];
     let mut charts: Vec<Chart> =
         results.iter().map(|(scenario, measured)| bars(scenario, measured)).collect();
-    charts.extend(curve(results, "connections", "connections", by_connections));
-    charts.extend(curve(results, "body-size", "bytes of a body", by_body));
+    let [connections, body_size] = CURVES;
+    charts.extend(curve(results, connections, "connections", by_connections));
+    charts.extend(curve(results, body_size, "bytes of a body", by_body));
     charts.extend(outcome.latency.iter().flat_map(|latency| latency.rates.iter().map(latencies)));
     charts
 }
@@ -35,6 +36,31 @@ pub(crate) fn draw(outcome: &Outcome) -> Vec<Chart> {
 pub(crate) fn save(directory: &Path, charts: &[Chart]) -> Result<(), Problem> {
     std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     charts.iter().try_for_each(|chart| write(&directory.join(&chart.file), &chart.svg))
+}
+
+/// Takes charts out of `directory` that this program has made in another run, and that `charts` has not: they would be shown beside figures
+/// that they do not belong to.
+///
+/// # Errors
+/// The directory cannot be read, or a file cannot be removed.
+pub(crate) fn remove_old(directory: &Path, charts: &[Chart]) -> Result<(), Problem> {
+    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if is_own(name) && charts.iter().all(|chart| chart.file != name) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// The name of a file that some run writes.
+fn is_own(file: &str) -> bool {
+    let Some(name) = file.strip_suffix(".svg") else { return false };
+    let is_latency = |percent: &u32| name.strip_prefix("latency-") == Some(&percent.to_string());
+    Scenario::by_name(name).is_some() || CURVES.contains(&name) || latency::SHARES.iter().any(is_latency)
 }
 
 /// CPU time per request of each server: user and system.
@@ -67,7 +93,8 @@ fn bars(scenario: &Scenario, measured: &[Measured]) -> Chart {
     }
 }
 
-/// CPU time per request against a quantity that some scenarios differ in only.
+/// CPU time per request against a quantity that some scenarios differ in only; `None` of fewer than [`POINTS_MIN`], between which most
+/// of it would not be measured.
 fn curve(results: &Results, name: &str, unit: &str, quantity: fn(&Scenario) -> Option<u32>) -> Option<Chart> {
     let mut points: Vec<(f64, &[Measured])> = results
         .iter()
@@ -75,7 +102,7 @@ fn curve(results: &Results, name: &str, unit: &str, quantity: fn(&Scenario) -> O
         .collect();
     points.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let ((first, servers), (last, _)) = (points.first()?, points.last()?);
-    if first >= last {
+    if points.len() < POINTS_MIN {
         return None;
     }
     let columns = points.iter().map(|(value, _)| (share(*value, *first, *last), format!("{value:.0}")));
@@ -124,6 +151,8 @@ fn plot(name: &str, title: String, columns: &[(f64, String)], lines: &[(&str, Ve
     for ((row, (server, points)), color) in (0_u32..).zip(lines).zip(COLORS.iter().cycle()) {
         let path: Vec<(f64, f64)> = points.iter().map(|(across, time)| (x(*across), y(*time))).collect();
         line(&mut body, color, &path);
+        // What was measured; the line between is for the eye.
+        path.iter().for_each(|point| dot(&mut body, color, *point));
         let legend = TOP + 14.0 * f64::from(row);
         rectangle(&mut body, (LEFT + BAR_WIDTH + 14.0, legend), (10.0, 10.0), color);
         text(&mut body, LEFT + BAR_WIDTH + 28.0, legend + 9.0, "start", server);
@@ -188,6 +217,13 @@ fn line(out: &mut String, color: &str, points: &[(f64, f64)]) {
     );
 }
 
+fn dot(out: &mut String, color: &str, (x, y): (f64, f64)) {
+    let _infallible = writeln!(out, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\" fill=\"{color}\"/>");
+}
+
+/// The charts of several scenarios.
+const CURVES: [&str; 2] = ["connections", "body-size"];
+const POINTS_MIN: usize = 3;
 const WIDTH: u32 = 860;
 /// Where bars and axes begin, and where the first row does.
 const LEFT: f64 = 150.0;
@@ -202,19 +238,42 @@ const COLORS: [&str; 10] = [
     "#7a4b1e",
 ];
 
-/// Bars of known runs, and a curve through two scenarios.
+/// Bars of known runs, a curve through three scenarios and none through two, and charts of another run.
 pub(crate) fn self_check() {
     let scenario = |name| Scenario::by_name(name).expect("it is in the list");
-    let results =
-        vec![(scenario("plaintext"), table::sample()), (scenario("plaintext-512"), table::sample())];
-    let charts = draw(&Outcome { results, latency: Some(latency::sample()), idle: Vec::new() });
+    let sample = |name| (scenario(name), table::sample());
+    let results = vec![sample("plaintext"), sample("plaintext-512"), sample("plaintext-1")];
+    let few =
+        draw(&Outcome { results: vec![sample("plaintext"), sample("plaintext-512")], ..Outcome::default() });
+    assert!(few.iter().all(|chart| chart.file != "connections.svg"), "two points are no curve");
+    let charts = draw(&Outcome { results, latency: Some(latency::sample()), ..Outcome::default() });
     let files: Vec<&str> = charts.iter().map(|chart| chart.file.as_str()).collect();
-    assert_eq!(files, ["plaintext.svg", "plaintext-512.svg", "connections.svg", "latency-50.svg"]);
+    assert_eq!(
+        files,
+        ["plaintext.svg", "plaintext-512.svg", "plaintext-1.svg", "connections.svg", "latency-50.svg"]
+    );
     assert!(
         charts[0].svg.contains(">3.30 µs · 0.82 of rival<")
             || charts[0].svg.contains(">3.30 µs · 0.83 of rival<")
     );
-    assert_eq!(charts[2].svg.matches("<polyline").count(), 2 + ticks(2.97, 4.95).count() + 3);
-    assert_eq!(charts[3].svg.matches("<polyline").count(), 5 + ticks(90.0, 1100.0).count() + 1);
+    assert_eq!(charts[3].svg.matches("<polyline").count(), 3 + ticks(2.97, 4.95).count() + 3);
+    assert_eq!(charts[3].svg.matches("<circle").count(), 3 * 3);
+    assert_eq!(charts[4].svg.matches("<polyline").count(), 5 + ticks(90.0, 1100.0).count() + 1);
     assert!((share(10.0, 1.0, 100.0) - 0.5).abs() < 1e-9);
+    removes_old_ones(&charts);
+}
+
+fn removes_old_ones(charts: &[Chart]) {
+    let directory = std::env::temp_dir().join(format!("ringhttp-compare-charts-{}", std::process::id()));
+    save(&directory, charts).expect("the temporary directory can be written to");
+    let others =
+        ["bytes-1m.svg", "body-size.svg", "latency-80.svg", "latency-81.svg", "logo.svg", "json.txt"];
+    for name in others {
+        write(&directory.join(name), "").expect("the temporary directory can be written to");
+    }
+    remove_old(&directory, charts).expect("they can be removed");
+    let is_there = |name: &str| directory.join(name).exists();
+    assert_eq!(others.map(is_there), [false, false, false, true, true, true]);
+    assert!(charts.iter().all(|chart| is_there(&chart.file)));
+    std::fs::remove_dir_all(directory).expect("it is ours");
 }

@@ -8,7 +8,7 @@ use crate::Problem;
 use crate::content::FILE_BYTES;
 use crate::server::Server;
 
-/// Checks status, framing and body of every path, over one keep-alive connection.
+/// Checks status, framing and body of every path, over one keep-alive connection, and that a connection ends when that is asked for.
 ///
 /// Only after a large echo and after a refusal may the server close: those are not measured.
 ///
@@ -50,8 +50,25 @@ pub(crate) fn surface(server: &Server) -> Result<(), Problem> {
     }
     let refused = Client::connect(server.port())?.ask("DELETE", "/", b"")?;
     match refused.field("allow") {
-        Some(allow) if refused.status == 405 && allow.contains("GET") => Ok(()),
-        allow => Err(format!("DELETE /: {} with Allow {allow:?}, expected 405 and GET", refused.status)),
+        Some(allow) if refused.status == 405 && allow.contains("GET") => {}
+        allow => {
+            return Err(format!("DELETE /: {} with Allow {allow:?}, expected 405 and GET", refused.status));
+        }
+    }
+    closes(server)
+}
+
+/// A server that does not close when it is asked to would have `close` measure kept connections.
+fn closes(server: &Server) -> Result<(), Problem> {
+    let mut client = Client::connect(server.port())?;
+    let asked = "GET /plaintext with Connection: close";
+    let request = b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    client.stream.write_all(request).map_err(|error| format!("{asked}: writing: {error}"))?;
+    client.read_answer(asked)?.body_is(b"Hello, World!")?;
+    match client.stream.read(&mut [0]) {
+        Ok(0) if client.pending.is_empty() => Ok(()),
+        Ok(_) => Err(format!("{asked}: something follows the answer")),
+        Err(error) => Err(format!("{asked}: the connection does not end: {error}")),
     }
 }
 

@@ -1,21 +1,21 @@
 //! What clients are measured by: how one is run beside the server that they all ask, and ours.
 //!
 //! The program starts itself once more to be ringhttp's client; the others are `benches/peers/src/bin/client_*.rs` and
-//! `benches/peers/foreign/client.py`. All do the same: they open their connections, say `ready`, ask, report, and end when their
-//! standard input does.
+//! `benches/peers/foreign/client.py`. All do the same, as `load.rs` has it: they open their connections, say `ready`, ask, report, and end
+//! when their standard input does.
 
-use std::io::{BufRead, BufReader, Read as _};
-use std::process::{Child, Command, Stdio};
+use std::io::Read as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ringhttp::{Client, ClientConfig, Core, Cores, RuntimeConfig, StatusCode};
 
+use crate::Problem;
 use crate::load::Load;
 use crate::options::Options;
 use crate::scenario::Scenario;
 use crate::server::{Binaries, Kind};
 use crate::table::Run;
-use crate::{Problem, process};
 
 /// The first argument of a process that is ringhttp's client.
 pub(crate) const ARGUMENT: &str = "--client";
@@ -39,33 +39,14 @@ pub(crate) fn run(
     command.args(["-c", &options.server_cpu.to_string()]).arg(client.get_program()).args(client.get_args());
     command.arg(format!("http://127.0.0.1:{}{}", server.port(), scenario.path));
     command.args([scenario.connections.to_string(), options.seconds.to_string()]);
-    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-    let mut child = child.map_err(|error| format!("taskset: {error}"))?;
-    let run = watch(&mut child);
-    // Its input ends here, and it does therefore; one that failed has ended before.
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if status.success() { run } else { Err(format!("{}: {status}", scenario.name)) }
+    let (cpu, load) = Load::of(&mut command, scenario.name, None)?;
+    Ok(Run::new(cpu, &load))
 }
 
 fn ours(driver: &str) -> Result<Command, Problem> {
     let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
     command.args([ARGUMENT, driver]);
     Ok(command)
-}
-
-/// The CPU time of a client between its two lines.
-fn watch(child: &mut Child) -> Result<Run, Problem> {
-    let mut lines = BufReader::new(child.stdout.take().ok_or("a client without output")?).lines();
-    let mut line = || lines.next().and_then(Result::ok).unwrap_or_default();
-    let ready = line();
-    if ready != "ready" {
-        return Err(format!("it said {ready:?} instead of being ready"));
-    }
-    let before = process::cpu_time(child.id())?;
-    let report = line();
-    let cpu = process::cpu_time(child.id())?.since(before);
-    let load = Load::parse(&report).ok_or_else(|| format!("its report is {report:?}"))?;
-    Ok(Run::new(cpu, &load))
 }
 
 /// Is ringhttp's client: `arguments` are driver, URL, connections and seconds.

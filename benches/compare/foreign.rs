@@ -24,6 +24,15 @@ impl Foreign {
         command
     }
 
+    pub(crate) fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Where its packages are, if they are Node's.
+    pub(crate) fn modules(&self) -> &Path {
+        self.modules.as_deref().unwrap_or_else(|| Path::new(""))
+    }
+
     /// How to start a server, pinned to a CPU.
     pub(crate) fn command(&self, port: u16, cpu: usize) -> Command {
         let mut command = Command::new("taskset");

@@ -15,6 +15,8 @@ use crate::table::{self, Measured, Run};
 /// The whole outcome of one comparison.
 pub(crate) fn encode(options: &Options, outcome: &Outcome) -> String {
     let machine = object(&[("cpu", string(&machine::cpu_model())), ("kernel", string(&machine::kernel()))]);
+    let versions: Vec<(&str, String)> =
+        outcome.versions.iter().map(|(name, version)| (*name, string(version))).collect();
     let settings = object(&[
         ("rounds", options.rounds.to_string()),
         ("seconds", options.seconds.to_string()),
@@ -24,6 +26,7 @@ pub(crate) fn encode(options: &Options, outcome: &Outcome) -> String {
     let scenarios = outcome.results.iter().map(|(scenario, measured)| encode_scenario(scenario, measured));
     let mut document = object(&[
         ("machine", machine),
+        ("versions", object(&versions)),
         ("settings", settings),
         ("scenarios", array(scenarios)),
         ("latency", outcome.latency.as_ref().map_or_else(|| "null".to_owned(), encode_latency)),

@@ -14,7 +14,7 @@ use crate::{Problem, progress};
 const KINDS: [Kind; 4] = [Kind::FloorEpoll, Kind::Hyper, Kind::Ringhttp, Kind::RinghttpEpoll];
 
 /// Shares of the greatest rate, in percent.
-const SHARES: [u32; 3] = [20, 50, 80];
+pub(crate) const SHARES: [u32; 3] = [20, 50, 80];
 
 pub(crate) const CONNECTIONS: u32 = 64;
 
@@ -77,8 +77,8 @@ pub(crate) fn measure(options: &Options, binaries: &Binaries) -> Result<Curves, 
 fn run(options: &Options, binaries: &Binaries, kind: Kind, rate: Rate) -> Result<Load, Problem> {
     progress(&format!("latency, {rate:?}: {}", kind.name()));
     let server = binaries.start(kind)?;
-    let url = format!("http://127.0.0.1:{}/plaintext", server.port());
-    paced::run(rate, CONNECTIONS, &url, options.seconds, options.load_cpu)
+    paced::run(rate, CONNECTIONS, &server, "/plaintext", options.seconds, options.load_cpu)
+        .map(|(_, load)| load)
         .map_err(|problem| format!("{}, latency: {problem}", kind.name()))
 }
 

@@ -1,8 +1,13 @@
-//! What a load generator says when it is done, and how those of our own are run: they print one line.
+//! What a load generator says when it is done, and how those of our own are run, which clients that are measured are too.
+//!
+//! They open their connections, use each of them, print `ready`, start their clock, print one line when it is over, and keep what is
+//! open until their standard input ends. CPU time is read at both lines: what the clock does not see is not counted either.
 
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
-use crate::Problem;
+use crate::process::CpuTime;
+use crate::{Problem, process};
 
 /// What one run of a load generator reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,16 +26,42 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Runs one of our own to its end. `name`: what is said to have failed.
+    /// Runs one of our own to its end, and gives the CPU time of `measured` between its two lines: a server's process, or `None` for
+    /// its own. `name`: what is said to have failed.
     ///
     /// # Errors
     /// It cannot be started, fails, or makes no request.
-    pub(crate) fn of(command: &mut Command, name: &str) -> Result<Self, Problem> {
-        let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("{name}: {error}"))?;
-        let report = String::from_utf8_lossy(&output.stdout);
+    pub(crate) fn of(
+        command: &mut Command,
+        name: &str,
+        measured: Option<u32>,
+    ) -> Result<(CpuTime, Self), Problem> {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|error| format!("{name}: {error}"))?;
+        let found = Self::watch(&mut child, measured);
+        // Its input ends here, and it does therefore; one that failed has ended before.
+        let status = child.wait().map_err(|error| format!("{name}: {error}"))?;
+        match found {
+            Err(problem) => Err(format!("{name}: {problem} ({status})")),
+            Ok(_) if !status.success() => Err(format!("{name}: {status}")),
+            Ok(found) => Ok(found),
+        }
+    }
+
+    fn watch(child: &mut Child, measured: Option<u32>) -> Result<(CpuTime, Self), Problem> {
+        let measured = measured.unwrap_or_else(|| child.id());
+        let mut lines = BufReader::new(child.stdout.take().ok_or("it has no output")?).lines();
+        let mut line = || lines.next().and_then(Result::ok).unwrap_or_default();
+        let ready = line();
+        if ready != "ready" {
+            return Err(format!("it said {ready:?} instead of being ready"));
+        }
+        let before = process::cpu_time(measured)?;
+        let report = line();
+        let cpu = process::cpu_time(measured)?.since(before);
         match Self::parse(&report) {
-            Some(load) if output.status.success() && load.requests > 0.0 => Ok(load),
-            _ => Err(format!("{name}: {}\n{report}", output.status)),
+            Some(load) if load.requests > 0.0 => Ok((cpu, load)),
+            _ => Err(format!("its report is {report:?}")),
         }
     }
 
@@ -58,5 +89,21 @@ pub(crate) fn self_check() {
     let all = Load::parse("1 2 3 4 5 6 7\n").expect("it is the line of a fixed rate");
     assert_eq!([all.p999_us, all.p90_us, all.max_us], [5.0, 6.0, 7.0]);
     assert!(["90000 3.5 400\n", "1 2 3 4 5 6", "nothing", ""].iter().all(|line| Load::parse(line).is_none()));
-    assert!(Load::of(&mut Command::new("false"), "false").is_err());
+    let run = |script: &str| Load::of(Command::new("sh").args(["-c", script]), "sh", None);
+    // It works before it is ready, which does not count, and waits for its end.
+    let works = "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done";
+    let (idle, load) =
+        run(&format!("{works}; echo ready; echo 9 1 2 3; read end; true")).expect("it reports");
+    assert!((load.requests - 9.0).abs() < 1e-9);
+    let (busy, _) = run(&format!("echo ready; {works}; echo 9 1 2 3; read end; true")).expect("it reports");
+    assert!(idle.total() < busy.total(), "{idle:?} is more than {busy:?}");
+    for fails in [
+        "false",
+        "echo 9 1 2 3",
+        "echo ready; false",
+        "echo ready; echo 0 1 2 3",
+        "echo ready; echo 9 1 2 3; false",
+    ] {
+        assert!(run(fails).is_err(), "{fails} is no load");
+    }
 }

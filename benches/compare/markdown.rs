@@ -12,7 +12,8 @@ use crate::{Outcome, Results, behind, machine, targets};
 /// All of the file's text.
 pub(crate) fn report(options: &Options, outcome: &Outcome, charts: &[Chart]) -> String {
     let (results, idle) = (&outcome.results[..], &outcome.idle[..]);
-    let mut sections = vec![head(options), method(options), targets_section(results, idle)];
+    let mut sections =
+        vec![head(options, &outcome.versions), method(options), targets_section(results, idle)];
     sections.push(behind_section(results));
     sections.push(noise(options, results));
     sections.push("## Load".to_owned());
@@ -24,8 +25,8 @@ pub(crate) fn report(options: &Options, outcome: &Outcome, charts: &[Chart]) -> 
     sections.join("\n\n") + "\n"
 }
 
-fn head(options: &Options) -> String {
-    let facts = [
+fn head(options: &Options, versions: &[(&str, String)]) -> String {
+    let mut facts = vec![
         ("date (UTC)", machine::today()),
         ("kernel", machine::kernel()),
         ("CPU", machine::cpu_model()),
@@ -34,12 +35,13 @@ fn head(options: &Options) -> String {
         ("rounds", options.rounds.to_string()),
         ("length of one run", format!("{} s", options.seconds)),
     ];
+    facts.extend_from_slice(versions);
     format!(
         "# Benchmarks\n\n\
          This file is written by `benches/compare.rs`; do not edit it. This command writes it anew:\n\n\
          ```text\n{}\n```\n\n{}",
         options.command,
-        table(&["", ""], facts.map(|(name, value)| vec![name.to_owned(), value]).into_iter())
+        table(&["", ""], facts.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
     )
 }
 
@@ -48,10 +50,14 @@ fn method(options: &Options) -> String {
         "## What is measured\n\n\
          Each server runs one worker pinned to CPU {}; wrk runs one thread pinned to CPU {}, over loopback. CPU time per\n\
          request is what the server process used while wrk ran (`schedstat` of its threads, divided into user and system as\n\
-         `stat` does), over the number of answers. The servers take turns within every round and are started anew for each\n\
-         run. Shown is the median over the rounds; a ratio is the median of the rounds' own ratios. *Spread* is the distance\n\
-         from the lowest to the highest CPU time per request, as a share of the median: a difference below it says nothing.\n\n\
-         wrk is often the slower side; requests/s and latency then say more about wrk than about the server.\n\n\
+         `stat` does), over the number of answers. wrk connects within that time, of which requests/s are too (10,000\n\
+         connections are a part of it that shows), and the server is not warm when it begins. `paced` and the loads of WebSockets, handshakes and clients open and use their\n\
+         connections before their clock starts, and CPU time is that between its start and its end.\n\n\
+         The servers take turns within every round and are started anew for each run. Shown is the median over the rounds; a\n\
+         ratio is the median of the rounds' own ratios. *Spread* is the distance from the lowest to the highest CPU time per\n\
+         request, as a share of the median: a difference below it says nothing.\n\n\
+         *Busy* is the share of its CPU that the server, or the client that is measured, used. Well below 100 % the other side was the\n\
+         slower one, as wrk often is: requests/s and latency then say more about that side than about the server.\n\n\
          - `floor_epoll`, `floor_uring`: fixed answers without an HTTP implementation. *floor* is the cheaper one.\n\
          - `hyper`, `hyper-flush`: hyper with `pipeline_flush` off and on. The ratio to the *rival* is to the cheaper one.\n\
          - `axum`, `actix`: the frameworks of that name; `aiohttp` on Python with uvloop; `node`: Node's own HTTP server.\n\
@@ -65,7 +71,8 @@ fn method(options: &Options) -> String {
            `benches/peers/src/bin/ws_load.rs`, is one thread too; it offers no compression.\n\
          - `file_nginx` (there the *rival*): nginx with sendfile; `file_actix`: actix-files; `file_axum`: axum with tower-http's `ServeDir`;\n\
            `file_ringhttp`, `file_ringhttp-epoll`: the example `files`. The file is in the page cache.\n\
-         - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL.\n\
+         - `tls_hyper` (there the *rival*): hyper over tokio-rustls, with ring as ringhttp has it; `tls_nginx`: nginx with OpenSSL,\n\
+           which reads its bodies from files in the page cache and copies them once more than the others, who have them in memory.\n\
          - `tls_ringhttp`, `tls_ringhttp-epoll`: the example `plaintext` over TLS. All have one certificate (P-256) and agree on\n\
            TLS 1.3 with AES-256-GCM. A request in `tls-full` and `tls-resumed` is a whole connection, from connecting to its end; the\n\
            load, `benches/peers/src/bin/tls_load.rs`, is one thread too.\n\
@@ -98,18 +105,27 @@ fn left_out(options: &Options) -> String {
 }
 
 fn behind_section(results: &Results) -> String {
-    let rows = behind::list(results)
-        .into_iter()
-        .map(|behind| vec![behind.scenario.to_owned(), behind.kind.name().to_owned(), behind.of, behind.why]);
+    let rows = behind::list(results).into_iter().map(|found| {
+        vec![
+            found.scenario.to_owned(),
+            found.kind.name().to_owned(),
+            found.behind,
+            found.undecided,
+            found.why.to_owned(),
+        ]
+    });
     let rows: Vec<_> = rows.collect();
     let text = match (results.is_empty(), rows.is_empty()) {
         (true, _) => MISSING.to_owned(),
         (_, true) => {
-            "In every scenario of this run ringhttp costs no more than any other server or client.".to_owned()
+            "In every round of this run ringhttp costs less than any other server or client.".to_owned()
         }
         (_, false) => format!(
-            "Every scenario in which ringhttp costs more CPU time per request than a server or client that is not a floor, and why.\n\n{}",
-            table(&["scenario", "of ours", "costs", "why"], rows.into_iter())
+            "CPU time per request as a ratio to that of each server or client that is not a floor. ringhttp is *behind* where it costs\n\
+             more in every round, and *ahead* where it costs less in every round: of those that it is ahead of, none is named. What lies\n\
+             between is *undecided*, a ratio below 1 as well as one above: rounds on both sides of 1 say nothing. (Of three rounds, chance alone\n\
+             puts all on one side in one case of four.)\n\n{}",
+            table(&["scenario", "of ours", "behind", "undecided", "why"], rows.into_iter())
         ),
     };
     format!("## Where ringhttp is not ahead\n\n{text}")
@@ -143,8 +159,9 @@ fn targets_section(results: &Results, idle: &[Idle]) -> String {
         .map(|verdict| vec![verdict.what, verdict.at_most, verdict.measured, verdict.outcome.to_owned()]);
     format!(
         "## Targets\n\n\
-         Ratios of CPU time per request; in parentheses the lowest and the highest round. The median decides. A target\n\
-         counts as not measured when one of the floors, or of the rival's settings, is missing.\n\n{}",
+         Ratios of CPU time per request; in parentheses the lowest and the highest round. A target is met when all\n\
+         rounds are within it, not met when none is, and undecided when some are: the median decides nothing. It counts as\n\
+         not measured when one of the floors, or of the rival's settings, is missing. Memory is measured once, and met or not.\n\n{}",
         table(&["target", "at most", "measured", "outcome"], rows)
     )
 }
@@ -193,6 +210,13 @@ fn scenario_section(scenario: &Scenario, measured: &[Measured]) -> String {
         if errors > 0 {
             text += &format!("\n\n{}: {errors} socket errors.", server.kind.name());
         }
+        if let Some(busy) = server.too_busy() {
+            text += &format!(
+                "\n\n**{} is measured wrong**: it used {:.0} % of the one CPU it has in one of the rounds.",
+                server.kind.name(),
+                busy * 100.0
+            );
+        }
     }
     text
 }
@@ -209,6 +233,7 @@ fn row(server: &Measured, floor: Option<&Measured>, rival: Option<&Measured>) ->
         ratio(floor),
         ratio(rival),
         format!("{:.0}", server.median(|run| run.requests_per_second)),
+        format!("{:.0} %", server.median(|run| run.busy) * 100.0),
         micros(server.median(|run| run.p50_us)),
         micros(server.median(|run| run.p99_us)),
         micros(server.median(|run| run.p999_us)),
@@ -247,8 +272,9 @@ fn idle_section(idle: &[Idle]) -> String {
 fn table(heading: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
     let mut lines = vec![line(heading.iter().map(|&cell| cell.to_owned()).collect())];
-    let is_text =
-        |column, name| column == 0 || heading.len() == 2 || ["of ours", "costs", "why"].contains(&name);
+    let is_text = |column, name| {
+        column == 0 || heading.len() == 2 || ["of ours", "behind", "undecided", "why"].contains(&name)
+    };
     let rule = |(column, &name)| if is_text(column, name) { "---" } else { "---:" };
     lines.push(format!("|{}|", heading.iter().enumerate().map(rule).collect::<Vec<_>>().join("|")));
     lines.extend(rows.map(|cells| line(cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect())));
@@ -259,7 +285,7 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "server",
     "CPU µs/request",
     "user",
@@ -267,6 +293,7 @@ const COLUMNS: [&str; 11] = [
     "/ floor",
     "/ rival",
     "requests/s",
+    "busy",
     "p50 µs",
     "p99 µs",
     "p99.9 µs",
@@ -283,23 +310,31 @@ pub(crate) fn self_check() {
     };
     let idle = Idle { kind: Kind::Axum, connections: 100, before: 1 << 20, after: (1 << 20) + 204_800 };
     let results = vec![(&SCENARIOS[0], table::sample())];
-    let outcome = Outcome { results, latency: Some(latency::sample()), idle: vec![idle] };
+    let versions = vec![("Node", "v1, ws 2".to_owned())];
+    let outcome = Outcome { versions, results, latency: Some(latency::sample()), idle: vec![idle] };
     let text = report(&options, &outcome, &crate::charts::draw(&outcome));
     for expected in [
         "\ncargo bench --bench compare -- --all --charts c --markdown x.md\n",
+        "\n| Node | v1, ws 2 |\n",
         "### plaintext: GET /plaintext, 64 connections\n\nfloor: floor_epoll; rival: hyper-flush\n",
-        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 400 | 900 | - | 90.9 % |\n",
+        "\n| floor_epoll | 3.300 | 0.825 | 2.475 | 1.000 | 0.825 | 40000 | 13 % | 400 | 900 | - | 90.9 % |\n",
         "\n| hyper-flush | 0.0 % | 0.0 % |\n",
         "\n| axum | 100 | 1024 | 1224 | 2048 |\n",
         "\n| keep-alive GET /plaintext: ringhttp / hyper | 0.92 | missing | not measured in this run |\n",
         "\n## Charts\n\n![GET /plaintext, 64 connections: CPU time per request](c/plaintext.svg)\n",
         "\n### 9 requests/s (50 %)\n\n| server | 50 % | 90 % | 99 % | 99.9 % | longest |\n",
         "\n| ringhttp | 100 | 200 | 300 | 400 | 1000 |\n",
-        "\nIn every scenario of this run ringhttp costs no more than any other server or client.\n",
+        "\nIn every round of this run ringhttp costs less than any other server or client.\n",
         "\nNot measured in this run: GET /plaintext, 64 connections, pipelined 16; ",
     ] {
         assert!(text.contains(expected), "{expected:?} is not in the report:\n{text}");
     }
+    let mut wrong = table::sample();
+    wrong[1].runs[0].busy = 1.5;
+    let section = scenario_section(&SCENARIOS[0], &wrong);
+    assert!(section.ends_with(
+        "\n\n**hyper is measured wrong**: it used 150 % of the one CPU it has in one of the rounds."
+    ));
     let nothing = report(&options, &Outcome::default(), &[]);
     assert_eq!(nothing.matches(MISSING).count(), 4);
     let mut few = options;

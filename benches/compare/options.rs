@@ -50,6 +50,11 @@ impl Options {
         self.scenarios.iter().any(|scenario| scenario.protocol() == protocol)
     }
 
+    /// Whether all scenarios are, so that no figure of another run stays.
+    pub(crate) fn is_of_all(&self) -> bool {
+        self.scenarios.len() >= SCENARIOS.len()
+    }
+
     /// Goes on without the servers that are such, and notes of each `why`.
     pub(crate) fn leave_out(&mut self, are_such: fn(Kind) -> bool, why: &str) {
         let missing = &mut self.missing;
@@ -138,6 +143,12 @@ pub(crate) fn usage() -> String {
     let scenarios: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
     format!(
         "cargo bench --bench compare -- OPTIONS        (without any, this text is shown)
+
+Needs Linux with two CPUs that nothing else uses, wrk, and taskset and prlimit (util-linux). Peers that cannot be had are left out
+and named: nginx; Node and npm (its package ws is installed into target/); python3 with venv (aiohttp and uvloop, likewise); those in
+benches/peers_uring want a newer rustc than ringhttp does (rust-version in its Cargo.toml). All is built first, with the slowest
+optimisation: that takes a quarter of an hour or more. `--all --idle --latency` then takes about 45 minutes.
+
   --all             all scenarios, also beside --idle and --latency
   --rounds N        rounds, the median of which is shown; 3 at least (default 3)
   --seconds N       length of one run (default 3)
@@ -146,12 +157,15 @@ pub(crate) fn usage() -> String {
   --latency         latencies at shares of the greatest rate
   --idle [N]        memory per idle connection, with N of them (default {IDLE_CONNECTIONS})
   --json FILE       write all runs to FILE
-  --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks
+  --charts DIR      write SVG charts into DIR, as BENCHMARKS.md wants them: docs/benchmarks; with --all, those
+                    of an earlier run that this one has not are removed from there
   --markdown FILE   write the report to FILE, as the whole of it
   --ours DIR        where ringhttp's examples are (default: built by cargo)
   --server-cpu N    CPU of the servers, or of the clients that are measured (default 0)
   --load-cpu N      CPU of wrk, ws_load and tls_load, or of the clients' server (default 1)
-  --test            check this program only",
+  --test            check this program only
+
+A server that used more than its CPU was measured wrong: all is written, that row is marked, and this ends with an error.",
         servers.join(","),
         scenarios.join(",")
     )
@@ -211,11 +225,13 @@ pub(crate) fn self_check() {
     assert_eq!((all.rounds, all.seconds, all.server_cpu, all.load_cpu), (3, 3, 0, 1));
     assert_eq!((all.servers.len(), all.scenarios.len()), (Kind::ALL.len(), SCENARIOS.len()));
     assert_eq!(all.idle, None);
+    assert!(all.is_of_all());
 
     let line = "--servers hyper,axum --scenarios json --rounds 5 --seconds 2 --idle --json x.json --markdown x.md --bench";
     let Ok(Parsed::Compare(some)) = parsed(line) else { panic!("{line} is usable") };
     assert_eq!(some.servers.iter().map(|kind| kind.name()).collect::<Vec<_>>(), ["hyper", "axum"]);
     assert_eq!(some.scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>(), ["json"]);
+    assert!(!some.is_of_all());
     assert_eq!((some.rounds, some.seconds, some.idle), (5, 2, Some(IDLE_CONNECTIONS)));
     assert_eq!((some.json, some.markdown), (Some("x.json".into()), Some("x.md".into())));
 

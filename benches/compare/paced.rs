@@ -5,6 +5,7 @@
 //! The program starts itself once more for it, as a process on the load's CPU.
 
 use std::cell::{Cell, RefCell};
+use std::io::Read as _;
 use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use ringhttp::{Client, ClientConfig, Core, Cores, RuntimeConfig};
 
 use crate::Problem;
 use crate::load::Load;
+use crate::process::CpuTime;
+use crate::server::Server;
 
 /// The first argument of a process that is a load.
 pub(crate) const ARGUMENT: &str = "--paced";
@@ -26,17 +29,18 @@ pub(crate) enum Rate {
     Greatest,
 }
 
-/// Loads the server at `port` for `seconds`, over so many `connections`, from one thread on `cpu`.
+/// Loads the server with GETs of `path` for `seconds`, over so many `connections`, from one thread on `cpu`, and gives its CPU time, too.
 ///
 /// # Errors
 /// The load failed, or any of its requests.
 pub(crate) fn run(
     rate: Rate,
     connections: u32,
-    url: &str,
+    server: &Server,
+    path: &str,
     seconds: u32,
     cpu: usize,
-) -> Result<Load, Problem> {
+) -> Result<(CpuTime, Load), Problem> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let rate = match rate {
         Rate::Fixed(rate) => rate.max(1),
@@ -44,15 +48,16 @@ pub(crate) fn run(
     };
     let mut command = Command::new("taskset");
     command.args(["-c", &cpu.to_string()]).arg(program).arg(ARGUMENT);
-    command.args([rate, seconds, connections].map(|number| number.to_string())).arg(url);
-    Load::of(&mut command, "the load at a fixed rate")
+    command.args([rate, seconds, connections].map(|number| number.to_string()));
+    command.arg(format!("http://127.0.0.1:{}{path}", server.port()));
+    Load::of(&mut command, "the load at a fixed rate", Some(server.pid()))
 }
 
-/// Is the load: asks `arguments` (requests a second or 0 for the most, seconds, connections, URL), and gives what [`Load::parse`] reads.
+/// Is the load: asks `arguments` (requests a second or 0 for the most, seconds, connections, URL), and prints what [`Load::of`] reads.
 ///
 /// # Errors
 /// An argument, or a request that failed.
-pub(crate) fn load(arguments: &[String]) -> Result<String, Problem> {
+pub(crate) fn load(arguments: &[String]) -> Result<(), Problem> {
     let [rate, seconds, connections, url] = arguments else {
         return Err(format!("{ARGUMENT} RATE SECONDS CONNECTIONS URL"));
     };
@@ -61,29 +66,30 @@ pub(crate) fn load(arguments: &[String]) -> Result<String, Problem> {
     let mut config = RuntimeConfig::default();
     config.cores = Cores::Count(1);
     config.handle_signals = false;
-    let report = std::sync::Mutex::new(String::new());
     let done: ringhttp::Result<()> = ringhttp::run(config, async |core| {
         let mut config = ClientConfig::default();
         config.limit = connections as usize;
         let client = Client::new(&core, config)?;
         open(&core, &client, url, connections).await?;
+        println!("ready");
         let pace = ask(&core, &client, url, connections, Pace::new(rate, seconds)).await?;
-        client.close().await;
+        let seconds = pace.start.elapsed().as_secs_f64();
         let mut waits = pace.waits.take();
         waits.sort_unstable();
-        let seconds = pace.start.elapsed().as_secs_f64();
-        *report.lock().expect("nobody panics with it") = line(&waits, seconds);
+        println!("{}", line(&waits, seconds));
+        // The connections stay open: what their end costs the server is not to be counted.
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+        client.close().await;
         Ok(())
     });
-    done.map_err(|error| error.to_string())?;
-    Ok(report.into_inner().expect("nobody panicked with it"))
+    done.map_err(|error| error.to_string())
 }
 
 /// What [`Load::parse`] reads, of times in order.
 fn line(waits: &[u64], seconds: f64) -> String {
     let at = |per_mille: usize| waits.get(waits.len() * per_mille / 1000).copied().unwrap_or(0);
     let longest = waits.last().copied().unwrap_or(0);
-    format!("{} {seconds} {} {} {} {} {longest}\n", waits.len(), at(500), at(990), at(999), at(900))
+    format!("{} {seconds} {} {} {} {} {longest}", waits.len(), at(500), at(990), at(999), at(900))
 }
 
 /// When the next request is due, and how long those before it took.
@@ -166,7 +172,7 @@ pub(crate) fn self_check() {
     let greatest = Pace { length: Duration::from_millis(20), ..Pace::new(0, 1) };
     assert!(std::iter::from_fn(|| greatest.next_due()).count() > 2, "the next one is due at once");
     let waits: Vec<u64> = (0..1000).collect();
-    assert_eq!(line(&waits, 2.5), "1000 2.5 500 990 999 900 999\n");
+    assert_eq!(line(&waits, 2.5), "1000 2.5 500 990 999 900 999");
     assert!(load_is_refused(&["0", "1", "1"]) && load_is_refused(&["a", "1", "1", "http://127.0.0.1/"]));
 }
 

@@ -141,16 +141,16 @@ impl Kind {
     }
 
     /// Of the workspace of those on runtimes of their own.
-    fn is_on_uring(self) -> bool {
+    pub(crate) fn is_on_uring(self) -> bool {
         matches!(self, Self::Ntex | Self::Xitca | Self::MonoioHttp)
     }
 
-    fn is_nginx(self) -> bool {
+    pub(crate) fn is_nginx(self) -> bool {
         matches!(self, Self::FileNginx | Self::TlsNginx)
     }
 
     /// One of those that are built with each other, in `benches/peers`.
-    fn is_of_peers(self) -> bool {
+    pub(crate) fn is_of_peers(self) -> bool {
         !(self.is_ours() || self.is_foreign() || self.is_on_uring() || self.is_nginx())
     }
 
@@ -383,7 +383,7 @@ impl Binaries {
             Kind::FileNginx => return nginx::command_of_files(self.content()?, port, cpu),
             _ => {}
         }
-        if let Some((_, server)) = self.foreign.iter().find(|(other, _)| *other == kind) {
+        if let Some(server) = self.foreign(kind) {
             return Ok(server.command(port, cpu));
         }
         let binary = match (kind.is_ours(), example(kind.protocol())) {
@@ -419,10 +419,12 @@ impl Binaries {
 
     /// A client that is not ours, before its arguments.
     pub(crate) fn client(&self, kind: Kind) -> Command {
-        match self.foreign.iter().find(|(other, _)| *other == kind) {
-            Some((_, script)) => script.client(),
-            None => self.helper(kind.name()),
-        }
+        self.foreign(kind).map_or_else(|| self.helper(kind.name()), Foreign::client)
+    }
+
+    /// What runs a script; `None`: it is none, or cannot be had here.
+    pub(crate) fn foreign(&self, kind: Kind) -> Option<&Foreign> {
+        self.foreign.iter().find(|(other, _)| *other == kind).map(|(_, script)| script)
     }
 
     /// A program that is no server: `idle_clients`, `ws_load` or `tls_load`.

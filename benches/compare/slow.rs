@@ -5,9 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_setaffinity};
 use socket2::{Domain, Socket, Type};
 
 use crate::Problem;
@@ -20,17 +22,20 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// Opens `count` connections of each kind to the server at `port`, and begins to send and to read.
+    /// Opens `count` connections of each kind to the server at `port`, and begins to send and to read, from a thread on `cpu`.
     ///
     /// # Errors
-    /// One of them cannot be opened.
-    pub(crate) fn open(port: u16, count: u32) -> Result<Self, Problem> {
+    /// One of them cannot be opened, or the thread cannot run there.
+    pub(crate) fn open(port: u16, count: u32, cpu: usize) -> Result<Self, Problem> {
         let open = || (0..count).flat_map(|_| [Client::sender(port), Client::reader(port)]).collect();
         let clients: io::Result<Vec<Client>> = open();
         let mut clients = clients.map_err(|error| format!("a slow client: {error}"))?;
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
+        let (say, pinned) = mpsc::channel();
         let thread = std::thread::spawn(move || {
+            // Beside wrk, as all loads are: it would take the server's CPU from it otherwise.
+            let _somebody_waits = say.send(pin(cpu));
             while !seen.load(Ordering::Relaxed) {
                 for client in &mut clients {
                     client.step(port);
@@ -38,7 +43,12 @@ impl Clients {
                 std::thread::sleep(PAUSE);
             }
         });
-        Ok(Self { is_over, thread: Some(thread) })
+        let clients = Self { is_over, thread: Some(thread) };
+        let pinned = pinned.recv().map_err(|error| error.to_string())?;
+        pinned.map_err(|error| format!("the slow clients on CPU {cpu}: {error}"))?;
+        // The server takes them up before its CPU time is first read.
+        std::thread::sleep(2 * PAUSE);
+        Ok(clients)
     }
 }
 
@@ -49,6 +59,16 @@ impl Drop for Clients {
             let _panicked = thread.join();
         }
     }
+}
+
+/// Keeps this thread on one CPU.
+fn pin(cpu: usize) -> io::Result<()> {
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// One connection.
@@ -140,5 +160,11 @@ pub(crate) fn self_check() {
         reader.step(port);
     }
     drop((listener, sender, reader));
-    assert!(Clients::open(port, 1).is_err());
+    assert!(Clients::open(port, 1, 0).is_err());
+    let pinned =
+        std::thread::spawn(|| pin(0).and_then(|()| Ok(rustix::thread::sched_getaffinity(None)?.count())));
+    let pinned = pinned.join().expect("it does not panic");
+    // A machine may keep its first CPU from us.
+    assert!(pinned.is_err() || pinned.is_ok_and(|cpus| cpus == 1));
+    assert!(pin(CpuSet::MAX_CPU).is_err());
 }

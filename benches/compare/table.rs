@@ -79,6 +79,13 @@ impl Measured {
         self.ratios_to(other).fold((f64::MAX, 0.0), |(low, high), ratio| (low.min(ratio), high.max(ratio)))
     }
 
+    /// What it used of its CPU in the busiest round, if that is more than there is of one: then it ran on others, too, or CPU time
+    /// was counted that does not belong to the requests. Either way the row is wrong.
+    pub(crate) fn too_busy(&self) -> Option<f64> {
+        let busiest = self.runs.iter().map(|run| run.busy).fold(0.0, f64::max);
+        (busiest > BUSY_MAX).then_some(busiest)
+    }
+
     fn ratios_to<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = f64> + 'a {
         self.runs.iter().zip(&other.runs).map(|(own, other)| own.cpu_us() / other.cpu_us())
     }
@@ -134,6 +141,9 @@ pub(crate) fn render(scenario: &Scenario, measured: &[Measured]) -> String {
         if errors > 0 {
             let _infallible = write!(text, "  {errors} socket errors");
         }
+        if let Some(busy) = server.too_busy() {
+            let _infallible = write!(text, "  WRONG: {:.0} % of its CPU", busy * 100.0);
+        }
     }
     text
 }
@@ -160,6 +170,9 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
         _ => f64::midpoint(values[middle - 1], values[middle]),
     }
 }
+
+/// Of a server's CPU within the load's time. What is above 1 is for clocks that are not read at the same moment.
+const BUSY_MAX: f64 = 1.05;
 
 const HEADING: &str = "server                CPU µs/rq     user   system   spread       rq/s   busy    p50 µs    p99 µs  p99.9 µs   /floor   /rival";
 
@@ -202,6 +215,12 @@ pub(crate) fn self_check() {
     near(high, 1.5);
     near(measured[0].runs[1].requests_per_second, 4e4);
     near(measured[0].runs[0].busy, 0.12);
+    assert_eq!(measured[0].too_busy(), None);
+    let mut wrong = sample();
+    wrong[0].runs[1].busy = 1.06;
+    assert_eq!(wrong[0].too_busy(), Some(1.06));
+    let row = render(&crate::scenario::SCENARIOS[0], &wrong);
+    assert_eq!(row.matches("1.000    0.825  WRONG: 106 % of its CPU\n").count(), 1);
     assert_eq!(rival(&measured).map(|server| server.kind), Some(Kind::HyperFlush));
     assert_eq!(floor(&measured[1..]).map(|server| server.kind), None);
 

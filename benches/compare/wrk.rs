@@ -1,11 +1,15 @@
 //! The load generator for HTTP: how wrk is run, and what its report says.
 
+use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use crate::Problem;
 use crate::load::Load;
+use crate::process::CpuTime;
 use crate::scenario::{Protocol, Scenario, Shape};
+use crate::server::Server;
+use crate::{Problem, process};
 
 /// wrk, pinned to one CPU.
 #[derive(Debug)]
@@ -29,11 +33,17 @@ impl Wrk {
         Ok(Self { cpu, scripts })
     }
 
-    /// Loads the server at `port` for `seconds`, by one thread.
+    /// Loads the server for `seconds`, by one thread, and gives its CPU time, too. wrk opens its connections within that time, and
+    /// has reported before it closes them.
     ///
     /// # Errors
     /// wrk failed, or one of the answers had another status than 2xx or 3xx: then the run measured something else.
-    pub(crate) fn run(&self, scenario: &Scenario, port: u16, seconds: u32) -> Result<Load, Problem> {
+    pub(crate) fn run(
+        &self,
+        scenario: &Scenario,
+        server: &Server,
+        seconds: u32,
+    ) -> Result<(CpuTime, Load), Problem> {
         let mut command = Command::new("taskset");
         command.args(["-c", &self.cpu.to_string(), "wrk", "--latency", "-t1"]);
         command.arg(format!("-c{}", scenario.connections)).arg(format!("-d{seconds}s"));
@@ -43,21 +53,27 @@ impl Wrk {
             command.arg("-s").arg(path);
         }
         let scheme = if scenario.protocol() == Protocol::Https { "https" } else { "http" };
-        command.arg(format!("{scheme}://127.0.0.1:{port}{}", scenario.path));
-        let output = command.output().map_err(|error| format!("wrk: {error}"))?;
-        let report = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() {
-            return Err(format!(
-                "wrk: {}\n{report}{}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr)
-            ));
+        command.arg(format!("{scheme}://127.0.0.1:{}{}", server.port(), scenario.path));
+        let failed = |error: std::io::Error| format!("wrk: {error}");
+        let (start, before) = (Instant::now(), process::cpu_time(server.pid())?);
+        let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
+        let mut report = String::new();
+        if let Some(mut output) = child.stdout.take() {
+            output.read_to_string(&mut report).map_err(failed)?;
+        }
+        let (seconds, cpu) = (start.elapsed().as_secs_f64(), process::cpu_time(server.pid())?.since(before));
+        let status = child.wait().map_err(failed)?;
+        if !status.success() {
+            return Err(format!("wrk: {status}\n{report}"));
         }
         if report.contains("Non-2xx") {
             return Err(format!("{}: the server refused requests\n{report}", scenario.name));
         }
         match parse(&report) {
-            Some(load) if load.requests > 0.0 => Ok(load.usable(scenario.shape)),
+            Some(load) if load.requests > 0.0 => {
+                // wrk's own clock starts when its thread leaves it the CPU, which may be after that has connected and asked.
+                Ok((cpu, Load { seconds, ..load.usable(scenario.shape) }))
+            }
             Some(_) => Err(format!("{}: the server answered nothing", scenario.name)),
             None => Err(format!("wrk's report is not understood:\n{report}")),
         }

@@ -6,6 +6,7 @@ import time
 
 import aiohttp
 import uvloop
+import yarl
 
 WARM_UP_SECONDS = 0.2
 
@@ -31,7 +32,8 @@ async def ask_for(seconds, connections, session, url):
 
 async def main(url, connections, seconds):
     connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    # No cookies, and the URL is parsed once: as the other peers have it.
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         await ask_for(WARM_UP_SECONDS, connections, session, url)
         print("ready", flush=True)
         start = time.perf_counter()
@@ -43,4 +45,4 @@ async def main(url, connections, seconds):
         sys.stdin.read()
 
 
-uvloop.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+uvloop.run(main(yarl.URL(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

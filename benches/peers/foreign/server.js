@@ -47,4 +47,4 @@ const server = http.createServer((request, response) => {
   }
 });
 server.keepAliveTimeout = 600_000;
-server.listen(port, '127.0.0.1');
+server.listen({ port, host: '127.0.0.1', backlog: 4096 });

@@ -1,12 +1,13 @@
 //! The load on WebSocket servers. At `/ws` every connection sends a binary message, waits for its echo, and sends it again; at
 //! `/broadcast` one of them says it, and says it again when all have got it.
 //!
-//! `ws_load --path PATH --port N --cpu N --connections N --bytes N --seconds N` prints one line: messages received, seconds, and the
-//! 50th and 99th percentile of the time to an echo (to the last of all) in microseconds. The first message of each connection is
-//! compared with what was sent.
+//! `ws_load --path PATH --port N --cpu N --connections N --bytes N --seconds N` prints `ready` when all connections are open and
+//! have been used for a while, then one line: messages received, seconds, and the 50th and 99th percentile of the time to an echo (to
+//! the last of all) in microseconds. It ends when its standard input does, and keeps its connections until then. The first message of
+//! each connection is compared with what was sent.
 
 use std::cell::{Cell, RefCell};
-use std::io;
+use std::io::{self, Read as _};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -65,30 +66,19 @@ async fn load(arguments: &Arguments) -> io::Result<()> {
     for _ in 0..arguments.connections {
         sockets.push(open(arguments).await?);
     }
-    let times = Rc::new(RefCell::new(Vec::new()));
     let payload: Rc<[u8]> = (0..arguments.bytes).map(|at| b'a' + (at % 26) as u8).collect();
-    let (start, length) = (Instant::now(), Duration::from_secs(arguments.seconds));
-    let count = sockets.len();
-    let is_broadcast = arguments.path == "/broadcast";
-    if is_broadcast {
-        broadcast(sockets, &payload, &times, start + length).await?;
-    } else {
-        let mut tasks = JoinSet::new();
-        for socket in sockets {
-            let (times, payload) = (Rc::clone(&times), Rc::clone(&payload));
-            tasks.spawn_local(async move { exchange(socket, &payload, &times, start + length).await });
-        }
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(io::Error::other)??;
-        }
+    let length = Duration::from_secs(arguments.seconds);
+    match arguments.path.as_str() {
+        "/broadcast" => broadcast(sockets, &payload, length).await,
+        _ => echo(sockets, &payload, length).await,
     }
-    let seconds = start.elapsed().as_secs_f64();
-    let mut times = times.take();
-    times.sort_unstable();
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or(0);
-    let messages = if is_broadcast { times.len() * count } else { times.len() };
-    println!("{messages} {seconds} {} {}", at(0.5), at(0.99));
-    Ok(())
+}
+
+/// What is printed last: each time is that of so many messages.
+fn report(mut times_us: Vec<u32>, messages_each: usize, length: Duration) {
+    times_us.sort_unstable();
+    let at = |share: f64| times_us.get((times_us.len() as f64 * share) as usize).copied().unwrap_or(0);
+    println!("{} {} {} {}", times_us.len() * messages_each, length.as_secs_f64(), at(0.5), at(0.99));
 }
 
 async fn open(arguments: &Arguments) -> io::Result<TcpStream> {
@@ -105,13 +95,43 @@ async fn open(arguments: &Arguments) -> io::Result<TcpStream> {
     }
 }
 
+/// Each connection for itself: first to warm up, then for `length`.
+async fn echo(sockets: Vec<TcpStream>, payload: &Rc<[u8]>, length: Duration) -> io::Result<()> {
+    let sockets = exchange_all(sockets, payload, &Rc::default(), Instant::now() + WARM_UP).await?;
+    println!("ready");
+    let (start, times_us) = (Instant::now(), Rc::default());
+    let _open = exchange_all(sockets, payload, &times_us, start + length).await?;
+    report(times_us.take(), 1, start.elapsed());
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+/// Gives the connections back.
+async fn exchange_all(
+    sockets: Vec<TcpStream>,
+    payload: &Rc<[u8]>,
+    times_us: &Rc<RefCell<Vec<u32>>>,
+    end: Instant,
+) -> io::Result<Vec<TcpStream>> {
+    let mut tasks = JoinSet::new();
+    for socket in sockets {
+        let (times_us, payload) = (Rc::clone(times_us), Rc::clone(payload));
+        tasks.spawn_local(async move { exchange(socket, &payload, &times_us, end).await });
+    }
+    let mut sockets = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        sockets.push(ended.map_err(io::Error::other)??);
+    }
+    Ok(sockets)
+}
+
 /// Sends and receives until the end, and notes how long each echo took, in microseconds.
 async fn exchange(
     mut socket: TcpStream,
     payload: &[u8],
-    times: &RefCell<Vec<u32>>,
+    times_us: &RefCell<Vec<u32>>,
     end: Instant,
-) -> io::Result<()> {
+) -> io::Result<TcpStream> {
     let (frame, expected) = (frame(payload, Some(MASK)), frame(payload, None));
     let mut echo = vec![0; expected.len()];
     let (mut reader, mut writer) = socket.split();
@@ -120,22 +140,17 @@ async fn exchange(
         let sent = Instant::now();
         // A message beyond the sockets' buffers is answered while it is sent.
         tokio::try_join!(writer.write_all(&frame), async { reader.read_exact(&mut echo).await })?;
-        times.borrow_mut().push(sent.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
+        times_us.borrow_mut().push(sent.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
         if !compared && echo != expected {
             return Err(io::Error::other("the echo is another message, or not in one frame"));
         }
         compared = true;
     }
-    Ok(())
+    Ok(socket)
 }
 
-/// Says a message to all until the end, and notes how long it took until the last one had it, in microseconds.
-async fn broadcast(
-    sockets: Vec<TcpStream>,
-    payload: &[u8],
-    times: &RefCell<Vec<u32>>,
-    end: Instant,
-) -> io::Result<()> {
+/// Says a message to all, first to warm up and then for `length`, and notes how long it took until the last one had it, in microseconds.
+async fn broadcast(sockets: Vec<TcpStream>, payload: &[u8], length: Duration) -> io::Result<()> {
     let (frame, expected) = (frame(payload, Some(MASK)), Rc::<[u8]>::from(frame(payload, None)));
     let (missing, all) = (Rc::new(Cell::new(0)), Rc::new(Notify::new()));
     let (mut readers, mut writers) = (JoinSet::new(), Vec::new());
@@ -145,17 +160,30 @@ async fn broadcast(
         let (expected, missing, all) = (Rc::clone(&expected), Rc::clone(&missing), Rc::clone(&all));
         readers.spawn_local(async move { receive(reader, &expected, &missing, &all).await });
     }
-    while Instant::now() < end {
+    let count = writers.len();
+    let mut say_to_all = async || {
         let sent = Instant::now();
-        missing.set(writers.len());
+        missing.set(count);
         writers[0].write_all(&frame).await?;
         tokio::select! {
-            () = all.notified() => {}
+            () = all.notified() => Ok(sent.elapsed()),
             // A reader only ends when something is wrong.
-            Some(ended) = readers.join_next() => return ended.map_err(io::Error::other)?,
+            Some(ended) = readers.join_next() => match ended.map_err(io::Error::other)? {
+                Err(error) => Err(error),
+                Ok(()) => Err(io::Error::other("a connection ended")),
+            },
         }
-        times.borrow_mut().push(sent.elapsed().as_micros().try_into().unwrap_or(u32::MAX));
+    };
+    for _ in 0..MESSAGES_BEFORE {
+        say_to_all().await?;
     }
+    println!("ready");
+    let (start, mut times_us) = (Instant::now(), Vec::new());
+    while start.elapsed() < length {
+        times_us.push(say_to_all().await?.as_micros().try_into().unwrap_or(u32::MAX));
+    }
+    report(times_us, count, start.elapsed());
+    io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
 
@@ -201,6 +229,10 @@ fn frame(payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     frame
 }
 
+/// Long enough for buffers to have grown.
+const WARM_UP: Duration = Duration::from_millis(200);
+/// As much for a message to all, of which each takes tens of milliseconds.
+const MESSAGES_BEFORE: usize = 3;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const OPENING: &str = "\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";

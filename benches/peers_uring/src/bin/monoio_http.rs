@@ -25,7 +25,13 @@ type Clock = Rc<RefCell<HeaderValue>>;
 
 fn main() -> io::Result<()> {
     let options = Options::start();
-    let runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(4096).enable_timer();
+    // The flags that ringhttp sets up its rings with.
+    let mut ring = io_uring::IoUring::builder();
+    ring.setup_single_issuer().setup_defer_taskrun();
+    let runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
+        .with_entries(4096)
+        .uring_builder(ring)
+        .enable_timer();
     runtime.build()?.block_on(serve(&options))
 }
 
