@@ -166,6 +166,8 @@ where
 
         report_left(&core, core.end_tasks().await);
         clean_up(&core).await;
+        // A message that comes from here on would start a task that nobody ends.
+        drop(core.mailbox().close());
         report_left(&core, core.end_tasks().await);
         core.close(doorbell).await;
         // The ring takes the closing of the doorbell's socket.
