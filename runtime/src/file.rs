@@ -372,20 +372,24 @@ where
     C: FnOnce() -> io::Result<T> + Send + 'static,
 {
     let Some(core) = Core::current() else { return call()() };
-    let mut waited = Duration::ZERO;
+    let (mut waited, mut pause) = (Duration::ZERO, TURN_PAUSE_MIN);
     loop {
         match core.spawn_blocking(call()).await {
             Err(BlockingError::QueueFull) if waited < TURN_TIME_MAX => {
-                core.timers().sleep(TURN_PAUSE).await;
-                waited += TURN_PAUSE;
+                core.timers().sleep(pause).await;
+                waited += pause;
+                pause = (pause * 2).min(TURN_PAUSE_MAX);
             }
             done => return done.map_err(io::Error::other)?,
         }
     }
 }
 
-/// The pause before the blocking pool is asked again.
-const TURN_PAUSE: Duration = Duration::from_millis(5);
+/// The first pause before the blocking pool is asked again; each one in a row is twice as long.
+const TURN_PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// The longest pause: thousands may wait.
+const TURN_PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// How long it is asked again: as long as a server waits for a peer that takes nothing.
 const TURN_TIME_MAX: Duration = Duration::from_secs(30);
