@@ -132,6 +132,49 @@ fn a_live_unix_socket_is_not_stolen_and_a_stale_one_is_replaced() {
 }
 
 #[test]
+fn a_unix_socket_whose_backlog_is_full_is_not_waited_for() {
+    each_driver(1, async |core: Core| {
+        let path = temporary("full");
+        let unix_socket = || socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let address = socket2::SockAddr::unix(&path).expect("short enough");
+        let other = unix_socket().expect("a socket");
+        other.bind(&address).expect("free");
+        other.listen(0).expect("bound");
+        let mut waiting = Vec::new();
+        let full = loop {
+            let client = unix_socket().expect("a socket");
+            client.set_nonblocking(true).expect("open");
+            match client.connect(&address) {
+                Ok(()) => waiting.push(client),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let error = core.bind(&unix(&path), &ListenerOptions::default()).expect_err("somebody listens");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        fs::remove_file(&path).expect("ours");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_bind_that_is_tried_again_is_shared_with_the_other_cores() {
+    each_driver(2, async |core: Core| {
+        if core.id() > 0 {
+            return Ok(());
+        }
+        let holder = TcpListener::bind("127.0.0.1:0").expect("free");
+        let taken = holder.local_addr().expect("bound").to_string();
+        assert_eq!(bind(&core, &taken).expect_err("taken").kind(), io::ErrorKind::AddrInUse);
+        drop(holder);
+        let _mine = bind(&core, &taken).expect("free again");
+        let theirs = core.invoke_on(1, async move |there: Core| bind(&there, &taken).map(drop));
+        theirs.await.expect("it is there").expect("the same port");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_port_of_somebody_else_is_refused_unless_it_may_be_shared() {
     each_driver(1, async |core: Core| {
         let other =
