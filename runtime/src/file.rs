@@ -88,7 +88,7 @@ impl Root {
     ///
     /// # Errors
     /// `NotFound` if there is nothing, if it is outside of the root, or neither a file nor a directory;
-    /// `PermissionDenied`; what else the kernel says; or a [`BlockingError`](crate::BlockingError) as source.
+    /// `PermissionDenied`; what else the kernel says; or a [`BlockingError`] as source.
     ///
     /// # Cancellation
     /// Nothing is lost: what is opened meanwhile is closed again.
@@ -210,7 +210,7 @@ impl OpenFile {
     ///
     /// # Errors
     /// `UnexpectedEof` if the file has become shorter; what the kernel says; or a
-    /// [`BlockingError`](crate::BlockingError) as source.
+    /// [`BlockingError`] as source.
     ///
     /// # Cancellation
     /// The work goes on, and its result is dropped.
