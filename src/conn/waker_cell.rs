@@ -14,17 +14,17 @@ impl WakerCell {
     /// Keeps a waker, unless it is the one that is kept.
     pub(crate) fn keep(&self, waker: &Waker) {
         let known = self.0.take();
-        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+        if known.as_ref().is_some_and(|known| wakes_the_same(known, waker)) {
             self.0.set(known);
         } else {
             self.0.set(Some(waker.clone()));
         }
     }
 
-    /// Whether that one is kept.
+    /// Whether that one is kept, or another of the same task.
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         let known = self.0.take();
-        let will_wake = known.as_ref().is_some_and(|known| known.will_wake(waker));
+        let will_wake = known.as_ref().is_some_and(|known| wakes_the_same(known, waker));
         self.0.set(known);
         will_wake
     }
@@ -40,6 +40,12 @@ impl WakerCell {
     pub(crate) fn take(&self) -> Option<Waker> {
         self.0.take()
     }
+}
+
+/// Whether two wakers are of one task. [`Waker::will_wake`] may say no where they are: the compiler may make the table of a waker's
+/// functions more than once, and a clone has another one then. What they are made for tells: it is the task.
+pub(super) fn wakes_the_same(one: &Waker, other: &Waker) -> bool {
+    one.will_wake(other) || (one.data() == other.data() && !one.data().is_null())
 }
 
 #[cfg(test)]

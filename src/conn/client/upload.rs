@@ -18,6 +18,7 @@ use ringhttp_runtime::time::Timers;
 use crate::conn::body::{Encoded, Kind, Part, RequestBody, Stream};
 use crate::conn::sender::BodySender;
 use crate::conn::stage::EncodeStage;
+use crate::conn::waker_cell::wakes_the_same;
 use crate::error::{Error, Result};
 use crate::io::wire::Wire;
 use crate::proto::http1::{BodyWriter, Framing};
@@ -386,7 +387,7 @@ impl UploadQueue {
     /// Lets the writer go on. One in the sender's own task is polled by it, and needs no wake-up: true.
     fn wake_writer(&self, cx: &Context<'_>) -> bool {
         match self.writer.take() {
-            Some(writer) if writer.will_wake(cx.waker()) => return true,
+            Some(writer) if wakes_the_same(&writer, cx.waker()) => return true,
             Some(writer) => writer.wake(),
             None => {}
         }

@@ -17,7 +17,7 @@ use super::error::WebSocketError;
 use super::inbound::Inbox;
 use super::outbound::Outbox;
 use super::stats::{WebSocketStats, add};
-use crate::conn::waker_cell::WakerCell;
+use crate::conn::waker_cell::{WakerCell, wakes_the_same};
 use crate::io::wire::Wire;
 use crate::proto::websocket::{DeflateParams, Reader, ReaderRules, Role, Sequence, State};
 
@@ -230,7 +230,7 @@ impl Session {
 
     pub(super) fn remember_other(&self, cx: &Context<'_>) {
         let mut others = self.others.take().unwrap_or_default();
-        if !others.iter().any(|known| known.will_wake(cx.waker())) {
+        if !others.iter().any(|known| wakes_the_same(known, cx.waker())) {
             others.push(cx.waker().clone());
         }
         self.others.set(Some(others));
