@@ -14,8 +14,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,18 +27,8 @@ use super::{
     Acceptor, Body, CloseReason, Connection, Host, Request, Response, ServerConfig, Service, serve_connection,
 };
 use crate::error::Result;
-use crate::io::duplex::{Duplex, FarEnd};
+use crate::io::duplex::{Duplex, FarEnd, Flag};
 use crate::io::transport::Transport;
-
-/// A waker that remembers that it was called.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 /// A connection under test, with the peer's end of its wire.
 struct Bench {

@@ -7,7 +7,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::BytesMut;
 use ringhttp_runtime::buffer::WriteBatch;
@@ -205,5 +207,15 @@ impl FarEnd {
         let wakers = [wire.reader.take(), wire.writer.take()];
         drop(wire);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// A waker that remembers that it was called.
+#[derive(Default)]
+pub(crate) struct Flag(pub(crate) AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

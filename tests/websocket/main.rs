@@ -158,35 +158,41 @@ fn dropping_receive_over_and_over_loses_nothing() {
 #[test]
 fn a_flood_of_messages_does_not_have_the_core_to_itself() {
     const MESSAGES: u32 = 20_000;
+    let flood = frame(0x82, b"").repeat(MESSAGES as usize);
     each_driver(async |core| {
-        let turns = Rc::new(Cell::new(0_u32));
-        let (turning, yielder) = (Rc::clone(&turns), core.clone());
-        let others = core.spawn("others", async move {
-            loop {
-                yielder.yield_now().await;
-                turning.set(turning.get() + 1);
-            }
-        });
-        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
-            let mut socket = req.websocket(WebSocketConfig::default()).await?;
-            socket.receive().await?;
-            let before = turns.get();
-            for _ in 1..MESSAGES {
-                socket.receive().await?;
-            }
-            socket.send((turns.get() - before).to_string()).await?;
-            Ok(socket.close().await?)
-        });
-        let turns = with_peer(&core, routes, (), |address| {
-            let mut peer = Peer::open(address, b"");
-            let flood = frame(0x82, b"").repeat(20_000);
-            peer.send(&flood);
-            peer.text().parse::<u32>().expect("a number")
-        });
-        let turns = turns.await;
-        others.cancel();
+        let turns = turns_during(&core, MESSAGES, "", flood.clone()).await;
         assert!(turns > MESSAGES / 128, "{turns} turns");
     });
+}
+
+/// Turns of the core while a handler receives so many messages, which a peer sends in one go.
+async fn turns_during(core: &Core, messages: u32, fields: &'static str, flood: Vec<u8>) -> u32 {
+    let turns = Rc::new(Cell::new(0_u32));
+    let (turning, yielder) = (Rc::clone(&turns), core.clone());
+    let others = core.spawn("others", async move {
+        loop {
+            yielder.yield_now().await;
+            turning.set(turning.get() + 1);
+        }
+    });
+    let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
+        let mut socket = req.websocket(WebSocketConfig::default()).await?;
+        socket.receive().await?;
+        let before = turns.get();
+        for _ in 1..messages {
+            socket.receive().await?;
+        }
+        socket.send((turns.get() - before).to_string()).await?;
+        Ok(socket.close().await?)
+    });
+    let turns = with_peer(core, routes, (), move |address| {
+        let mut peer = Peer::open_with(address, fields, b"");
+        peer.send(&flood);
+        peer.text().parse().expect("a number")
+    });
+    let turns = turns.await;
+    others.cancel();
+    turns
 }
 
 #[test]
@@ -408,39 +414,17 @@ fn a_message_that_is_compressed_elsewhere_keeps_its_place() {
     });
 }
 
-/// So does one of compressed messages, however few bytes they are on the wire.
+/// The same for compressed messages, however few bytes they are on the wire.
 #[cfg(feature = "compression")]
 #[test]
 fn a_flood_of_messages_that_are_unpacked_does_not_have_the_core_to_itself() {
     const MESSAGES: u32 = 60;
+    let mut packed = Vec::new();
+    Deflater::new(1, 15).compress(&vec![0; 127 * 1024], 1, &mut packed);
+    let flood = frame(0xc2, &packed).repeat(MESSAGES as usize);
     each_driver(async |core| {
-        let turns = Rc::new(Cell::new(0_u32));
-        let (turning, yielder) = (Rc::clone(&turns), core.clone());
-        let others = core.spawn("others", async move {
-            loop {
-                yielder.yield_now().await;
-                turning.set(turning.get() + 1);
-            }
-        });
-        let routes = Router::new().get("/ws", async move |_: &(), req: Request| -> Result<Closed> {
-            let mut socket = req.websocket(WebSocketConfig::default()).await?;
-            socket.receive().await?;
-            let before = turns.get();
-            for _ in 1..MESSAGES {
-                socket.receive().await?;
-            }
-            socket.send((turns.get() - before).to_string()).await?;
-            Ok(socket.close().await?)
-        });
-        let turns = with_peer(&core, routes, (), |address| {
-            let mut peer = Peer::open_with(address, "sec-websocket-extensions: permessage-deflate\r\n", b"");
-            let mut packed = Vec::new();
-            Deflater::new(1, 15).compress(&vec![0; 127 * 1024], 1, &mut packed);
-            peer.send(&frame(0xc2, &packed).repeat(60));
-            peer.text().parse::<u32>().expect("a number")
-        });
-        let turns = turns.await;
-        others.cancel();
+        let fields = "sec-websocket-extensions: permessage-deflate\r\n";
+        let turns = turns_during(&core, MESSAGES, fields, flood.clone()).await;
         assert!(turns > MESSAGES / 4, "{turns} turns");
     });
 }

@@ -1,6 +1,8 @@
 //! Peers and handlers that use a connection against its grain: what must be refused, ended or held back.
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use crate::conn::{BodySender, RequestBody};
 

@@ -33,6 +33,14 @@ fn text(response: &Response) -> &str {
     str::from_utf8(response.body().as_bytes().unwrap()).unwrap()
 }
 
+/// Asks for each path, and compares the status and the text of its answer.
+fn check<S: 'static>(app: &App<S>, cases: &[(&str, u16, &str)]) {
+    for &(path, status, body) in cases {
+        let response = answer(app, "GET", path);
+        assert_eq!((response.status().as_u16(), text(&response)), (status, body), "{path}");
+    }
+}
+
 fn app<S: 'static>(router: Router<S>, state: S) -> App<S> {
     router.into_service(state).unwrap()
 }
@@ -247,10 +255,7 @@ fn a_handler_may_be_a_method_a_function_or_a_closure() {
         ("/borrows", 200, "5"),
         ("/fn-pointer", 200, "boxed"),
     ];
-    for (path, status, body) in cases {
-        let response = answer(&app, "GET", path);
-        assert_eq!((response.status().as_u16(), text(&response)), (*status, *body), "{path}");
-    }
+    check(&app, cases);
     assert_eq!(app.state().calls.get(), 2);
 }
 

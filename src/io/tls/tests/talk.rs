@@ -3,13 +3,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use rustls::{HandshakeKind, ProtocolVersion};
 
 use super::peers::{Configs, Ours, Theirs, connected, every_suite, noise, served, settle, settle_ours};
+use crate::io::duplex::Flag;
 
 #[test]
 fn every_suite_is_spoken_on_both_sides() {
@@ -120,16 +121,6 @@ fn a_long_write_to_a_peer_that_takes_all_gives_way_and_goes_on() {
     received.extend_from_slice(&client.read());
     assert!(received == sent);
     assert!((2..10).contains(&pauses), "{pauses} pauses");
-}
-
-/// A waker that remembers that it was called.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

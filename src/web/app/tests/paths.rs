@@ -30,10 +30,7 @@ fn paths_are_compared_by_meaning() {
         ("/caf%E9-2", 404, "Not Found\n"),
         ("/caf%C3%A9/%", 200, "/café/{name} name=%"),
     ];
-    for (path, status, body) in cases {
-        let response = answer(&app, "GET", path);
-        assert_eq!((response.status().as_u16(), text(&response)), (*status, *body), "{path}");
-    }
+    check(&app, cases);
 }
 
 #[test]
@@ -46,16 +43,16 @@ fn the_path_is_there_raw_and_decoded() {
             .get("/param/{a}", async |_, req: Request| req.param::<String>("a")),
         (),
     );
-    for (path, status, body) in [
-        ("/decoded/a%2Fb+c", 200, "/decoded/a%2Fb+c /decoded/a/b+c"),
-        ("/decoded/%C3%A9", 200, "/decoded/%C3%A9 /decoded/é"),
-        ("/decoded/%FF", 400, "the path is not UTF-8\n"),
-        ("/param/%C3", 400, "path parameter `a` is not UTF-8\n"),
-        ("/param/%C3%A9", 200, "é"),
-    ] {
-        let response = answer(&app, "GET", path);
-        assert_eq!((response.status().as_u16(), text(&response)), (status, body), "{path}");
-    }
+    check(
+        &app,
+        &[
+            ("/decoded/a%2Fb+c", 200, "/decoded/a%2Fb+c /decoded/a/b+c"),
+            ("/decoded/%C3%A9", 200, "/decoded/%C3%A9 /decoded/é"),
+            ("/decoded/%FF", 400, "the path is not UTF-8\n"),
+            ("/param/%C3", 400, "path parameter `a` is not UTF-8\n"),
+            ("/param/%C3%A9", 200, "é"),
+        ],
+    );
 }
 
 #[test]
@@ -218,15 +215,15 @@ fn names_lead_back_to_paths() {
     let app = app(router, ());
     assert_eq!(app.url_for("user", &[("id", "-1")]).unwrap(), "/users/-1");
     assert_eq!(app.routes().filter(|route| route.method == Some(Method::POST)).count(), 1);
-    for (path, status, body) in [
-        ("/", 200, "/users/7 /admin/x/7"),
-        ("/?8", 200, "/users/8 /admin/x/8"),
-        ("/none", 200, "/users/7 /admin/x/7"),
-        ("/?x", 500, "Internal Server Error\n"),
-    ] {
-        let response = answer(&app, "GET", path);
-        assert_eq!((response.status().as_u16(), text(&response)), (status, body), "{path}");
-    }
+    check(
+        &app,
+        &[
+            ("/", 200, "/users/7 /admin/x/7"),
+            ("/?8", 200, "/users/8 /admin/x/8"),
+            ("/none", 200, "/users/7 /admin/x/7"),
+            ("/?x", 500, "Internal Server Error\n"),
+        ],
+    );
 }
 
 #[test]
