@@ -28,6 +28,8 @@ pub struct RuntimeConfig {
     pub blocking_threads_max: usize,
     /// Blocking calls that may wait for a thread, all cores together; one more is refused. Default: 1024.
     pub blocking_queue_max: usize,
+    /// How long who is in the middle of a file waits for room in that queue, where anybody else is refused. Default: 30 s.
+    pub blocking_queue_timeout: Duration,
     /// Messages that may wait in one core's mailbox; one more is refused. Default: 65 536.
     pub mailbox_messages_max: usize,
     /// A task that runs longer than this without waiting is reported; `None` turns the watchdog off. Default: 100 ms.
@@ -49,6 +51,7 @@ impl Default for RuntimeConfig {
             handle_signals: true,
             blocking_threads_max: 64,
             blocking_queue_max: 1024,
+            blocking_queue_timeout: Duration::from_secs(30),
             mailbox_messages_max: 65_536,
             watchdog: Some(Duration::from_millis(100)),
             on_blocked: None,

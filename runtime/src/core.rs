@@ -53,6 +53,7 @@ pub(crate) struct Run {
     pub(crate) pulses: Box<[Arc<Pulse>]>,
     pub(crate) control: Arc<Control>,
     pub(crate) blocking: Arc<BlockingPool>,
+    pub(crate) blocking_queue_timeout: Duration,
     pub(crate) cleanup_timeout: Duration,
     pub(crate) ports: SharedPorts,
     pub(crate) shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -259,6 +260,11 @@ impl Core {
         T: Send + 'static,
     {
         self.0.run.blocking.call(self, call)
+    }
+
+    /// How long who is in the middle of something waits for a place in the queue of blocking work.
+    pub(crate) fn blocking_queue_timeout(&self) -> Duration {
+        self.0.run.blocking_queue_timeout
     }
 
     /// Counters of the blocking threads, which all cores share.

@@ -372,10 +372,11 @@ where
     C: FnOnce() -> io::Result<T> + Send + 'static,
 {
     let Some(core) = Core::current() else { return call()() };
+    let patience = core.blocking_queue_timeout();
     let (mut waited, mut pause) = (Duration::ZERO, TURN_PAUSE_MIN);
     loop {
         match core.spawn_blocking(call()).await {
-            Err(BlockingError::QueueFull) if waited < TURN_TIME_MAX => {
+            Err(BlockingError::QueueFull) if waited < patience => {
                 core.timers().sleep(pause).await;
                 waited += pause;
                 pause = (pause * 2).min(TURN_PAUSE_MAX);
@@ -390,9 +391,6 @@ const TURN_PAUSE_MIN: Duration = Duration::from_millis(5);
 
 /// The longest pause: thousands may wait.
 const TURN_PAUSE_MAX: Duration = Duration::from_millis(100);
-
-/// How long it is asked again: as long as a server waits for a peer that takes nothing.
-const TURN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Non-blocking, so that opening a FIFO does not wait for who writes into it.
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);

@@ -33,7 +33,8 @@ use crate::time::{Instant, Timers};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ListenerOptions {
-    /// Connections that wait to be accepted, per core. Default 1024; the kernel caps it at `net.core.somaxconn`.
+    /// Connections that wait to be accepted, per core. Default 1024; the kernel caps it at `net.core.somaxconn`. So many are given out
+    /// behind [`Listener::close`], too.
     pub backlog: u32,
     /// Whether small writes leave at once (`TCP_NODELAY`). Default true. Accepted sockets inherit it.
     pub nodelay: bool,
@@ -86,7 +87,7 @@ pub struct Listener {
     timers: Timers,
     canceller: RefCell<Canceller>,
     closing: Cell<bool>,
-    /// Connections that were given out since.
+    /// Connections that may still be given out then: who comes while they are is not to keep the listener open for ever.
     late: Cell<u32>,
     aborted: Cell<u64>,
     exhausted: Cell<u64>,
@@ -145,13 +146,20 @@ impl Listener {
             timers,
             canceller: RefCell::new(Canceller::new()),
             closing: Cell::new(false),
-            late: Cell::new(0),
+            late: Cell::new(BACKLOG_OF_OTHERS),
             aborted: Cell::new(0),
             exhausted: Cell::new(0),
             exhausted_at: Cell::new(None),
             closed: Notify::new(),
             _path: path,
         }
+    }
+
+    /// With the backlog that it was made with.
+    fn with_backlog(self, backlog: u32) -> Self {
+        // The kernel lets one more wait.
+        self.late.set(backlog.saturating_add(1));
+        self
     }
 
     /// Where it listens, with the port it got.
@@ -209,8 +217,8 @@ impl Listener {
         race(self.closed.notified(), self.timers.sleep(pause)).await;
     }
 
-    /// Stops accepting: the accept under way ends, those who wait in the backlog are still given out (4,096 of them at the most),
-    /// then `None`.
+    /// Stops accepting: the accept under way ends, those who wait in the backlog are still given out, but no more than fit
+    /// into it (4,096 for one that was taken over), then `None`.
     pub fn close(&self) {
         self.closing.set(true);
         self.closed.notify_waiters();
@@ -237,12 +245,9 @@ impl Listener {
 
     /// One of those who waited when it was closed. More may come as long as the socket is open, so there is an end to it.
     async fn accept_late(&self) -> Option<Accepted> {
-        let late = self.late.get();
-        if late >= LATE_MAX {
-            return None;
-        }
-        self.late.set(late + 1);
-        if late % LATE_IN_A_TURN == LATE_IN_A_TURN - 1
+        let late = self.late.get().checked_sub(1)?;
+        self.late.set(late);
+        if late.is_multiple_of(LATE_IN_A_TURN)
             && let Some(core) = Core::current()
         {
             core.yield_now().await;
@@ -305,8 +310,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| of_one.contains(&code))
 }
 
-/// Connections that are given out behind the close: as many as wait in the kernel by default (`net.core.somaxconn`).
-const LATE_MAX: u32 = 4096;
+/// The backlog of a listener that was taken over, which the kernel does not tell: as many as it lets wait by default
+/// (`net.core.somaxconn`).
+const BACKLOG_OF_OTHERS: u32 = 4096;
 
 /// How many of them in a row, before others have their turn.
 const LATE_IN_A_TURN: u32 = 64;

@@ -90,6 +90,7 @@ fn share(config: &RuntimeConfig, report: KernelReport) -> Result<(Arc<Run>, Unix
         pulses: (0..count).map(|_| Arc::new(Pulse::default())).collect(),
         control,
         blocking: Arc::new(BlockingPool::new(config.blocking_threads_max, config.blocking_queue_max)),
+        blocking_queue_timeout: config.blocking_queue_timeout,
         cleanup_timeout: config.cleanup_timeout,
         ports: SharedPorts::default(),
         shared: Mutex::default(),

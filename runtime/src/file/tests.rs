@@ -155,6 +155,29 @@ fn who_reads_in_the_middle_of_a_file_waits_while_too_many_calls_do() {
 }
 
 #[test]
+fn who_waits_for_a_place_on_the_blocking_threads_waits_as_long_as_is_configured() {
+    let mut config = crate::RuntimeConfig::default();
+    config.cores = crate::Cores::Count(1);
+    config.handle_signals = false;
+    config.blocking_threads_max = 1;
+    config.blocking_queue_max = 0;
+    config.blocking_queue_timeout = Duration::from_millis(10);
+    crate::run(config, async |core: Core| {
+        let (go, may_go) = std::sync::mpsc::channel::<()>();
+        let busy = core.spawn_blocking(move || may_go.recv().is_ok());
+        let error = off_core_in_turn(|| || Ok(())).await.unwrap_err();
+        let error = error.downcast::<BlockingError>().unwrap();
+        assert_eq!(error, BlockingError::QueueFull);
+        // Once, and behind pauses of 5 and 10 ms.
+        assert_eq!(core.blocking_stats().refused, 3);
+        go.send(()).unwrap();
+        assert_eq!(busy.await, Ok(true));
+        Ok::<(), crate::RunError>(())
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_root_must_be_a_directory() {
     let scratch = Scratch::new("root");
     assert!(Root::open(scratch.0.join("root/a.txt"), Symlinks::Within).is_err());

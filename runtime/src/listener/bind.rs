@@ -166,7 +166,7 @@ fn listen_tcp(address: SocketAddr, options: &ListenerOptions) -> io::Result<List
     }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-    Listener::from_std_tcp(socket.into())
+    Ok(Listener::from_std_tcp(socket.into())?.with_backlog(options.backlog))
 }
 
 fn bind_path(
@@ -184,7 +184,7 @@ fn bind_path(
         None => Arc::new(listen_unix(path, options)?),
     };
     bound.insert(key, Bound::Unix(Arc::downgrade(&shared)));
-    Listener::unix(shared.listener.try_clone()?, Some(shared))
+    Ok(Listener::unix(shared.listener.try_clone()?, Some(shared))?.with_backlog(options.backlog))
 }
 
 fn listen_unix(path: &Path, options: &ListenerOptions) -> io::Result<UnixPath> {

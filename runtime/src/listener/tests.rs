@@ -74,3 +74,20 @@ fn accepted_unix_sockets_have_the_right_flags() {
         check_flags(&core, &listener.accept().await.expect("waits"), "from the backlog");
     });
 }
+
+#[test]
+fn behind_its_close_a_listener_gives_out_as_many_as_fit_into_its_backlog() {
+    each_driver(async |core| {
+        let options = ListenerOptions { backlog: 2, ..ListenerOptions::default() };
+        let address = "127.0.0.1:0".parse().expect("valid");
+        let listener = core.bind(&address, &options).expect("free").remove(0);
+        let bound = listener.local_addr().as_socket().expect("TCP");
+        let mut clients = vec![Client::connect(bound).expect("it listens")];
+        listener.close();
+        for _ in 0..3 {
+            assert!(listener.accept().await.is_some());
+            clients.push(Client::connect(bound).expect("the socket is open still"));
+        }
+        assert!(listener.accept().await.is_none(), "one waits, and comes too late");
+    });
+}
