@@ -11,9 +11,10 @@ pub(super) enum ClientTls {}
 
 /// What secures the connections of one client.
 #[derive(Default)]
-pub(super) struct Securer;
+pub(super) struct Securer {}
 
 impl Securer {
+    #[expect(clippy::unused_self, reason = "as the one with TLS")]
     pub(super) fn is_built_in(&self) -> Result<(), Error> {
         Err(Error::new(ErrorKind::Tls).with_text("https needs the feature `tls` of ringhttp"))
     }

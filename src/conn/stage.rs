@@ -86,6 +86,10 @@ impl Detour {
 
 type Read<'a> = dyn FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> + 'a;
 
+#[cfg_attr(
+    not(feature = "compression"),
+    expect(clippy::only_used_in_recursion, reason = "decoders have a limit")
+)]
 fn poll_steps(
     steps: &mut [Step],
     cx: &mut Context<'_>,

@@ -148,7 +148,10 @@ impl Transport {
         }
     }
 
-    #[cfg_attr(not(feature = "rustls"), expect(unused_variables, reason = "TLS says that it ends"))]
+    #[cfg_attr(
+        not(feature = "rustls"),
+        expect(unused_variables, clippy::needless_pass_by_ref_mut, reason = "TLS says that it ends")
+    )]
     pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
         match self {
             Self::Socket(stream) => stream.shutdown_write(),

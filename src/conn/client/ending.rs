@@ -22,6 +22,10 @@ impl ClientConnection {
 
     /// Says that it ends, before it is dropped: over TLS, and only between two exchanges, for a message that was cut off must not look
     /// like one that is whole. Nobody waits for it.
+    #[cfg_attr(
+        not(feature = "rustls"),
+        expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, reason = "TLS says that it ends")
+    )]
     pub(crate) fn say_goodbye(&mut self) {
         #[cfg(feature = "rustls")]
         if self.upload.is_none() && (self.is_idle() || self.is_complete()) {

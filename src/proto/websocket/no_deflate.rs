@@ -1,5 +1,6 @@
 //! In place of the codecs of permessage-deflate in a build without the feature `compression`: there are none.
 #![forbid(unsafe_code)]
+#![expect(clippy::needless_pass_by_ref_mut, reason = "as the codecs")]
 
 use std::convert::Infallible;
 
