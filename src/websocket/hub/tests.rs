@@ -225,3 +225,71 @@ fn a_panic_when_somebody_joins_does_not_end_the_process() {
         assert_eq!(hub.count("a"), 0);
     });
 }
+
+#[test]
+fn what_is_said_amid_a_members_own_pieces_passes_that_member_by() {
+    let hub = Hub::default();
+    on_cores(1, async |core| {
+        let (socket, session, far) = open(&core, WebSocketConfig::default());
+        let (_other, other_session, other_far) = open(&core, WebSocketConfig::default());
+        let _member = hub.join("room", "ada", &socket).expect("there is room");
+        let _listener = hub.join("room", "brian", &_other).expect("there is room");
+        let piece = |data: &'static str, is_first, is_last| {
+            let data = bytes::Bytes::from_static(data.as_bytes());
+            Message::Piece(crate::websocket::Piece { is_text: true, data, is_first, is_last })
+        };
+        let received = async |far: &FarEnd, session: &Session, bytes: usize| {
+            let mut got = Vec::new();
+            until(|| {
+                let _ = session.poll_drive(&mut Context::from_waker(Waker::noop()));
+                got.extend(far.received());
+                got.len() >= bytes
+            })
+            .await;
+            got
+        };
+        socket.send(piece("one ", true, false)).await.expect("it is taken");
+        hub.say("room", "between").expect("it is taken");
+        assert_eq!(received(&other_far, &other_session, 9).await, b"\x81\x07between");
+        socket.send(piece("message", false, true)).await.expect("it is taken");
+        hub.say("room", "behind").expect("it is taken");
+        let expected = b"\x01\x04one \x80\x07message\x81\x06behind";
+        assert_eq!(
+            received(&far, &session, expected.len()).await.escape_ascii().to_string(),
+            expected.escape_ascii().to_string()
+        );
+    });
+}
+
+#[test]
+fn a_core_whose_mailbox_is_full_misses_what_is_said_and_the_speaker_is_told() {
+    let hub = Hub::default();
+    let (is_busy, may_go_on) = (AtomicUsize::new(0), std::sync::Barrier::new(2));
+    let mut config = RuntimeConfig::default();
+    (config.cores, config.pin, config.handle_signals) = (Cores::Count(2), false, false);
+    (config.mailbox_messages_max, config.watchdog) = (1, None);
+    let result: Result<()> = ringhttp_runtime::run(config, async |core| {
+        if core.id() == 1 {
+            let (socket, _session, far) = open(&core, WebSocketConfig::default());
+            let _member = hub.join("room", "ada", &socket).expect("there is room");
+            is_busy.store(1, Ordering::SeqCst);
+            may_go_on.wait();
+            let mut got = Vec::new();
+            until(|| {
+                got.extend(far.received());
+                got.len() >= 7
+            })
+            .await;
+            assert_eq!(got, b"\x81\x05first");
+            return Ok(());
+        }
+        until(|| is_busy.load(Ordering::SeqCst) == 1).await;
+        hub.say("room", "first").expect("there is a place");
+        assert_eq!(hub.say("room", "second").unwrap_err().status(), 503);
+        assert_eq!(hub.messages_lost(), 1);
+        may_go_on.wait();
+        Ok(())
+    });
+    result.expect("the run ends well");
+    assert_eq!(hub.0.waiting_bytes.load(Ordering::SeqCst), 0, "nothing waits");
+}
