@@ -20,7 +20,7 @@ pub struct WebSocketStats {
     pub bytes_in: Cell<u64>,
     /// Bytes of the frames that were sent, heads and compression included.
     pub bytes_out: Cell<u64>,
-    /// Messages that were dropped because their reader was slow.
+    /// Messages that were dropped because their reader was slow, and those of a hub that came amid a message in pieces.
     pub messages_dropped: Cell<u64>,
     /// Bytes that compressors and decompressors of sockets with context takeover hold.
     pub takeover_bytes: Cell<u64>,

@@ -51,7 +51,8 @@ pub use self::local::Membership;
 /// ```
 ///
 /// A member that reads slowly is treated as its socket's [`slow_reader`](crate::WebSocketConfig::slow_reader) says; with
-/// `Wait`, which a hub cannot do, it is closed with 1008. What one core says arrives everywhere in the order it was said; between
+/// `Wait`, which a hub cannot do, it is closed with 1008. One that is amid a message which it sends in
+/// [pieces](Message::Piece) misses what is said meanwhile (`messages_dropped` counts it): nothing fits between them. What one core says arrives everywhere in the order it was said; between
 /// cores there is no order.
 #[derive(Clone)]
 pub struct Hub(Arc<Shared>);
