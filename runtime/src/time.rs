@@ -55,7 +55,9 @@ impl Add<Duration> for Instant {
 
     /// The point `after` later, rounded up to the next millisecond.
     fn add(self, after: Duration) -> Self {
-        let millis = u64::try_from(after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        // As nanoseconds they would be 128 bits, which are slow to divide.
+        let of_rest = u64::from(after.subsec_nanos().div_ceil(1_000_000));
+        let millis = after.as_secs().saturating_mul(1000).saturating_add(of_rest);
         Self::from_millis(self.millis().saturating_add(millis).min(LATEST))
     }
 }
@@ -418,7 +420,9 @@ fn coarse_now() -> Instant {
 
 /// The last millisecond that has begun.
 fn truncate(since_zero: Duration) -> Instant {
-    Instant::from_millis(u64::try_from(since_zero.as_millis()).unwrap_or(LATEST).min(LATEST))
+    let millis =
+        since_zero.as_secs().saturating_mul(1000).saturating_add(u64::from(since_zero.subsec_millis()));
+    Instant::from_millis(millis.min(LATEST))
 }
 
 fn since_zero(clock: ClockId) -> Duration {
