@@ -8,6 +8,7 @@
 use std::process::exit;
 
 use ringhttp::{Core, Cores, Driver, RuntimeConfig, Server};
+use tracing::Level;
 
 /// The options that examples share, and what they mean.
 const SHARED: [(&str, &str); 3] = [
@@ -38,6 +39,7 @@ impl Options {
     /// As [`from_args_and`](Self::from_args_and), for an example to which only these of the shared options mean something; the
     /// others are refused. Without `--cores` it runs on one core.
     pub(crate) fn only(shared: &[&str], own: &mut [(&str, &mut String)]) -> Self {
+        log_to_stderr();
         Self::parse(std::env::args().skip(1), shared, own).unwrap_or_else(|mistake| {
             eprintln!("{mistake}\n{}", usage(shared, own));
             exit(2)
@@ -77,6 +79,11 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// What the library warns of, and what fails, goes to the terminal: without a subscriber nobody would hear of it.
+fn log_to_stderr() {
+    tracing_subscriber::fmt().with_max_level(Level::WARN).with_writer(std::io::stderr).init();
 }
 
 /// Prints, once for all cores, what runs where and what to try: a line each, with `URL` and `ADDRESS` for where it listens, and
