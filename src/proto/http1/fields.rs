@@ -160,7 +160,12 @@ pub(super) fn repeated_in_request(name: &str) -> Option<PeerError> {
 /// Only what decides how the body is read or where a client goes next: servers do repeat other fields.
 #[cold]
 pub(super) fn repeated_in_response(name: &str) -> Option<PeerError> {
-    match name.to_ascii_lowercase().as_str() {
+    repeated_in_response_lower(&name.to_ascii_lowercase())
+}
+
+/// As [`repeated_in_response`], for a name in lower case.
+pub(super) fn repeated_in_response_lower(name: &str) -> Option<PeerError> {
+    match name {
         "content-length" => Some(PeerError::ContentLengthInvalid),
         "transfer-encoding" => Some(PeerError::TransferCodingInvalid),
         "content-range" | "content-type" | "location" => Some(PeerError::FieldRepeated),

@@ -40,7 +40,7 @@ pub struct RequestHead {
     pub upgrade: bool,
     /// The lines that `headers` and all that follows from them were made of, the empty one included.
     pub(super) field_lines: Bytes,
-    /// Those lines, once something was changed.
+    /// Those lines, once something was changed; or all lines of a head that was refused.
     pub(super) changed_lines: Bytes,
     /// Whether the request line is that of the head which was read into the same memory before.
     pub(crate) repeats_line: bool,
@@ -62,12 +62,13 @@ impl RequestHead {
     /// Keeps the lines of a head that was refused.
     pub(super) fn refuse(&mut self, lines: Bytes) {
         self.clear();
-        self.field_lines = lines;
+        // Not as the lines of its fields: a later head could have them, and would pass for this one.
+        self.changed_lines = lines;
     }
 
     /// The lines of a head that was complete, but refused; empty if it was refused before its end came.
     pub(crate) fn refused_lines(&self) -> &[u8] {
-        &self.field_lines
+        &self.changed_lines
     }
 
     /// Lets go of the views of the read buffer; the memory of the map stays.

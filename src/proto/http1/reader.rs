@@ -269,7 +269,11 @@ impl ResponseReader {
         head: &mut ResponseHead,
     ) -> Result<bool, PeerError> {
         self.flow.expect_idle()?;
-        let complete = self.read_head(input, request_method, head).map_err(|error| self.flow.fail(error))?;
+        let complete = self.read_head(input, request_method, head).map_err(|error| {
+            // Its names were perhaps refused: the next head in this memory is not to be measured by them.
+            head.clear();
+            self.flow.fail(error)
+        })?;
         if complete {
             self.follow(head, request_method);
         }

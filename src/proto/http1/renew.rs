@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, Version};
 
 use super::Limits;
-use super::fields::Notes;
+use super::fields::{Notes, repeated_in_response_lower};
 use super::framing;
 use super::head::ResponseHead;
 
@@ -27,7 +27,13 @@ pub(super) fn renew(
     let mut line_ends = memchr::memchr_iter(b'\n', head);
     let mut at = status_line(&head[..=line_ends.next()?], head, into)?;
     let mut notes = Notes::default();
+    let mut before = None;
     for (name, value) in &mut into.headers {
+        // The map gives the values of one name one behind the other.
+        let is_repeated = before.replace(name).is_some_and(|before| std::ptr::eq(before, name));
+        if is_repeated && repeated_in_response_lower(name.as_str()).is_some() {
+            return None;
+        }
         let end = line_ends.next()?;
         let line = head[at..end].strip_suffix(b"\r")?;
         at = end + 1;
