@@ -262,7 +262,7 @@ fn poll_stream(
         let Some(write) = writing else {
             return Poll::Ready(Ok(None));
         };
-        match write.as_mut().poll(cx) {
+        match queue.poll_writing(cx, write) {
             Poll::Ready(written) => {
                 *writing = None;
                 written?;
@@ -295,10 +295,19 @@ pub(in crate::conn) struct UploadQueue {
     /// The exchange is over.
     closed: Cell<bool>,
     /// Who writes, and waits.
-    writer: Cell<Option<Waker>>,
+    writer: Cell<Option<Writer>>,
+    /// The function that writes is being polled.
+    is_polling: Cell<bool>,
     /// Who sends, and waits for pieces.
     sender: Cell<Option<Waker>>,
     timers: Timers,
+}
+
+/// A writer that waits.
+struct Writer {
+    waker: Waker,
+    /// It is polled by the function that writes, which the sender polls: it has not been given away.
+    is_inside: bool,
 }
 
 impl UploadQueue {
@@ -311,6 +320,7 @@ impl UploadQueue {
             unflushed: Cell::new(false),
             closed: Cell::new(false),
             writer: Cell::new(None),
+            is_polling: Cell::new(false),
             sender: Cell::new(None),
             timers,
         }
@@ -331,7 +341,9 @@ impl UploadQueue {
             self.bytes.set(self.bytes.get() + piece.len());
             self.unflushed.set(true);
             self.pieces.borrow_mut().push_back(piece);
-            wake(&self.sender);
+            if let Some(sender) = self.sender.take() {
+                sender.wake();
+            }
         }
         Ok(())
     }
@@ -355,8 +367,15 @@ impl UploadQueue {
     }
 
     fn wait(&self, cx: &Context<'_>) -> Poll<Result<()>> {
-        self.writer.set(Some(cx.waker().clone()));
+        self.writer.set(Some(Writer { waker: cx.waker().clone(), is_inside: self.is_polling.get() }));
         Poll::Pending
+    }
+
+    fn poll_writing(&self, cx: &mut Context<'_>, writing: &mut Writing) -> Poll<Result<()>> {
+        self.is_polling.set(true);
+        let polled = writing.as_mut().poll(cx);
+        self.is_polling.set(false);
+        polled
     }
 
     fn check_open(&self) -> Result<()> {
@@ -371,7 +390,7 @@ impl UploadQueue {
         let piece = self.pieces.borrow_mut().pop_front()?;
         self.bytes.set(self.bytes.get() - piece.len());
         if self.bytes.get() < self.bytes_max {
-            // One in this task is polled when its queue is empty.
+            // One in the function that writes is polled when its queue is empty.
             self.wake_writer(cx);
         }
         Some(piece)
@@ -384,11 +403,12 @@ impl UploadQueue {
         self.wake_writer(cx)
     }
 
-    /// Lets the writer go on. One in the sender's own task is polled by it, and needs no wake-up: true.
+    /// Lets the writer go on. One in the function that writes is polled by the sender, and needs no wake-up: true. One that was
+    /// given away does, in the sender's own task too, for it may have been polled there before the sender.
     fn wake_writer(&self, cx: &Context<'_>) -> bool {
         match self.writer.take() {
-            Some(writer) if wakes_the_same(&writer, cx.waker()) => return true,
-            Some(writer) => writer.wake(),
+            Some(writer) if writer.is_inside && wakes_the_same(&writer.waker, cx.waker()) => return true,
+            Some(writer) => writer.waker.wake(),
             None => {}
         }
         false
@@ -400,13 +420,9 @@ impl UploadQueue {
 
     fn close(&self) {
         self.closed.set(true);
-        wake(&self.writer);
-    }
-}
-
-fn wake(waker: &Cell<Option<Waker>>) {
-    if let Some(waker) = waker.take() {
-        waker.wake();
+        if let Some(writer) = self.writer.take() {
+            writer.waker.wake();
+        }
     }
 }
 

@@ -194,6 +194,24 @@ fn both_directions_stream_at_once() {
 }
 
 #[test]
+fn a_writer_beside_the_request_in_its_task_is_woken_when_there_is_room() {
+    let mut bench = Bench::new();
+    let (body, sender) = body_by_hand();
+    bench.begin(&Method::POST, &[], body);
+    assert!(bench.head().is_pending());
+    let mut out = sender.borrow_mut().take().expect("the function has run");
+    let waker = Waker::from(Arc::clone(&bench.wakes));
+    let mut cx = Context::from_waker(&waker);
+    // A `join` that polls the writer first, then the request.
+    let mut write = Box::pin(out.write(vec![0; 2000]));
+    assert!(write.as_mut().poll(&mut cx).is_pending());
+    bench.was_woken();
+    assert!(bench.head().is_pending());
+    assert!(bench.was_woken(), "the kernel has taken all, and nobody else polls the writer");
+    assert!(write.as_mut().poll(&mut cx).is_ready());
+}
+
+#[test]
 fn a_writer_in_another_task_waits_for_room_and_is_told_the_end() {
     let mut bench = Bench::new();
     bench.far.set_window(0);
