@@ -130,7 +130,7 @@ impl Run {
 
 impl Download {
     /// Has each request changed by a function before it is sent: its fields, its token, its timeouts. It has no `timeout` of the whole
-    /// unless that sets one; `read_timeout` holds.
+    /// unless that sets one; `read_timeout` holds, also for the first byte if there is no `first_byte_timeout`.
     pub fn with_request(mut self, change: impl Fn(RequestBuilder) -> RequestBuilder + 'static) -> Self {
         self.change = Rc::new(change);
         self
@@ -344,7 +344,7 @@ impl Download {
         let request = self.client.get(&self.url).timeout(None);
         // A part of what is compressed is a part of something else each time.
         let request = request.header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut request = (self.change)(request);
+        let mut request = (self.change)(request).first_byte_as_any();
         if let Some(last) = end.map(|end| end - 1) {
             request = request.header(header::RANGE, format!("bytes={first}-{last}"));
         } else if first > 0 {

@@ -224,6 +224,14 @@ impl RequestBuilder {
         })
     }
 
+    /// Has its first byte come as soon as any other, unless that has a time of its own: where the whole has none, a server that says
+    /// nothing would be waited for without an end.
+    pub(super) fn first_byte_as_any(self) -> Self {
+        self.set(|settings| {
+            settings.first_byte_timeout = settings.first_byte_timeout.or(settings.read_timeout);
+        })
+    }
+
     /// Sends it and waits for the head of the answer. Redirects are followed. Any status is an answer: see
     /// [`Response::error_for_status`].
     ///

@@ -187,6 +187,26 @@ fn a_content_that_is_another_one_each_time_is_given_up() {
 }
 
 #[test]
+fn a_server_that_takes_the_request_and_says_nothing_has_failed() {
+    let mut config = ClientConfig::default();
+    config.read_timeout = Some(Duration::from_millis(50));
+    with_config(&config, async |_, client| {
+        for parts in [1, 4] {
+            let server = RawServer::start(|mut peer| {
+                peer.read_all();
+            });
+            let scratch = Scratch::new();
+            let download = download(&client, &server).parts(parts).failures_max(1);
+            let done = time::timeout(Duration::from_secs(20), download.to(scratch.path())).await;
+            let error = done.expect("it ends").expect_err("nothing came");
+            assert_eq!((error.kind(), server.accepted()), (ErrorKind::FirstByteTimeout, 2), "{parts}");
+            assert!(scratch.names().is_empty(), "{:?}", scratch.names());
+        }
+        assert_eq!(client.stats().in_use, 0);
+    });
+}
+
+#[test]
 fn a_total_beyond_all_bounds_is_refused_at_once() {
     with_config(&ClientConfig::default(), async |_, client| {
         let server = answering(|head| {
