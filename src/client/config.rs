@@ -146,7 +146,8 @@ pub struct ClientConfig {
     pub continue_timeout: Duration,
     /// Whether cookies are kept and sent back. Default false: a service that asks in the name of many must not mix them up.
     pub cookies: bool,
-    /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`).
+    /// Whether bodies of answers are decompressed, and `Accept-Encoding` says so. Default true (feature `compression`). A part (206) is
+    /// given as it comes, and a request with a `Range` asks for what is not compressed.
     #[cfg(feature = "compression")]
     pub decompress: bool,
     /// How bodies of requests are compressed while they leave, if the server is known to take that: there is no way to ask it first.

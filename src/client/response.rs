@@ -101,8 +101,11 @@ impl Response {
         let Answer { mut parts, mut lease } = answer;
         let connection = lease.connection().expect("an exchange is under way");
         let is_complete = connection.is_complete();
+        // It is one of the compressed whole: its coding is that of the whole (RFC 9110 §8.4, §15.3.7).
         #[cfg(feature = "compression")]
-        let decoding = if settings.decompress && !is_complete {
+        let is_part = parts.head.status == StatusCode::PARTIAL_CONTENT;
+        #[cfg(feature = "compression")]
+        let decoding = if settings.decompress && !is_complete && !is_part {
             let decoding = Decoding::of_answer(&mut parts.head.headers, settings.decode_limits);
             decoding.map_err(|error| error.at(&location))?.map(Box::new)
         } else {

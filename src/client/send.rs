@@ -11,7 +11,7 @@ use std::time::Instant as ExactInstant;
 
 use http::Method;
 #[cfg(feature = "compression")]
-use http::header::ACCEPT_ENCODING;
+use http::header::{ACCEPT_ENCODING, RANGE};
 use http::header::{AUTHORIZATION, CONNECTION, HeaderName, HeaderValue};
 use ringhttp_runtime::deadline;
 use ringhttp_runtime::pool::PoolError;
@@ -140,6 +140,14 @@ impl<'a> Run<'a> {
     /// What is accepted follows what this request says about decompressing.
     #[cfg(feature = "compression")]
     fn settle_encoding(mut self) -> Self {
+        let is_settled = self.outline.headers.contains_key(ACCEPT_ENCODING)
+            || self.shared.config.default_headers.contains_key(ACCEPT_ENCODING)
+            || self.without.contains(&ACCEPT_ENCODING);
+        if self.outline.headers.contains_key(RANGE) && self.settings().decompress && !is_settled {
+            // A part of what is compressed is not unpacked.
+            self.outline.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            return self;
+        }
         if let Some(own) = &self.outline.own_settings {
             let defaults = self.shared.defaults.fields();
             match (own.decompress, self.shared.config.decompress) {

@@ -227,6 +227,26 @@ mod compressed {
     }
 
     #[test]
+    fn rfc9110_15_3_7_a_part_is_given_as_it_comes_and_asked_for_without_a_coding() {
+        with_config(&ClientConfig::default(), async |_, client| {
+            let part = pack(ContentCoding::Gzip, &b"hello".repeat(100))[5..15].to_vec();
+            let head = "HTTP/1.1 206 Partial Content\r\ncontent-encoding: gzip\r\ncontent-range: bytes 5-14/*\r\n\
+                        content-length: 10\r\n\r\n";
+            let server = sending([head.as_bytes(), &part[..]].concat());
+            let found = client.get(server.url("/")).send().await.expect("a head");
+            assert_eq!(found.headers()["content-encoding"], "gzip");
+            assert_eq!(found.length(), Some(10));
+            assert_eq!(found.bytes().await.expect("a body"), part);
+            let server = mirror();
+            let ranged = || client.get(server.url("/")).header("range", "bytes=5-14");
+            let sent = text(ranged().send().await).await;
+            assert_eq!(field(&sent, "accept-encoding"), Some("identity"));
+            let sent = text(ranged().header("accept-encoding", "gzip").send().await).await;
+            assert_eq!(field(&sent, "accept-encoding"), Some("gzip"));
+        });
+    }
+
+    #[test]
     fn bombs_and_broken_bodies_are_refused() {
         with_config(&ClientConfig::default(), async |_, client| {
             let bomb = pack(ContentCoding::Gzip, &vec![0; 64 << 20]);
