@@ -148,7 +148,7 @@ impl RetryBudget {
 pub(super) struct Allowance {
     budget: RetryBudget,
     timers: Timers,
-    /// In thousandths of a try.
+    /// In parts of a [`TRY`].
     left: Cell<u64>,
     /// When the free ones were last added.
     filled_at: Cell<Instant>,
@@ -169,23 +169,21 @@ impl Allowance {
     pub(super) fn take(&self) -> bool {
         let now = self.timers.now();
         let passed = u64::try_from((now - self.filled_at.replace(now)).as_millis()).unwrap_or(u64::MAX);
-        let free = passed.saturating_mul(u64::from(self.budget.tries_min)).saturating_mul(TRY);
-        self.add(free / FREE_WINDOW_MS);
+        let free = passed.saturating_mul(u64::from(self.budget.tries_min));
+        self.add(free);
         let left = self.left.get().checked_sub(TRY);
         left.inspect(|left| self.left.set(*left)).is_some()
     }
 
-    fn add(&self, thousandths: u64) {
+    fn add(&self, parts: u64) {
         let most = u64::from(self.budget.tries_max) * TRY;
-        self.left.set(self.left.get().saturating_add(thousandths).min(most));
+        self.left.set(self.left.get().saturating_add(parts).min(most));
     }
 }
 
-/// A try, in thousandths.
-const TRY: u64 = 1000;
-
-/// The time in which `RetryBudget::tries_min` are free.
-const FREE_WINDOW_MS: u64 = 10_000;
+/// A try, in as many parts as the time has milliseconds in which `RetryBudget::tries_min` are free: each millisecond adds `tries_min`
+/// parts, and nothing is lost to rounding, however often it is asked.
+const TRY: u64 = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -293,6 +291,20 @@ mod tests {
         let none = RetryBudget { percent: 0, tries_min: 0, tries_max: 0 };
         assert_eq!(taken(&Allowance::new(&none, &timers)), 0);
         assert!(none.check().is_ok() && RetryBudget { percent: 101, ..none }.check().is_err());
+    }
+
+    #[test]
+    fn free_tries_come_however_often_they_are_asked_for() {
+        let timers = Timers::new();
+        timers.pause();
+        let budget = RetryBudget { percent: 0, tries_min: 1, tries_max: 1 };
+        let allowance = Allowance::new(&budget, &timers);
+        assert!(allowance.take());
+        let taken = (0..20_000).filter(|_| {
+            timers.advance(Duration::from_millis(1));
+            allowance.take()
+        });
+        assert_eq!(taken.count(), 2);
     }
 
     #[test]

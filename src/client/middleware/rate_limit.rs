@@ -70,8 +70,8 @@ pub(in super::super) struct RateLimit {
 struct Line {
     /// The first one in the line has it, and waits for time to pass.
     turn: Semaphore,
-    /// The time is used up to here.
-    used_until: Cell<Option<Instant>>,
+    /// The time is used up to here, since the clock's zero. Not in the clock's whole milliseconds: several requests may share one.
+    used_until: Cell<Duration>,
 }
 
 impl RateLimit {
@@ -80,14 +80,14 @@ impl RateLimit {
         let line = self.line(timers, origin);
         // It is never closed.
         let _turn = line.turn.acquire().await;
-        let now = timers.now();
-        let used_until = line.used_until.get().map_or(now, |until| until.max(now));
+        let now = since_zero(timers);
+        let used_until = line.used_until.get().max(now);
         let ahead = used_until - now;
         if ahead > self.pace.burst {
             timers.sleep(ahead - self.pace.burst).await;
         }
         // Only now: who goes away before uses nothing up.
-        line.used_until.set(Some(used_until + self.pace.interval));
+        line.used_until.set(used_until.saturating_add(self.pace.interval));
     }
 
     fn line(&self, timers: &Timers, origin: &str) -> Rc<Line> {
@@ -96,15 +96,19 @@ impl RateLimit {
             return Rc::clone(line);
         }
         if lines.len() >= self.prune_at.get() {
-            let now = timers.now();
-            let is_used = |line: &Rc<Line>| line.used_until.get().is_some_and(|until| until > now);
+            let now = since_zero(timers);
+            let is_used = |line: &Rc<Line>| line.used_until.get() > now;
             lines.retain(|_, line| Rc::strong_count(line) > 1 || is_used(line));
             self.prune_at.set(PRUNE_AT_MIN.max(2 * lines.len()));
         }
-        let line = Rc::new(Line { turn: Semaphore::new(1), used_until: Cell::new(None) });
+        let line = Rc::new(Line { turn: Semaphore::new(1), used_until: Cell::default() });
         lines.insert(Rc::from(origin), Rc::clone(&line));
         line
     }
+}
+
+fn since_zero(timers: &Timers) -> Duration {
+    timers.now() - Instant::default()
 }
 
 /// Fewer servers than that are not worth looking through.
@@ -149,6 +153,24 @@ mod tests {
         assert!(poll(sixth.as_mut()).is_pending());
         timers.advance(SECOND / 4);
         assert!(poll(sixth.as_mut()).is_ready());
+    }
+
+    #[test]
+    fn a_pace_of_less_than_a_millisecond_is_kept() {
+        let (timers, servers) = (paused(), servers(3000));
+        let mut sent = 0;
+        let mut send_all = || {
+            while poll(pin!(servers.wait(&timers, "http://a"))).is_ready() {
+                sent += 1;
+            }
+            sent
+        };
+        assert_eq!(send_all(), 3000);
+        for _ in 0..1000 {
+            timers.advance(SECOND / 1000);
+            send_all();
+        }
+        assert_eq!(send_all(), 6000);
     }
 
     #[test]
