@@ -195,7 +195,7 @@ impl Jar {
             http_only: received.http_only,
             same_site: received.same_site,
         };
-        if !location.is_https() && self.shadows_secure(&cookie) {
+        if !location.is_https() && self.shadows_secure(&cookie, now) {
             return Err(CookieRefused::Secure);
         }
         self.put(cookie, now);
@@ -204,11 +204,12 @@ impl Jar {
 
     /// RFC 6265bis §5.7, "leave secure cookies alone": whether one that came over http would be sent beside or in place of
     /// one that is `Secure`.
-    fn shadows_secure(&self, cookie: &StoredCookie) -> bool {
+    fn shadows_secure(&self, cookie: &StoredCookie, now: SystemTime) -> bool {
         let is_related =
             |domain: &str| domain_matches(domain, &cookie.domain) || domain_matches(&cookie.domain, domain);
         let of_domains = self.cookies.iter().filter(|(domain, _)| is_related(domain));
-        of_domains.flat_map(|(_, entries)| entries).any(|entry| {
+        let mut alive = of_domains.flat_map(|(_, entries)| entries).filter(|entry| entry.is_alive(now));
+        alive.any(|entry| {
             let other = &entry.cookie;
             other.secure && other.name == cookie.name && path_matches(&cookie.path, &other.path)
         })
@@ -223,6 +224,8 @@ impl Jar {
         };
         let before = entries.iter().position(is_same).map(|at| entries.swap_remove(at));
         self.count -= usize::from(before.is_some());
+        // In place of one whose time is over it is a new one.
+        let before = before.filter(|before| before.is_alive(now));
         let entry = Entry { made: before.map_or(number, |before| before.made), used: number, cookie };
         if entry.is_alive(now) {
             entries.push(entry);

@@ -100,14 +100,18 @@ pub(super) fn strip(headers: &mut HeaderMap, keeps_body: bool, is_same_origin: b
     }
 }
 
-const OF_A_BODY: [HeaderName; 8] = [
+const OF_A_BODY: [HeaderName; 12] = [
+    HeaderName::from_static("content-digest"),
     header::CONTENT_ENCODING,
     header::CONTENT_LANGUAGE,
     header::CONTENT_LENGTH,
     header::CONTENT_LOCATION,
     header::CONTENT_RANGE,
     header::CONTENT_TYPE,
+    HeaderName::from_static("digest"),
     header::EXPECT,
+    header::LAST_MODIFIED,
+    HeaderName::from_static("repr-digest"),
     header::TRANSFER_ENCODING,
 ];
 
@@ -236,9 +240,9 @@ mod tests {
             strip(&mut headers, keeps_body, is_same_origin);
             headers.len()
         };
-        assert_eq!(left(true, true), 13);
-        assert_eq!(left(false, true), 13 - OF_A_BODY.len());
-        assert_eq!(left(true, false), 13 - CREDENTIALS.len() - 1);
+        assert_eq!(left(true, true), 17);
+        assert_eq!(left(false, true), 17 - OF_A_BODY.len());
+        assert_eq!(left(true, false), 17 - CREDENTIALS.len() - 1);
         assert_eq!(left(false, false), 1);
     }
 }

@@ -124,6 +124,21 @@ fn a_secure_cookie_is_left_alone() {
 }
 
 #[test]
+fn a_cookie_whose_time_is_over_stands_in_the_way_of_none() {
+    let (jar, now) = (CookieJar::new(), SystemTime::now());
+    let take = |url: &str, field: &str, seconds: u64| {
+        let received = ReceivedCookie::parse(field.as_bytes()).unwrap();
+        let now = now + Duration::from_secs(seconds);
+        jar.0.borrow_mut().take(&locate(url).unwrap(), received, now)
+    };
+    assert_eq!(take("https://a.example/", "a=1; secure; max-age=1", 0), Ok(()));
+    assert_eq!(take("http://a.example/", "b=1", 0), Ok(()));
+    assert_eq!(take("http://a.example/", "a=2", 0), Err(CookieRefused::Secure));
+    assert_eq!(take("http://a.example/", "a=2", 2), Ok(()));
+    assert_eq!(field(&jar, "http://a.example/"), "b=1; a=2", "it is the later one");
+}
+
+#[test]
 fn a_secure_cookie_makes_no_room_for_others() {
     let jar = jar(&[("https://a.example/", "sid=good; secure; path=/login")]);
     for number in 0..2 * DOMAIN_COOKIES_MAX {
