@@ -165,11 +165,14 @@ impl ReconnectingWebSocket {
         self
     }
 
-    /// What happens next. `None` when the core stops, and behind an error.
+    /// What happens next. `None` when the core stops, and behind an error that ends it.
     ///
     /// # Errors
     /// Of the last try, when as many as [`tries_max`](ReconnectConfig::tries_max) have failed in a row, or if no further one can
-    /// go better: [`ErrorKind::Url`], [`Request`](ErrorKind::Request), [`Closed`](ErrorKind::Closed).
+    /// go better: [`ErrorKind::Url`], [`Request`](ErrorKind::Request), [`Closed`](ErrorKind::Closed). They end it.
+    ///
+    /// [`ErrorKind::ReadTimeout`], caused by [`WebSocketError::ReceiveTimeout`], when no message came within the
+    /// [`receive_timeout`](crate::WebSocketConfig::receive_timeout) of the request, which is off by default. The socket goes on.
     ///
     /// # Cancellation
     /// Nothing is lost: the next call goes on where this one was.
@@ -200,6 +203,9 @@ impl ReconnectingWebSocket {
                     Ok(Some(message)) => {
                         self.tries = 0;
                         return Ok(Some(ReconnectEvent::Message(message)));
+                    }
+                    Err(error @ WebSocketError::ReceiveTimeout) => {
+                        return Err(Error::new(ErrorKind::ReadTimeout).with_source(error));
                     }
                     Ok(None) => return self.lost(None),
                     Err(error) => return self.lost(Some(error)),

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -610,6 +611,49 @@ fn a_lost_socket_is_opened_and_subscribed_again() {
             "try 1",
         ];
         assert_eq!(events, expected);
+        socket.close().await;
+        client.close().await;
+    });
+}
+
+#[test]
+fn a_feed_that_is_quiet_is_not_lost() {
+    each_driver(async |core| {
+        let client = new_client(&core);
+        let (say, may_say) = std::sync::mpsc::channel();
+        let may_say = Mutex::new(may_say);
+        let server = switching(b"", move |peer| {
+            may_say.lock().expect("whole").recv().expect("it is told");
+            peer.send(b"\x81\x01a");
+            assert_eq!(code_of_client(peer), 1000);
+            peer.send(b"\x88\x02\x03\xe8");
+            peer.read_all();
+        });
+        let mut config = WebSocketConfig::default();
+        config.receive_timeout = Some(Duration::from_millis(20));
+        let mut socket = client
+            .reconnecting_websocket(server.url("/").replace("http", "ws"), quick())
+            .with_request(move |request| request.config(config.clone()));
+        assert!(matches!(socket.receive().await, Ok(Some(ReconnectEvent::Connected))));
+        let mut timeouts = 0;
+        let message = loop {
+            match socket.receive().await {
+                Ok(event) => break shown(&event.expect("it goes on")),
+                Err(error) => {
+                    let cause = std::error::Error::source(&error);
+                    let cause = cause.and_then(|cause| cause.downcast_ref::<WebSocketError>());
+                    assert_eq!(cause, Some(&WebSocketError::ReceiveTimeout), "{error}");
+                    assert_eq!(error.kind(), ErrorKind::ReadTimeout);
+                    timeouts += 1;
+                    if timeouts == 3 {
+                        say.send(()).expect("the server waits");
+                    }
+                }
+            }
+        };
+        assert_eq!(message, "a");
+        assert!(timeouts >= 3, "{timeouts}");
+        assert_eq!(client.websocket_stats().total.get(), 1);
         socket.close().await;
         client.close().await;
     });
