@@ -119,6 +119,34 @@ fn everybody_in_a_room_gets_every_message_in_order_on_both_cores() {
     }
 }
 
+/// More views than one call takes, and more bytes than the queue holds: all is with the kernel before anybody is judged.
+#[test]
+fn who_reads_gets_many_messages_that_are_said_at_once() {
+    const MESSAGES: usize = 900;
+    each_driver(async |core| {
+        let chatty = async |hub: &Hub, req: Request| -> Result<Closed> {
+            let mut socket = req.websocket(WebSocketConfig::default()).await?;
+            let member = hub.join("room", "eve", &socket)?;
+            while socket.receive().await?.is_some() {
+                for n in 0..MESSAGES {
+                    member.say(format!("{n:0300}"))?;
+                }
+            }
+            Ok(socket.close().await?)
+        };
+        with_peer(&core, Router::new().get("/ws", chatty), Hub::default(), |address| {
+            let mut peer = Peer::open(address, b"");
+            peer.send_text("go");
+            for n in 0..MESSAGES {
+                assert_eq!(peer.text(), format!("{n:0300}"));
+            }
+            peer.send(&frame(0x88, b"\x03\xe8"));
+            assert_eq!(peer.closed(), 1000);
+        })
+        .await;
+    });
+}
+
 /// Long messages that are said faster than they can be handed out: what waits is bounded by its bytes, too.
 #[test]
 fn what_waits_for_a_room_has_a_limit_in_bytes() {

@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSlice};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
@@ -34,23 +34,44 @@ pub(super) fn send_at_once<S: Writable>(socket: &S, batch: &mut WriteBatch) -> A
             }
             sent
         }
-        WriteBatch::Many(chunks) => {
-            let sent = AtOnce::after(send_chunks(socket, chunks), chunks.remaining());
-            if let AtOnce::Some(count) = sent {
-                chunks.advance(count);
-            }
-            sent
-        }
+        WriteBatch::Many(chunks) => send_many(socket, chunks),
         // It may have to come from the disk first.
         WriteBatch::File(_) => AtOnce::Some(0),
     }
 }
 
-fn send_chunks<S: Writable>(socket: &S, chunks: &Chunks) -> Result<usize, Errno> {
+/// Sends views, by as many calls as they need: that a call took all it was offered does not mean that the socket takes no more.
+fn send_many<S: Writable>(socket: &S, chunks: &mut Chunks) -> AtOnce {
+    let (mut sent, mut left) = (0, chunks.remaining());
+    loop {
+        let (offered, taken) = send_chunks(socket, chunks);
+        let count = match taken {
+            Ok(count) => count,
+            Err(Errno::AGAIN | Errno::INTR) => return AtOnce::Some(sent),
+            Err(error) => return AtOnce::Failed(error.into()),
+        };
+        sent += count;
+        if count == left {
+            return AtOnce::All(sent);
+        }
+        left -= count;
+        chunks.advance(count);
+        if count < offered {
+            return AtOnce::Some(sent);
+        }
+    }
+}
+
+/// Offers the next views, as many as fit into one call. Gives the bytes that they are, and those that the socket took.
+fn send_chunks<S: Writable>(socket: &S, chunks: &Chunks) -> (usize, Result<usize, Errno>) {
+    let views = &chunks.views()[..chunks.count().min(IOVEC_COUNT_MAX)];
     let mut slices = [IoSlice::new(&[]); IOVEC_COUNT_MAX];
-    let views = slices.iter_mut().zip(chunks.views());
-    let count = views.map(|(slice, view)| *slice = IoSlice::new(view)).count();
-    sendmsg(borrow_fd(socket), &slices[..count], &mut SendAncillaryBuffer::default(), FLAGS)
+    for (slice, view) in slices.iter_mut().zip(views) {
+        *slice = IoSlice::new(view);
+    }
+    let offered = views.iter().map(Bytes::len).sum();
+    let slices = &slices[..views.len()];
+    (offered, sendmsg(borrow_fd(socket), slices, &mut SendAncillaryBuffer::default(), FLAGS))
 }
 
 impl AtOnce {
