@@ -101,6 +101,9 @@ impl Sender {
     }
 
     /// Begins to close the socket, behind what is queued. Its receiver gets no more messages. Later calls do nothing.
+    ///
+    /// A code that may not be sent (1006, say, which tells how another socket ended) is sent as 1011; without a code
+    /// ([`CloseCode::NONE`](crate::websocket::CloseCode::NONE)) there is no reason either. Of a reason the first 123 bytes are sent.
     pub fn close(&self, frame: CloseFrame) {
         self.session.close(frame);
     }

@@ -30,12 +30,13 @@ pub(super) struct Closing {
 const LINGER_BYTES_MAX: usize = 4 << 20;
 
 impl Session {
-    /// Begins the closing handshake, unless it has begun.
+    /// Begins the closing handshake, unless it has begun. Who closes gets no error: a frame that may not be sent
+    /// is made one that may be.
     pub(crate) fn close(&self, frame: CloseFrame) {
         let mut inner = self.inner.borrow_mut();
         inner.talk.closing.discards = true;
         inner.inbox.clear();
-        self.begin_close(&mut inner, frame);
+        self.begin_close(&mut inner, frame.made_sendable());
         self.wake_driver();
     }
 
@@ -152,8 +153,14 @@ impl Session {
     /// From now on the closing handshake has `close_timeout`. Who has not taken our Close frame yet, and what is before it, cannot
     /// answer it: until then it has `write_timeout`.
     pub(super) fn limit_closing(&self, inner: &mut Inner) {
-        let has_left = inner.state != State::CloseSent || inner.is_flushed();
-        if has_left && inner.talk.clock.close_by.is_none() {
+        if inner.state != State::CloseSent || inner.is_flushed() {
+            self.begin_close_timeout(inner);
+        }
+    }
+
+    /// From now on, whatever has left, the connection has `close_timeout`.
+    pub(super) fn begin_close_timeout(&self, inner: &mut Inner) {
+        if inner.talk.clock.close_by.is_none() {
             let by = self.timers().now() + self.config.close_timeout;
             inner.talk.clock.close_by = Some(by);
             self.look_at(inner, by);

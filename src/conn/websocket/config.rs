@@ -45,7 +45,8 @@ pub struct WebSocketConfig {
     ///
     /// [`WebSocketError::ReceiveTimeout`]: crate::websocket::WebSocketError::ReceiveTimeout
     pub receive_timeout: Option<Duration>,
-    /// How long the peer's Close frame is waited for once ours has left. Default 10 s. Then: the connection ends without it.
+    /// How long the peer's Close frame is waited for once ours has left, or once the peer was given up for reading too slowly. Default
+    /// 10 s. Then: the connection ends without it.
     pub close_timeout: Duration,
     /// Time a peer may take none of what waits for it. Default 30 s. Then: the connection ends.
     pub write_timeout: Duration,

@@ -126,6 +126,8 @@ impl Session {
             }
             if inner.inbox.last.is_some() {
                 if !inner.inbox.messages.is_empty() {
+                    // Nothing is read any more, but what came before may have been answered.
+                    self.flush(inner, cx);
                     return Poll::Pending;
                 }
                 self.take_last(inner);

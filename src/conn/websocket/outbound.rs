@@ -171,7 +171,13 @@ impl Session {
             queued = self.queue_unsent(&mut outgoing);
         }
         match queued {
-            Err(WebSocketError::Full) => self.close_slow_reader(&mut self.inner.borrow_mut()),
+            Err(WebSocketError::Full) => match self.config.slow_reader {
+                // A Ping or a Pong, which has no place among the messages that can be dropped.
+                SlowReader::DropNewest | SlowReader::DropOldest => add(&self.stats.messages_dropped, 1),
+                SlowReader::Wait | SlowReader::Close => {
+                    self.close_slow_reader(&mut self.inner.borrow_mut());
+                }
+            },
             // The member is amid a message of pieces of its own.
             Err(WebSocketError::Misuse(_)) => add(&self.stats.messages_dropped, 1),
             // Other errors are those of a member that is leaving, or was closed for being slow.
@@ -267,10 +273,12 @@ impl Session {
         }
     }
 
-    /// Gives up on a peer that does not take what is sent.
+    /// Gives up on a peer that does not take what is sent. It has `close_timeout` for what has begun to leave, too: who takes a
+    /// little of that now and then would keep it for hours.
     pub(super) fn close_slow_reader(&self, inner: &mut Inner) {
         inner.outbox.clear();
         self.begin_close(inner, close_frame(CloseCode::POLICY, "reads too slowly"));
+        self.begin_close_timeout(inner);
         self.wake_driver();
     }
 

@@ -111,6 +111,21 @@ impl CloseFrame {
         Ok(Self { code, reason: reason.to_owned() })
     }
 
+    /// The same if it may be sent, and what comes nearest otherwise: 1011 in place of a code that may not be, and the beginning of a
+    /// reason that is too long.
+    #[must_use]
+    pub(crate) fn made_sendable(mut self) -> Self {
+        if self.code != CloseCode::NONE && !self.code.may_be_sent() {
+            self.code = CloseCode::INTERNAL;
+        }
+        let mut end = self.reason.len().min(REASON_BYTES_MAX);
+        while !self.reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.reason.truncate(end);
+        self
+    }
+
     /// Reads the payload of a Close frame.
     ///
     /// # Errors

@@ -359,12 +359,13 @@ impl Reader {
         let before = message.content.len();
         // One byte beyond the limit is enough to know.
         let step = UNPACK_STEP_BYTES.min((bytes_max - message.unpacked_bytes).saturating_add(1));
-        let unpacked = inflater.inflate(&input[..frame.ready], &mut message.content, step)?;
-        let taken = if let Inflated::Full(taken) = unpacked { taken } else { frame.ready };
+        let offered = frame.ready.min(UNPACK_STEP_INPUT_BYTES);
+        let unpacked = inflater.inflate(&input[..offered], &mut message.content, step)?;
+        let taken = if let Inflated::Full(taken) = unpacked { taken } else { offered };
         input.advance(taken);
         frame.left -= taken;
         frame.ready -= taken;
-        let mut is_full = unpacked != Inflated::All;
+        let mut is_full = unpacked != Inflated::All || frame.ready > 0;
         if !is_full && frame.left == 0 && frame.is_final {
             match inflater.end_message(&mut message.content, frame.tail_done, step)? {
                 Inflated::All => {}
@@ -485,6 +486,9 @@ fn append(content: &mut Vec<u8>, bytes: &[u8], bytes_max: usize) {
 
 /// Bytes of a compressed message that are unpacked before others have their turn: a small part of a millisecond.
 const UNPACK_STEP_BYTES: usize = 128 * 1024;
+
+/// Bytes that such a step takes in: blocks that unpack to nothing cost as much as others.
+const UNPACK_STEP_INPUT_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -133,6 +133,37 @@ fn a_slow_reader_is_treated_as_its_socket_says_and_the_others_do_not_notice() {
 }
 
 #[test]
+fn a_ping_for_which_there_is_no_room_is_dropped_where_messages_are() {
+    let hub = Hub::default();
+    on_cores(1, async |core| {
+        let join = |policy| {
+            let mut config = WebSocketConfig::default();
+            config.slow_reader = policy;
+            config.send_queue_bytes_max = 10_000;
+            let (socket, session, far) = open(&core, config);
+            let member = hub.join("room", "somebody", &socket).expect("there is room");
+            (member, socket, session, far)
+        };
+        let slow = [SlowReader::DropNewest, SlowReader::DropOldest].map(join);
+        slow.iter().for_each(|(.., far)| far.set_window(0));
+        let quick = join(SlowReader::Wait);
+        for _ in 0..20 {
+            // Ten with their heads fill a queue to the last byte.
+            hub.say("room", vec![0; 996]).expect("it is taken");
+        }
+        hub.say("room", Message::Ping("there?".into())).expect("it is taken");
+        let mut got = Vec::new();
+        until(|| {
+            got.extend(quick.3.received());
+            got.ends_with(b"\x89\x06there?")
+        })
+        .await;
+        assert!(slow.iter().all(|(_, socket, ..)| socket.sender().is_open()));
+        assert!(slow.iter().all(|(.., far)| far.received().is_empty()), "they took nothing");
+    });
+}
+
+#[test]
 fn comings_and_goings_are_told_where_they_happen() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seeing = Arc::clone(&seen);
@@ -173,6 +204,31 @@ fn a_member_that_reads_well_gets_all_that_is_said_at_once() {
         .await;
         assert!(socket.sender().is_open());
         assert_eq!((got, member.count()), (3 * (100 * 1024 + 10), 1));
+    });
+}
+
+/// Its own wire lets others have their turn, between two reads, when the room speaks.
+#[test]
+fn a_member_that_sends_much_itself_is_not_taken_for_slow() {
+    on_cores(1, async |core| {
+        let (socket, session, far) = open(&core, WebSocketConfig::default());
+        far.limit_reads(10);
+        far.send(&[&b"\x82\xfe\x03\xe8\0\0\0\0"[..], &[0; 1000]].concat());
+        assert!(session.poll_drive(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(far.unread() > 0, "it has paused");
+        // As the task of a hub does, before the core's next turn.
+        let message = Encoded::new(Message::from(vec![0; 100 * 1024])).expect("it can be sent");
+        for _ in 0..3 {
+            session.queue_shared(&message);
+        }
+        session.flush_from_outside();
+        assert!(socket.sender().is_open());
+        assert_eq!(far.received().len(), 3 * (100 * 1024 + 10));
+        until(|| {
+            let _ = session.poll_drive(&mut Context::from_waker(Waker::noop()));
+            far.unread() == 0
+        })
+        .await;
     });
 }
 

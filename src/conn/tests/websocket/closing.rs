@@ -43,6 +43,24 @@ fn our_close_is_answered_and_what_comes_before_the_answer_is_thrown_away() {
 }
 
 #[test]
+fn rfc6455_7_4_1_a_close_frame_that_may_not_be_sent_is_made_one_that_may_be() {
+    let cases = [
+        (CloseCode::ABNORMAL, "é".repeat(100), CloseCode::INTERNAL, "é".repeat(61)),
+        (CloseCode::NORMAL, "x".repeat(200), CloseCode::NORMAL, "x".repeat(123)),
+        (CloseCode::NONE, "x".to_owned(), CloseCode::NONE, String::new()),
+        (CloseCode::new(4000), "done".to_owned(), CloseCode::new(4000), "done".to_owned()),
+    ];
+    for (code, reason, sent_code, sent_reason) in cases {
+        let mut bench = open(WebSocketConfig::default(), async move |socket: WebSocket| {
+            socket.sender().close(CloseFrame { code, reason: reason.clone() });
+            sleeper(socket).await;
+        });
+        let sent = CloseFrame { code: sent_code, reason: sent_reason };
+        assert_eq!(bench.answers(), [Event::Close(sent)]);
+    }
+}
+
+#[test]
 fn a_socket_that_a_sender_closes_gives_its_receiver_nothing_more() {
     let senders = Rc::new(RefCell::new(None));
     let giving = Rc::clone(&senders);
@@ -214,4 +232,25 @@ fn the_close_timeout_begins_when_our_close_frame_has_left() {
     assert_eq!(bench.ended, None);
     bench.later(2 * SECOND);
     assert_eq!(bench.ended, Some(CloseReason::Upgraded));
+}
+
+#[test]
+fn a_slow_reader_that_was_given_up_has_no_more_than_the_close_timeout() {
+    let mut config = WebSocketConfig::default();
+    config.slow_reader = SlowReader::Close;
+    config.send_queue_bytes_max = 10_000;
+    let mut bench = open_closed(config, async |socket: WebSocket| {
+        socket.send(vec![0; 10_000]).await.expect("open");
+        assert_eq!(socket.send("one too many").await, Err(WebSocketError::Closed));
+    });
+    for _ in 0..9 {
+        bench.far.set_window(100);
+        bench.advance_only(SECOND);
+    }
+    assert_eq!(bench.ended, None);
+    for _ in 0..2 {
+        bench.far.set_window(100);
+        bench.advance_only(SECOND);
+    }
+    assert_eq!(bench.ended, Some(CloseReason::Upgraded), "it has taken a little each second");
 }

@@ -14,6 +14,13 @@ fn pings_are_answered_and_a_close_too_while_the_handler_waits_elsewhere() {
 }
 
 #[test]
+fn a_ping_is_answered_at_once_though_a_close_behind_it_waits_for_the_handler() {
+    let mut bench = open(WebSocketConfig::default(), sleeper);
+    let stream = [text("unread"), frame(0x89, b"there?"), close(1000)].concat();
+    assert_eq!(bench.ask(&stream), [Event::Pong("there?".into())]);
+}
+
+#[test]
 fn the_heartbeat_pings_a_silent_peer_and_ends_when_nothing_comes() {
     let mut config = WebSocketConfig::default();
     config.heartbeat = Some(30 * SECOND);

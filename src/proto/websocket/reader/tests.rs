@@ -370,6 +370,22 @@ mod compressed {
         assert!(reader.begun.is_none(), "the memory is given up");
     }
 
+    /// Each two bytes of it are a last block of nothing, behind which the inflater begins anew.
+    #[test]
+    fn what_unpacks_to_nothing_is_unpacked_in_steps_too() {
+        let (mut reader, mut spare) = (Reader::new(rules(Takeover::Reset)), Inflaters::default());
+        let nothing = [3_u8, 0].repeat(32 * 1024);
+        let mut input = BytesMut::from(&frame(0x42, &nothing)[..]);
+        let mut steps = 0;
+        let event = loop {
+            match reader.next(&mut input, &mut spare) {
+                Ok(Event::Working) => steps += 1,
+                event => break event,
+            }
+        };
+        assert_eq!((event, steps), (Ok(Event::NeedMore { missing: 0 }), 64 / 8 - 1));
+    }
+
     #[test]
     fn a_message_at_the_limit_unpacks_and_one_byte_more_does_not() {
         let mut rules = rules(Takeover::Reset);
