@@ -330,9 +330,10 @@ impl RequestBody {
     /// same, and `?` in a handler answers with the matching status and closes the connection.
     ///
     /// # Cancellation
-    /// Nothing is lost: the next call gives the piece that this one would have.
+    /// Nothing is lost: the next call gives the piece that this one would have. Between the two the client has no time limit.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
-        poll_fn(|cx| self.poll_chunk(cx)).await
+        let reader = Reader(self);
+        poll_fn(|cx| reader.0.poll_chunk(cx)).await
     }
 
     pub(crate) fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, BodyError>> {
@@ -353,6 +354,11 @@ impl RequestBody {
         }
         let mut read = |cx: &mut Context<'_>| connection.poll_body(cx, cycle, self.bytes_max);
         detour.borrow_mut().poll_chunk(cx, self.bytes_max, &mut read)
+    }
+
+    /// Whoever waited for a piece does so no more.
+    pub(crate) fn stop_waiting(&self) {
+        self.connection.stop_waiting_for_body(self.cycle);
     }
 
     /// Puts bytes back, to be read next: those that were read, for others to read them too, or others in their place.
@@ -440,6 +446,15 @@ impl RequestBody {
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBody").field("length", &self.length).finish_non_exhaustive()
+    }
+}
+
+/// Somebody who waits for a piece, until it is dropped.
+struct Reader<'body>(&'body RequestBody);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.stop_waiting();
     }
 }
 

@@ -206,8 +206,22 @@ impl Connection {
     /// Has the connection's task send what is queued.
     fn leave_flush_to_task(&self, wire: &Wire) {
         if wire.is_flush_due() {
+            self.leave_to_task();
+        }
+    }
+
+    /// Has the connection's task look after it. It is not woken in its own turn, behind which it does so anyway: a task that wakes
+    /// itself at every poll has the core to itself.
+    pub(super) fn leave_to_task(&self) {
+        if !self.host.is_turn_of(self) {
             self.wake();
         }
+    }
+
+    /// Polls what the connection's task waits for, behind which it looks after the connection.
+    pub(super) fn in_turn<T>(&self, poll: impl FnOnce() -> T) -> T {
+        let _turn = self.host.begin_turn(self);
+        poll()
     }
 
     fn session(&self) -> Option<Session> {
@@ -260,6 +274,12 @@ impl Connection {
     /// The running request has its response.
     pub(crate) fn begin_answer(&self) {
         self.answered.set(true);
+    }
+
+    /// Whether there is a running request that has its response.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn has_begun_answer(&self) -> bool {
+        self.answered.get()
     }
 
     /// Sets what ends the running request, if it is the one of this number.
@@ -322,6 +342,12 @@ impl Connection {
     /// Bytes that wait to be written.
     pub(crate) fn queued(&self) -> usize {
         self.with_output(|output| output.queued()).unwrap_or(0)
+    }
+
+    /// Whether a write is under way.
+    pub(super) fn is_writing(&self) -> bool {
+        let mut io = self.io.borrow_mut();
+        io.as_mut().is_some_and(|io| io.wire.unsent() > io.wire.output().queued())
     }
 
     /// Bytes that the kernel has taken.

@@ -319,6 +319,10 @@ async fn send_parts(connection: &Rc<Connection>, parts: Vec<Part>) -> Result<(),
 /// Sends a part of a file. What the access log is told of one that fails is what the peer got.
 async fn send_file(connection: &Rc<Connection>, slice: FileSlice) -> Result<(), CloseReason> {
     let length = slice.length;
+    if connection.is_writing() {
+        // How much of it was taken already is not known, and would count as the file's.
+        flush(connection, 0).await?;
+    }
     let ahead = connection.written() + connection.queued() as u64;
     if let Some(slice) = connection.queue_file(slice) {
         return copy_file(connection, slice).await;
@@ -395,7 +399,7 @@ async fn drive_in<T>(
     connection: &Connection,
     poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, CloseReason> {
-    poll_fn(|cx| match poll(cx) {
+    poll_fn(|cx| match connection.in_turn(|| poll(cx)) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
         Poll::Pending => connection.poll_meanwhile(cx, &mut wait).map(Err),
     })

@@ -13,6 +13,7 @@ use super::access_log::LogOutput;
 use super::background::Background;
 use super::close_reason::CloseCounts;
 use super::config::ServerConfig;
+use super::connection::Connection;
 use super::request::Exchange;
 use super::websocket::WebSocketStats;
 use crate::proto::http1::{ClosingLines, Limits};
@@ -39,6 +40,8 @@ pub(crate) struct Host {
     closing_lines_of: Cell<u64>,
     stopping: Cell<bool>,
     cut: Cell<bool>,
+    /// The connection whose task polls what it waits for, by its place in memory; 0 while none does.
+    turn_of: Cell<usize>,
     #[expect(clippy::vec_box, reason = "a request moves its box around, not what is in it")]
     spare_exchanges: RefCell<Vec<Box<Exchange>>>,
 }
@@ -105,6 +108,7 @@ impl Host {
             no_fields: HeaderMap::new(),
             stopping: Cell::new(false),
             cut: Cell::new(false),
+            turn_of: Cell::new(0),
             spare_exchanges: RefCell::new(Vec::new()),
         }
     }
@@ -136,6 +140,15 @@ impl Host {
         self.cut.set(true);
     }
 
+    /// It is the turn of a connection's task, until what this gives is dropped.
+    pub(super) fn begin_turn(&self, connection: &Connection) -> TurnOf<'_> {
+        TurnOf { host: self, before: self.turn_of.replace(address(connection)) }
+    }
+
+    pub(super) fn is_turn_of(&self, connection: &Connection) -> bool {
+        self.turn_of.get() == address(connection)
+    }
+
     /// Memory for a request.
     pub(crate) fn take_exchange(&self) -> Box<Exchange> {
         self.spare_exchanges.borrow_mut().pop().unwrap_or_default()
@@ -149,6 +162,22 @@ impl Host {
             spare.push(exchange);
         }
     }
+}
+
+/// The turn of a connection's task.
+pub(super) struct TurnOf<'host> {
+    host: &'host Host,
+    before: usize,
+}
+
+impl Drop for TurnOf<'_> {
+    fn drop(&mut self) {
+        self.host.turn_of.set(self.before);
+    }
+}
+
+fn address(connection: &Connection) -> usize {
+    std::ptr::from_ref(connection).addr()
 }
 
 impl fmt::Debug for Host {

@@ -207,7 +207,7 @@ impl AnswerSender {
             self.check_cycle()?;
             if self.output.borrow().holds_back && !self.connection.is_polled_by_task(cx) {
                 // It is the connection's task that flushes the encoder when its writer waits.
-                self.connection.wake();
+                self.connection.leave_to_task();
             }
             if self.connection.queued() < queued_max && self.connection.is_polled_by_task(cx) {
                 // It leaves with what the writer adds before it waits.

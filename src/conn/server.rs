@@ -149,11 +149,14 @@ fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> impl F
                 Ok(close) => close,
                 Err(reason) => return reason,
             };
-            connection.end_entry(close);
+            if close.is_some() || connection.body_is_done() {
+                connection.end_entry(close);
+            }
             // 4. What is left of the request body is drained within limits, or this was the last cycle.
             if let Err(reason) = exchange::finish_cycle(connection, close).await {
                 return reason;
             }
+            connection.end_entry(None);
         }
     }
 }
@@ -229,7 +232,7 @@ fn run_handler(
     let mut wait: Option<Meanwhile> = None;
     poll_fn(move |cx| {
         connection.begin_turn();
-        match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+        match connection.in_turn(|| catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)))) {
             Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
             Ok(Poll::Pending) => {}
             Err(_) => return Poll::Ready(Ok(panicked(connection))),

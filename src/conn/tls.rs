@@ -163,11 +163,10 @@ pub(super) async fn end(connection: &Connection, reason: CloseReason) -> CloseRe
         exchange::linger(connection).await;
         return CloseReason::TlsFailed;
     }
-    if may_be_cut_short(reason) {
-        // RFC 8446 §6.1: a body that ends with the connection would pass for whole.
-        return reason;
+    // RFC 8446 §6.1: behind it, a body that ends with the connection would pass for whole.
+    if !may_be_cut_short(connection, reason) {
+        exchange::say_goodbye(connection).await;
     }
-    exchange::say_goodbye(connection).await;
     match reason {
         CloseReason::PeerClosedEarly if connection.was_cut_off() => CloseReason::TlsTruncated,
         CloseReason::PeerClosed if connection.was_cut_off() => {
@@ -179,12 +178,14 @@ pub(super) async fn end(connection: &Connection, reason: CloseReason) -> CloseRe
 }
 
 /// Whether the last answer may lack its end. Where it does not, it was sent with the end of our side behind it already.
-fn may_be_cut_short(reason: CloseReason) -> bool {
-    matches!(
-        reason,
+fn may_be_cut_short(connection: &Connection, reason: CloseReason) -> bool {
+    match reason {
         CloseReason::ResponseFailed
-            | CloseReason::HandlerPanicked
-            | CloseReason::WriteStalled
-            | CloseReason::Cut
-    )
+        | CloseReason::HandlerPanicked
+        | CloseReason::WriteStalled
+        | CloseReason::Cut => true,
+        // A stream ends with its client, where the request asks for that.
+        CloseReason::PeerClosedEarly => connection.has_begun_answer() && !connection.tls_is_ending(),
+        _ => false,
+    }
 }

@@ -81,7 +81,8 @@ impl Upgraded {
         Ok(upgraded)
     }
 
-    /// Runs a poll on the wire, unless the session was ended from the connection's side.
+    /// Runs a poll on the wire, unless the session was ended from the connection's side. Only who has to wait takes the
+    /// sending over from the connection's task: who has got what was asked for may not poll again for long.
     fn with_wire<T>(
         &self,
         cx: &mut Context<'_>,
@@ -91,8 +92,11 @@ impl Upgraded {
         let Some(wire) = &mut *wire else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         };
-        self.lease.user.keep(cx.waker());
-        poll(wire, cx)
+        let polled = poll(wire, cx);
+        if polled.is_pending() {
+            self.lease.user.keep(cx.waker());
+        }
+        polled
     }
 
     /// Sends what is queued, while the peer takes some of it within every `write_timeout`.

@@ -42,15 +42,19 @@ pub(crate) struct Tls {
     received: ReadBuffer,
     /// What the read under way is for.
     reading: Option<Purpose>,
+    /// Bytes that are here of a record whose end is missing.
+    unopened: u32,
     /// What was unread when it began: lent to it.
     unread: BytesMut,
     /// Sealed already, and next to leave: flights of the handshake, alerts, key updates.
     sealed: Vec<Bytes>,
     /// What is being written.
     sending: Option<WriteBatch>,
+    /// A write is under way whose end nobody will be told of.
+    writes_quietly: bool,
     end: End,
     /// Bytes that still leave in small records.
-    small_left: usize,
+    small_left: u16,
     /// Since when nothing is written, if that is a while.
     rested_at: Option<Instant>,
     /// What comes is thrown away unopened.
@@ -89,9 +93,11 @@ impl Tls {
             state: State::Handshake(Box::new(handshake)),
             received,
             reading: None,
+            unopened: 0,
             unread: BytesMut::new(),
             sealed: Vec::new(),
             sending: None,
+            writes_quietly: false,
             end: End::Open,
             small_left: SMALL_BYTES_FIRST,
             rested_at: None,

@@ -138,14 +138,18 @@ impl Wire {
         }
     }
 
-    /// Whoever flushes from now on sees to it that others have their turn.
+    /// Whoever flushes from now on sees to it that others have their turn. A pause of the driving task ends here: that task is woken
+    /// behind it all the same.
     pub(crate) fn begin_turn(&mut self) {
+        self.turn = Turn::default();
         self.streak.end();
     }
 
     /// Reads and forgets, whatever it is; ready with the number of bytes, 0 at the end.
     pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.release();
+        if !self.is_filling() {
+            self.input.release();
+        }
         #[cfg(feature = "rustls")]
         if self.transport.tls_mut().is_some_and(Tls::discard_rest) {
             self.ended = false;
@@ -173,9 +177,32 @@ impl Wire {
         self.output.queued() + self.in_flight as usize
     }
 
-    /// Whether something waits for a write that nobody has started.
+    /// Whether something waits for a write that nobody has started, or for one that nobody waits for.
     pub(crate) fn is_flush_due(&self) -> bool {
-        !self.transport.is_writing() && !self.output.is_empty()
+        self.writes_quietly() || (!self.transport.is_writing() && !self.output.is_empty())
+    }
+
+    #[cfg(feature = "rustls")]
+    fn writes_quietly(&self) -> bool {
+        self.transport.tls().is_some_and(Tls::writes_quietly)
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    #[expect(clippy::unused_self, reason = "the one with TLS looks")]
+    fn writes_quietly(&self) -> bool {
+        false
+    }
+
+    /// Bytes that are here and cannot be read yet: of a record of TLS whose end is missing.
+    #[cfg(feature = "rustls")]
+    pub(crate) fn unopened(&self) -> u32 {
+        self.transport.tls().map_or(0, Tls::unopened)
+    }
+
+    #[cfg(not(feature = "rustls"))]
+    #[expect(clippy::unused_self, reason = "the one with TLS looks")]
+    pub(crate) fn unopened(&self) -> u32 {
+        0
     }
 
     /// Bytes the kernel has taken so far.
@@ -252,5 +279,35 @@ impl Wire {
     #[cfg(test)]
     pub(crate) fn tls_mut(&mut self) -> Option<&mut Tls> {
         self.transport.tls_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::io::duplex::Duplex;
+
+    #[test]
+    fn a_large_buffer_that_comes_back_from_a_read_to_forget_is_used_again() {
+        let pool = BufferPool::new();
+        let (near, far) = Duplex::pair();
+        let mut wire = Wire::new(Transport::Duplex(near), &pool);
+        let cx = &mut Context::from_waker(Waker::noop());
+        far.send(&vec![0; 1 << 20]);
+        while wire.poll_discard(cx).is_ready() {}
+        // Whoever waits may ask more than once.
+        assert!(wire.poll_discard(cx).is_pending());
+        far.landed();
+        far.send(b"more");
+        assert!(matches!(wire.poll_discard(cx), Poll::Ready(Ok(4))));
+        let place = far.landed()[0].start;
+        wire.input.release();
+        // What is freed would be given to the next who asks for as much.
+        let other = BytesMut::with_capacity(64 * 1024);
+        let again = pool.take_at_least(64 * 1024);
+        assert_eq!(again.as_ptr().addr(), place);
+        drop(other);
     }
 }

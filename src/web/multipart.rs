@@ -15,7 +15,7 @@ use http::{HeaderMap, StatusCode};
 
 use self::decode::Source;
 use super::read::Content;
-use super::read::pieces::{self, Pieces};
+use super::read::pieces::{self, Pieces, Waiting};
 use super::spool::{self, Spooled};
 use crate::conn::Request;
 use crate::error::{Error, Result};
@@ -148,7 +148,11 @@ impl<'r> Multipart<'r> {
     /// # Cancellation
     /// Nothing is lost: the next call gives the part.
     pub async fn next_part(&mut self) -> Result<Option<Part<'_>>> {
-        let Some(head) = poll_fn(|cx| self.poll_head(cx)).await? else {
+        let head = {
+            let waiting = Waiting(&mut *self);
+            poll_fn(|cx| waiting.0.poll_head(cx)).await?
+        };
+        let Some(head) = head else {
             return Ok(None);
         };
         if self.is_form && head.name().is_none() {
@@ -199,6 +203,10 @@ impl Pieces for Multipart<'_> {
                 None
             }
         }))
+    }
+
+    fn give_up(&mut self) {
+        self.source.give_up();
     }
 }
 
@@ -345,7 +353,7 @@ impl<'f> Part<'f> {
     /// 500 if it cannot be written, 503 if too many blocking calls wait, and as [`Multipart::next_part`].
     ///
     /// # Cancellation
-    /// What has been read is lost; no file is left.
+    /// What has been read is lost. No file is left, unless it was complete: then it may appear all the same.
     pub async fn save(&mut self, path: impl AsRef<Path>) -> Result<u64> {
         spool::save(&mut self.source, path.as_ref()).await
     }

@@ -159,3 +159,29 @@ fn the_access_log_knows_the_client_behind_a_proxy_and_the_route() {
         assert_eq!(lines.take(), expected);
     });
 }
+
+#[test]
+fn the_access_log_knows_that_the_rest_of_a_body_ended_the_connection() {
+    each_driver(async |core: Core| {
+        let lines = Lines::default();
+        let kept = lines.clone();
+        let mut config = ServerConfig::default();
+        config.drain_bytes_max = 1000;
+        config.access_log = Some(AccessLog::new("%s").expect("known atoms").to_fn(move |line, record| {
+            kept.0
+                .lock()
+                .expect("nobody panics while holding it")
+                .push(format!("{line} {:?}", record.close_reason()));
+        }));
+        let router = Router::new().post("/", async |_: &(), _: Request| "done");
+        serve_on(&core, config, router, (), async |client| {
+            let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let short = format!("{head}3\r\nabc\r\n0\r\n\r\n");
+            let long = format!("{head}800\r\n{}\r\n", "x".repeat(0x800));
+            let answers = client.raw(short + &long).await.receive_all().await;
+            assert_eq!(String::from_utf8_lossy(&answers).matches("200 OK").count(), 2);
+        })
+        .await;
+        assert_eq!(lines.take(), ["200 None", "200 Some(BodyLeftUnread)"]);
+    });
+}

@@ -32,6 +32,10 @@ struct BodyWait {
     deadline: Deadline,
     since: Option<Instant>,
     waited: Duration,
+    /// How much of it passed since the last byte came.
+    silent: Duration,
+    /// What had come of a record when last looked at.
+    unopened: u32,
 }
 
 impl Connection {
@@ -63,9 +67,7 @@ impl Connection {
                 Poll::Ready(result) => result,
             },
         };
-        if let Some(wait) = &mut body.wait {
-            wait.pause(self.host.timers.now());
-        }
+        body.arrived(&self.host.timers);
         if !self.is_polled_by_task(cx) && self.take_other_reader().is_some() {
             // It is not read elsewhere any more: whoever watches for the peer's end may do so again.
             self.wake();
@@ -121,20 +123,50 @@ impl Connection {
             return Poll::Ready(Err(BodyError::Disconnected));
         }
         let wait = body.wait.get_or_insert_with(|| {
-            Box::new(BodyWait { deadline: host.timers.deadline(), since: None, waited: Duration::ZERO })
+            Box::new(BodyWait {
+                deadline: host.timers.deadline(),
+                since: None,
+                waited: Duration::ZERO,
+                silent: Duration::ZERO,
+                unopened: 0,
+            })
         });
         let now = host.timers.now();
+        let unopened = wire.unopened();
+        if std::mem::replace(&mut wait.unopened, unopened) != unopened {
+            // A peer that sends long records is not silent before they end.
+            wait.arrived(now);
+        }
         if wait.since.is_none() {
             wait.since = Some(now);
-            wait.deadline.set_at(now + host.config.body_timeout);
+            wait.deadline.set_at(now + host.config.body_timeout.saturating_sub(wait.silent));
         }
-        if wait.deadline.poll_expired(cx).is_ready() || wait.is_too_slow(now, body.bytes, host) {
+        let bytes = body.bytes + u64::from(unopened);
+        if wait.deadline.poll_expired(cx).is_ready() || wait.is_too_slow(now, bytes, host) {
             return Poll::Ready(Err(BodyError::Timeout));
         }
         if !self.is_polled_by_task(cx) {
             self.others_or_new(|others| others.reader = Some(cx.waker().clone()));
         }
         Poll::Pending
+    }
+
+    /// Whoever waited for the next piece does so no more: until somebody waits again no time counts.
+    pub(crate) fn stop_waiting_for_body(&self, cycle: u32) {
+        if cycle != self.cycle.get() {
+            return;
+        }
+        // A waker that is replaced amid a poll may own the reader, whose time goes on then.
+        if let Ok(mut io) = self.io.try_borrow_mut()
+            && let Some(Io { body, .. }) = io.as_deref_mut()
+            && let Some(wait) = &mut body.wait
+        {
+            wait.pause(self.host.timers.now());
+        }
+        if self.take_other_reader().is_some() {
+            // It is not read elsewhere any more: whoever watches for the peer's end may do so again.
+            self.leave_to_task();
+        }
     }
 
     fn take_other_reader(&self) -> Option<Waker> {
@@ -188,17 +220,25 @@ impl BodyProgress {
     /// Bytes came: the next wait begins anew.
     fn arrived(&mut self, timers: &Timers) {
         if let Some(wait) = &mut self.wait {
-            wait.pause(timers.now());
+            wait.arrived(timers.now());
         }
     }
 }
 
 impl BodyWait {
+    /// Nobody waits any more. Who does so later has what is left of the time: a peer is not waited for the longer, the
+    /// more often that is given up and begun anew.
     fn pause(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
             self.waited += now - since;
+            self.silent += now - since;
             self.deadline.clear();
         }
+    }
+
+    fn arrived(&mut self, now: Instant) {
+        self.pause(now);
+        self.silent = Duration::ZERO;
     }
 
     /// Whether the body comes slower than the least rate, over the time that it was waited for.

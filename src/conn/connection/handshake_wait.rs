@@ -121,6 +121,11 @@ impl Connection {
         self.io.borrow().as_ref().and_then(|io| io.wire.tls()).is_some_and(Tls::has_failed)
     }
 
+    /// Whether our side ends already, behind what was sent.
+    pub(crate) fn tls_is_ending(&self) -> bool {
+        self.io.borrow().as_ref().and_then(|io| io.wire.tls()).is_some_and(Tls::is_ending)
+    }
+
     /// Whether the peer ended its side without saying so where it should have.
     pub(crate) fn was_cut_off(&self) -> bool {
         self.io.borrow().as_ref().and_then(|io| io.wire.tls()).is_some_and(Tls::was_cut_off)

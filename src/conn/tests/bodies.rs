@@ -1,7 +1,10 @@
 //! Bodies that come and go in pieces: streams, files, trailers, and reads that are dropped.
 #![forbid(unsafe_code)]
 
+use std::task::Wake;
+
 use super::*;
+use crate::conn::stage::EncodeStage;
 
 #[test]
 fn a_stream_leaves_chunked_and_piece_by_piece() {
@@ -278,4 +281,62 @@ async fn yield_once() {
         },
     )
     .await;
+}
+
+/// Keeps back what is written until it is flushed.
+struct KeepsBack(Vec<u8>);
+
+impl EncodeStage for KeepsBack {
+    fn write(&mut self, bytes: &[u8], _: &mut Vec<u8>) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.0);
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        self.flush(out);
+    }
+}
+
+#[test]
+fn a_writer_behind_a_waker_of_its_own_does_not_have_the_task_wake_itself_for_ever() {
+    for is_encoded in [false, true] {
+        let mut bench = Bench::new(async move |_: Request| {
+            let body = Body::stream(async |mut out| {
+                for _ in 0..100 {
+                    let mut write = std::pin::pin!(out.write(Bytes::from_static(&[b'x'; 10_000])));
+                    // As those who join futures do, it hands on a wake, and polls what it has at every poll.
+                    let handed_on = Arc::new(HandedOn::default());
+                    std::future::poll_fn(|cx| {
+                        *handed_on.0.lock().unwrap() = Some(cx.waker().clone());
+                        write.as_mut().poll(&mut Context::from_waker(&Waker::from(Arc::clone(&handed_on))))
+                    })
+                    .await?;
+                }
+                Ok(())
+            });
+            Response::new(if is_encoded { body.encoded(|| Box::new(KeepsBack(Vec::new()))) } else { body })
+        });
+        bench.far.set_window(0);
+        bench.send(GET);
+        bench.far.set_window(usize::MAX);
+        bench.run();
+        assert_eq!(bench.received().matches('x').count(), 1_000_000, "{is_encoded}");
+        assert_eq!(statuses(&bench.send(GET)), ["200"]);
+    }
+}
+
+/// Wakes the waker that it was given last.
+#[derive(Default)]
+struct HandedOn(std::sync::Mutex<Option<Waker>>);
+
+impl Wake for HandedOn {
+    fn wake(self: Arc<Self>) {
+        let waker = self.0.lock().unwrap().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }

@@ -111,6 +111,63 @@ fn a_body_below_the_least_rate_is_answered_with_408() {
 }
 
 #[test]
+fn the_time_of_a_read_that_was_given_up_stands_still_until_the_next() {
+    for comes_meanwhile in [false, true] {
+        let release = Rc::new(Cell::new(false));
+        let released = Rc::clone(&release);
+        let mut bench = Bench::new(async move |mut request: Request| {
+            // As who waits for several things does when another one was faster.
+            std::future::poll_fn(|cx| {
+                assert!(std::pin::pin!(request.chunk()).poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            std::future::poll_fn(|_| if released.get() { Poll::Ready(()) } else { Poll::Pending }).await;
+            echo(request).await
+        });
+        bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+        assert_eq!(bench.advance(12 * SECOND), "");
+        let (meanwhile, rest): (&[u8], &[u8]) = if comes_meanwhile { (b"x", b"yz") } else { (b"", b"xyz") };
+        bench.send(meanwhile);
+        release.set(true);
+        bench.run();
+        assert_eq!(bench.advance(9 * SECOND), "", "{comes_meanwhile}");
+        assert!(bench.send(rest).ends_with("\r\n\r\nxyz"), "{comes_meanwhile}");
+    }
+}
+
+#[test]
+fn a_silent_peer_is_not_waited_for_the_longer_the_more_often_its_reader_begins_anew() {
+    let mut config = ServerConfig::default();
+    config.body_rate_min = 0;
+    let mut bench = Bench::with_config(config, async |mut request: Request| {
+        loop {
+            // As who also waits for the ticks of a clock, and begins to read anew behind each.
+            let mut polls = 0;
+            let mut read = std::pin::pin!(request.chunk());
+            let read = std::future::poll_fn(|cx| {
+                polls += 1;
+                match read.as_mut().poll(cx) {
+                    Poll::Pending if polls == 2 => Poll::Ready(None),
+                    polled => polled.map(Some),
+                }
+            });
+            match read.await {
+                None => {}
+                Some(Ok(_)) => return Response::text("read"),
+                Some(Err(error)) => return crate::Error::from(error).into(),
+            }
+        }
+    });
+    bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+    for _ in 0..9 {
+        assert_eq!(bench.advance(SECOND), "");
+    }
+    let answer = bench.advance(2 * SECOND);
+    assert_eq!(statuses(&answer), ["408"]);
+}
+
+#[test]
 fn a_peer_that_takes_nothing_is_cut_after_the_write_timeout() {
     for body in [100, 1_000_000] {
         let mut bench = Bench::new(async move |_: Request| Response::bytes(vec![0; body]));

@@ -205,22 +205,26 @@ fn the_end_of_a_body_is_seen_behind_a_wait_between_its_pieces() {
 
 #[test]
 fn a_read_behind_another_waker_that_was_given_up_does_not_end_the_watch() {
-    let mut config = ServerConfig::default();
-    config.cancel_on_disconnect = End;
-    let mut bench = Bench::with_config(config, async |mut request: Request| {
-        let elsewhere = std::pin::pin!(request.chunk()).poll(&mut Context::from_waker(Waker::noop()));
-        assert!(elsewhere.is_pending());
-        std::future::poll_fn(|cx| {
-            assert!(std::pin::pin!(request.chunk()).poll(cx).is_pending());
-            Poll::Ready(())
-        })
-        .await;
-        std::future::pending::<Response>().await
-    });
-    bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
-    bench.far.end();
-    bench.run();
-    assert_eq!(bench.ended, Some(CloseReason::PeerClosedEarly));
+    for reads_again in [true, false] {
+        let mut config = ServerConfig::default();
+        config.cancel_on_disconnect = End;
+        let mut bench = Bench::with_config(config, async move |mut request: Request| {
+            let elsewhere = std::pin::pin!(request.chunk()).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(elsewhere.is_pending());
+            if reads_again {
+                std::future::poll_fn(|cx| {
+                    assert!(std::pin::pin!(request.chunk()).poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            std::future::pending::<Response>().await
+        });
+        bench.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+        bench.far.end();
+        bench.run();
+        assert_eq!(bench.ended, Some(CloseReason::PeerClosedEarly), "{reads_again}");
+    }
 }
 
 #[test]

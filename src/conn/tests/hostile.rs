@@ -307,6 +307,21 @@ fn an_upgrade_that_cannot_be_answered_leaves_the_connection_to_http() {
 }
 
 #[test]
+fn answers_leave_before_a_session_that_has_read_what_came_with_its_request_and_waits() {
+    let mut bench = Bench::new(async |request: Request| {
+        if request.header(http::header::UPGRADE).is_none() {
+            return Response::text("before");
+        }
+        let mut session = request.upgrade("chat", &http::HeaderMap::new()).expect("asked for");
+        let early = session.read().await.expect("read");
+        assert_eq!(early.as_deref(), Some(&b"early"[..]));
+        std::future::pending().await
+    });
+    let answers = bench.send(&[GET, UPGRADE, b"early"].concat());
+    assert_eq!(statuses(&answers), ["200", "101"], "{answers}");
+}
+
+#[test]
 fn rfc9110_9_3_6_a_connect_that_succeeds_is_followed_by_no_request() {
     let mut bench = Bench::new(hello);
     let answer = bench.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -7,6 +7,7 @@ use rustls::ServerConfig as RustlsConfig;
 
 use super::super::TlsSetup;
 use super::*;
+use crate::conn::CancelOnDisconnect;
 use crate::io::tls::tests::peers::{Configs, Theirs};
 
 /// One configuration for everybody.
@@ -237,10 +238,12 @@ fn rfc8446_6_1_an_answer_that_is_cut_short_is_not_followed_by_close_notify() {
         ("fails", CloseReason::ResponseFailed),
         ("panics", CloseReason::HandlerPanicked),
         ("waits", CloseReason::Cut),
+        ("waits for who leaves", CloseReason::PeerClosedEarly),
     ] {
         let configs = Configs::tls13();
         let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 10));
-        let mut bench = Bench::on(host, Some(acceptor), async move |_: Request| {
+        let mut bench = Bench::on(host, Some(acceptor), async move |request: Request| {
+            request.cancel_on_disconnect(CancelOnDisconnect::End);
             Response::stream(async move |mut out| {
                 out.write("part").await?;
                 match how {
@@ -254,11 +257,14 @@ fn rfc8446_6_1_an_answer_that_is_cut_short_is_not_followed_by_close_notify() {
         // Towards HTTP/1.0 the end of the connection is the end of the body.
         client.write(b"GET / HTTP/1.0\r\n\r\n");
         let mut answer = settle(&mut bench, &mut client);
-        if reason == CloseReason::Cut {
-            bench.host.cut();
-            bench.run();
-            answer += &settle(&mut bench, &mut client);
+        match reason {
+            CloseReason::Cut => bench.host.cut(),
+            // It may read on: what it ends is its own side.
+            CloseReason::PeerClosedEarly => client.connection.send_close_notify(),
+            _ => {}
         }
+        bench.run();
+        answer += &settle(&mut bench, &mut client);
         assert_eq!(bench.ended, Some(reason));
         assert!(answer.ends_with("part"), "{how}: {answer}");
         assert!(bench.far.near_has_ended());
@@ -279,4 +285,80 @@ fn rfc9110_9_3_2_a_misdirected_head_is_refused_without_a_body() {
         assert_eq!(statuses(&answer), ["421"]);
         assert_eq!(!answer.ends_with("\r\n\r\n"), has_body, "{answer}");
     }
+}
+
+#[test]
+fn a_body_in_one_long_record_is_waited_for_as_long_as_its_bytes_come() {
+    for configs in Configs::both() {
+        for (bytes_a_second, expected) in [(1000, "200"), (100, "408")] {
+            let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 10));
+            let mut bench = Bench::on(host, Some(acceptor), echo);
+            let mut client = Theirs::client(&configs);
+            client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000\r\n\r\n");
+            assert_eq!(settle(&mut bench, &mut client), "");
+            client.write(&[b'x'; 16_000]);
+            let mut record = Vec::new();
+            while client.connection.wants_write() {
+                client.connection.write_tls(&mut record).unwrap();
+            }
+            for piece in record.chunks(bytes_a_second).take(20) {
+                bench.far.send(piece);
+                bench.run();
+                bench.host.timers.advance(SECOND);
+                bench.run();
+            }
+            let answer = settle(&mut bench, &mut client);
+            assert_eq!(statuses(&answer), [expected], "{bytes_a_second} bytes a second");
+        }
+    }
+}
+
+#[test]
+fn a_record_whose_rest_does_not_come_is_answered_with_408() {
+    let configs = Configs::tls13();
+    let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 10));
+    let mut bench = Bench::on(host, Some(acceptor), echo);
+    let mut client = Theirs::client(&configs);
+    client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000\r\n\r\n");
+    assert_eq!(settle(&mut bench, &mut client), "");
+    client.write(&[b'x'; 16_000]);
+    let mut record = Vec::new();
+    while client.connection.wants_write() {
+        client.connection.write_tls(&mut record).unwrap();
+    }
+    for (piece, wait) in [(&record[..8000], 9), (&record[8000..12_000], 9), (&record[12_000..12_001], 11)] {
+        assert_eq!(settle(&mut bench, &mut client), "");
+        bench.far.send(piece);
+        bench.run();
+        bench.host.timers.advance(wait * SECOND);
+        bench.run();
+    }
+    assert_eq!(statuses(&settle(&mut bench, &mut client)), ["408"]);
+}
+
+#[test]
+fn an_answer_to_a_key_update_that_waits_for_the_peer_does_not_keep_others_from_being_sent() {
+    let configs = Configs::tls13();
+    let (host, acceptor) = (host(ServerConfig::default()), acceptor(&configs, 10));
+    let handler = async |_: Request| std::future::pending::<Response>().await;
+    let mut bench = Bench::on(host, Some(acceptor), handler);
+    let mut client = Theirs::client(&configs);
+    client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    assert_eq!(settle(&mut bench, &mut client), "");
+    bench.far.set_window(0);
+    client.connection.refresh_traffic_keys().unwrap();
+    client.write(b"x");
+    client.turn(&bench.far);
+    // Who reads is another task, and so is who writes.
+    let elsewhere = &mut Context::from_waker(Waker::noop());
+    let read = bench.connection.poll_body(elsewhere, bench.connection.cycle(), u64::MAX);
+    assert_eq!(read, Poll::Ready(Ok(Some(Bytes::from_static(b"x")))));
+    bench.flag.0.store(false, Ordering::Relaxed);
+    bench.connection.with_output(|output| output.push(Bytes::from_static(b"answer")));
+    assert!(bench.connection.poll_drained(elsewhere, 0).is_pending());
+    assert!(bench.flag.0.load(Ordering::Relaxed), "the connection's task is to send it");
+    bench.run();
+    bench.far.set_window(usize::MAX);
+    bench.run();
+    assert_eq!(settle(&mut bench, &mut client), "answer");
 }

@@ -88,10 +88,14 @@ impl Tls {
                 if !self.sealed.is_empty() {
                     self.send_quietly();
                 }
+                self.unopened = 0;
                 match opened {
                     Ok(Opened::Data(content)) => return Poll::Ready(Ok(content)),
                     Ok(Opened::End) => return Poll::Ready(Ok(BytesMut::new())),
-                    Ok(Opened::Partial(missing)) => self.received.expect_record(missing),
+                    Ok(Opened::Partial(missing)) => {
+                        self.unopened = u32::try_from(self.received.bytes().len()).unwrap_or(u32::MAX);
+                        self.received.expect_record(missing);
+                    }
                     Err(violation) => return Poll::Ready(Err(self.fail(violation))),
                 }
             }
@@ -118,6 +122,11 @@ impl Tls {
         };
         self.carrier_ended |= !matches!(read, Ok(1..));
         Poll::Ready(read)
+    }
+
+    /// Bytes that are here of a record whose end whoever reads waits for.
+    pub(crate) fn unopened(&self) -> u32 {
+        self.unopened
     }
 
     /// Ends the session, and says why to the peer.

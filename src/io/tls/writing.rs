@@ -16,11 +16,11 @@ use crate::io::turn;
 
 /// Content of a record that fits into one segment of TCP, with its header and whatever options there are: the peer can
 /// read it when it has that segment.
-const SMALL_BYTES: usize = 1400;
+const SMALL_BYTES: u16 = 1400;
 
 /// Bytes that leave in small records at first and after a pause: what a sender may send before it hears from the other
 /// side (RFC 6928: ten segments).
-pub(super) const SMALL_BYTES_FIRST: usize = 10 * SMALL_BYTES;
+pub(super) const SMALL_BYTES_FIRST: u16 = 10 * SMALL_BYTES;
 
 /// A pause that long, and records are small again: a sender that was silent for longer than it waits for an answer (a fifth of a
 /// second at least, mostly about a second) begins with few segments anew (RFC 9293 §3.8.2, RFC 5681 §4.1).
@@ -59,6 +59,7 @@ impl Tls {
     }
 
     pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writes_quietly = false;
         let mut writes = 0;
         loop {
             let (written, batch) = if self.carrier.is_writing() {
@@ -95,8 +96,14 @@ impl Tls {
     pub(super) fn send_quietly(&mut self) {
         if self.sending.is_none() && !self.carrier.is_writing() {
             // A failure is seen by the next read or write.
-            let _ = self.poll_sent(&mut Context::from_waker(Waker::noop()));
+            let sent = self.poll_sent(&mut Context::from_waker(Waker::noop()));
+            self.writes_quietly |= sent.is_pending();
         }
+    }
+
+    /// Whether a write is under way of whose end nobody is told until somebody polls it.
+    pub(crate) fn writes_quietly(&self) -> bool {
+        self.writes_quietly
     }
 
     pub(super) fn queue_sealed(&mut self, record: Bytes) {
@@ -146,9 +153,9 @@ impl Tls {
             && bytes < SEALED_BYTES_MAX
             && batch.remaining() > 0
         {
-            let bytes_max = if self.small_left > 0 { SMALL_BYTES } else { CONTENT_BYTES_MAX };
+            let bytes_max = if self.small_left > 0 { usize::from(SMALL_BYTES) } else { CONTENT_BYTES_MAX };
             let count = session.seal_next(batch, bytes_max, &mut self.sealed)?;
-            self.small_left = self.small_left.saturating_sub(count);
+            self.small_left = self.small_left.saturating_sub(u16::try_from(count).unwrap_or(u16::MAX));
             bytes += count;
         }
         if self.end == End::Asked && self.sending.as_ref().is_none_or(|batch| batch.remaining() == 0) {
@@ -186,6 +193,11 @@ impl Tls {
     /// Bytes of records that the other side of the carrier has taken so far.
     pub(crate) fn written(&self) -> u64 {
         self.carrier.written()
+    }
+
+    /// Whether the end of our side was asked for.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.end != End::Open
     }
 
     /// Ends our side: `close_notify`, then the end of the carrier's, behind what is being written.

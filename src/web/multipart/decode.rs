@@ -57,6 +57,10 @@ impl Pieces for Source<'_> {
         }
         Poll::Ready(Ok(piece))
     }
+
+    fn give_up(&mut self) {
+        self.pieces.give_up();
+    }
 }
 
 fn poll(

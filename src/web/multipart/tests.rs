@@ -11,12 +11,14 @@ use super::*;
 struct Slow {
     pieces: VecDeque<Bytes>,
     is_due: bool,
+    /// Waits that are over.
+    ends: u32,
 }
 
 impl Slow {
     fn new(body: &str, piece_bytes: usize) -> Self {
         let pieces = body.as_bytes().chunks(piece_bytes).map(Bytes::copy_from_slice).collect();
-        Self { pieces, is_due: false }
+        Self { pieces, is_due: false, ends: 0 }
     }
 }
 
@@ -24,6 +26,10 @@ impl Pieces for Slow {
     fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         self.is_due = !self.is_due;
         if self.is_due { Poll::Pending } else { Poll::Ready(Ok(self.pieces.pop_front())) }
+    }
+
+    fn give_up(&mut self) {
+        self.ends += 1;
     }
 }
 
@@ -74,6 +80,17 @@ fn next_part_and_chunk_lose_nothing_when_they_are_dropped() {
         assert_eq!(seen, expected, "pieces of {piece_bytes}");
         assert!(drops > body.len() / piece_bytes, "{drops} futures were dropped");
     }
+}
+
+#[test]
+fn a_source_is_told_when_a_wait_for_it_is_dropped() {
+    let mut source = Slow::new("--x\r\n", 100);
+    let mut form = Multipart::new(&mut source, &KIND(), whole(), 1);
+    assert!(once(form.next_part()).is_none());
+    assert_eq!(source.ends, 1);
+    source.is_due = false;
+    assert!(once(Content::new(&mut source).line()).is_none());
+    assert_eq!(source.ends, 2);
 }
 
 #[test]

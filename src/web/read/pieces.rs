@@ -14,17 +14,34 @@ use crate::error::{Error, Result};
 pub(crate) trait Pieces {
     /// The next piece; `None` at the end, and again whenever it is asked for later.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>>;
+
+    /// Whoever waited for a piece does so no more.
+    fn give_up(&mut self);
+}
+
+/// Somebody who waits for a piece of a source, or for what is made of some, until it is dropped.
+pub(crate) struct Waiting<'source, S: Pieces + ?Sized>(pub(crate) &'source mut S);
+
+impl<S: Pieces + ?Sized> Drop for Waiting<'_, S> {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
 }
 
 impl Pieces for RequestBody {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
         self.poll_chunk(cx).map_err(Error::from)
     }
+
+    fn give_up(&mut self) {
+        self.stop_waiting();
+    }
 }
 
 /// The next piece of `source`.
 pub(crate) async fn next(source: &mut (dyn Pieces + '_)) -> Result<Option<Bytes>> {
-    poll_fn(|cx| source.poll_piece(cx)).await
+    let waiting = Waiting(source);
+    poll_fn(|cx| waiting.0.poll_piece(cx)).await
 }
 
 /// All pieces in one: a view if it is only one, else a copy. `expected` is how many bytes there may be, of which memory
