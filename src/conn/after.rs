@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 
 use ringhttp_runtime::Core;
 
@@ -12,6 +13,7 @@ use super::background::Background;
 use super::close_reason::CloseReason;
 use super::connection::Connection;
 use super::exchange::{self, Close};
+use super::host::Host;
 use super::response::Response;
 use super::server::Cycle;
 
@@ -36,7 +38,7 @@ impl fmt::Debug for After {
 }
 
 /// Sends a response, then starts its work, once the answer is with the kernel or it is certain that it will never be. While
-/// too much work of earlier answers goes on, the answer waits for it.
+/// too much work of earlier answers goes on, the answer waits for it, and a connection that has failed too.
 pub(super) async fn send(
     connection: &Rc<Connection>,
     cycle: &Cycle,
@@ -45,13 +47,28 @@ pub(super) async fn send(
 ) -> Result<Close, CloseReason> {
     let host = &connection.host;
     let work = StartOnDrop { work, all: Rc::clone(&host.left_behind) };
-    exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;
-    let close = exchange::write_response(connection, cycle, response).end().await?;
-    exchange::flush(connection, 0).await?;
-    // Others who waited beside this answer may have been faster.
-    exchange::wait_for(connection, host.left_behind.fewer_than(host.config.after_answer_max)).await?;
+    let has_room = || host.left_behind.fewer_than(host.config.after_answer_max);
+    let sent: Result<Close, CloseReason> = async {
+        exchange::wait_for(connection, has_room()).await?;
+        let close = exchange::write_response(connection, cycle, response).end().await?;
+        exchange::flush(connection, 0).await?;
+        // Others who waited beside this answer may have been faster.
+        exchange::wait_for(connection, has_room()).await?;
+        Ok(close)
+    }
+    .await;
+    // Who breaks connections off has no more work done at once than who takes the answers.
+    if sent.is_err_and(|reason| reason != CloseReason::Cut) {
+        wait_until_cut(host, has_room()).await;
+    }
     drop(work);
-    Ok(close)
+    sent
+}
+
+/// Waits for something on a connection that has failed: until the cut, for which the connection is woken.
+async fn wait_until_cut(host: &Host, something: impl Future<Output = ()>) {
+    let mut something = pin!(something);
+    poll_fn(|cx| if host.is_cut() { Poll::Ready(()) } else { something.as_mut().poll(cx) }).await;
 }
 
 /// Starts the work when the sending is over, in whichever way.
