@@ -13,6 +13,8 @@ pub struct CacheControl {
     /// `no-store`, `private` or `no-cache`, each with or without field names: it may not be given to others without asking.
     /// (RFC 9111 §5.2.2.4 would let a cache store some of them and ask again each time; field names may be obeyed in full.)
     pub forbids: bool,
+    /// `no-store`, or `private` without field names: all of it is kept by its client's own cache at most.
+    pub is_private: bool,
     /// Seconds that it is fresh: `s-maxage`, or else `max-age`. A value that is no number is none at all, so 0
     /// (RFC 9111 §4.2.1).
     pub fresh_seconds: Option<u32>,
@@ -29,6 +31,7 @@ impl CacheControl {
                 let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
                 if is("no-store") || is("private") || is("no-cache") {
                     said.forbids = true;
+                    said.is_private |= is("no-store") || (is("private") && argument.is_empty());
                 } else if is("s-maxage") {
                     shorten(&mut shared, seconds(argument));
                 } else if is("max-age") {
@@ -107,6 +110,24 @@ mod tests {
         ];
         for (values, forbids, seconds) in cases {
             assert_eq!(of(values), (*forbids, *seconds), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_shared_cache_may_keep_what_is_only_to_be_asked_for_again() {
+        const CASES: &[(&str, bool)] = &[
+            ("no-store", true),
+            ("Private, max-age=60", true),
+            ("no-cache, private", true),
+            ("no-cache", false),
+            ("private=\"x\"", false),
+            ("x=\"a, private, b\"", false),
+            ("public", false),
+        ];
+        for &(value, is_private) in CASES {
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
+            assert_eq!(CacheControl::of(&headers).is_private, is_private, "{value}");
         }
     }
 

@@ -5,6 +5,7 @@ mod accept;
 mod app;
 mod attachment;
 mod build;
+mod caches;
 #[cfg(feature = "compression")]
 mod coders;
 mod compose;

@@ -109,6 +109,11 @@ impl Session {
 
     /// Gives the session a new id, and its longest lifetime begins anew. To be called when somebody signs in, so that an id
     /// that was known before is worth nothing after (session fixation). A session that is kept in its cookie has no id.
+    ///
+    /// Of two requests that renew one session of a store at once, as of a form that was sent twice, the first to answer wins. The
+    /// other finds that its session has been ended: its answer has no cookie, and what it changed is lost. (In a store that takes
+    /// its time both may get through, each with a new id.) A browser that heeds only the last answer is not signed in then, and
+    /// has to be asked again.
     pub fn renew(&self) {
         self.0.renewed.set(true);
         drop(self.change());

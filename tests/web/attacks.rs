@@ -119,11 +119,15 @@ fn a_session_is_prolonged_as_it_is_then() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("later").as_secs();
         let record = |values: &str| format!("[{},{},{values}]", now - 600, now + 400);
         let (id, hour) = ("A".repeat(32), Duration::from_secs(3600));
-        store.insert(&id, record(r#"{"theme":"dark","user":"ada"}"#), hour).await.expect("memory takes all");
-        let signed_out = record(r#"{"theme":"dark"}"#);
+        let (signed_in, signed_out) =
+            (record(r#"{"theme":"dark","user":"ada"}"#), record(r#"{"theme":"dark"}"#));
+        store.insert(&id, signed_in.clone(), hour).await.expect("memory takes all");
+        let kept = Rc::clone(&store);
         let slow = async move |_: &(), req: Request| -> Result {
             store.replace(req.cookie("session").unwrap_or_default(), signed_out.clone(), hour).await?;
-            Ok(Response::text("slow").with_header("cache-control", HeaderValue::from_static("public")))
+            let said = HeaderValue::from_str(req.query_string().unwrap_or_default()).expect("a value");
+            let response = Response::text("slow").with_header("cache-control", said);
+            Ok(response.with_header("cdn-cache-control", HeaderValue::from_static("max-age=60")))
         };
         let who = async |_: &(), req: Request| -> Result<String> {
             let session = req.session()?;
@@ -133,11 +137,20 @@ fn a_session_is_prolonged_as_it_is_then() {
         let routes = Router::new().get("/slow", slow).get("/who", who).with(sessions);
         testing::serve_on(&core, ServerConfig::default(), routes, (), async |client| {
             let cookie = format!("session={id}");
-            let prolonged = ask(&client, "GET", "/slow", &[("cookie", &cookie)]).await;
-            assert!(prolonged.header("set-cookie").is_some_and(|field| field.contains("Max-Age=")));
             // A cookie that is sent again with something for all must not become everybody's in a cache that they share.
-            let told = (prolonged.header("cache-control"), prolonged.header("vary"));
-            assert_eq!(told, (Some("private"), Some("cookie")));
+            for (said, told) in
+                [("public", "private"), ("no-cache", "private, no-cache"), ("no-store", "no-store")]
+            {
+                kept.replace(&id, signed_in.clone(), hour).await.expect("memory takes all");
+                let prolonged = ask(&client, "GET", &format!("/slow?{said}"), &[("cookie", &cookie)]).await;
+                assert!(
+                    prolonged.header("set-cookie").is_some_and(|field| field.contains("Max-Age=")),
+                    "{said}"
+                );
+                let (cache_control, vary) = (prolonged.header("cache-control"), prolonged.header("vary"));
+                assert_eq!((cache_control, vary), (Some(told), Some("cookie")), "{said}");
+                assert_eq!(prolonged.header("cdn-cache-control"), None, "{said}");
+            }
             assert_eq!(ask(&client, "GET", "/who", &[("cookie", &cookie)]).await.text(), ", dark");
         })
         .await;

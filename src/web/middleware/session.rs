@@ -12,12 +12,15 @@ use crate::error::{Error, Result};
 use crate::proto::cache_control::CacheControl;
 use crate::proto::cookie::PAIR_BYTES_MAX;
 use crate::web::Next;
+use crate::web::caches::remove_targeted;
 use crate::web::session::{CookieKey, Record, Session, SessionConfig, Store, is_id, new_id, unix_now};
 
 /// Sessions that are kept in their cookie, encrypted with `key`: see [`session`](crate::session).
 ///
 /// A cookie that was tampered with, that is over or that another key sealed is an empty session, no error. An answer for which
-/// the session was used says `Vary: cookie`; one that sets the cookie says `Cache-Control: private`, if it says nothing else.
+/// the session was used says `Vary: cookie`. One that sets the cookie says `Cache-Control: private` in place of what its handler
+/// said, but for `no-store`, `no-cache` and a `private` of its own; fields for caches that clients share (`CDN-Cache-Control`) are
+/// taken out of it.
 ///
 /// # Errors
 /// 500 if the settings cannot work. A session that does not fit into a cookie is answered 500, and is not saved.
@@ -140,10 +143,14 @@ impl<P: Place> Sessions<P> {
 fn set(response: &mut Response, cookie: &crate::proto::cookie::SetCookie) -> Result<()> {
     response.append_cookie(cookie)?;
     // RFC 9111 §7.3: what is set for one client is not for a cache that others share, whatever the handler says of its answer
-    // without the cookie.
+    // without the cookie, and to whomever.
     let headers = response.headers_mut();
-    if !CacheControl::of(headers).forbids {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
+    remove_targeted(headers);
+    let said = CacheControl::of(headers);
+    if !said.is_private {
+        // With `no-cache` alone a cache would keep it, and give it to others whenever a 304 says that it is as it was.
+        let value = if said.forbids { "private, no-cache" } else { "private" };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(value));
     }
     Ok(())
 }
