@@ -329,7 +329,7 @@ fn conditions_are_answered() {
     let _beside = beside_others();
     let scratch = Scratch::new("conditions");
     scratch.write("small.txt", pattern(1000)).write("large.txt", pattern(1_000_000));
-    // A date is a validator of ranges once its second is over.
+    // A date is a validator of ranges once its second and the next are over.
     let minute_ago = SystemTime::now() - Duration::from_secs(60);
     scratch.date("small.txt", minute_ago).date("large.txt", minute_ago);
     let mut config = FilesConfig::default();
@@ -379,7 +379,7 @@ fn conditions_are_answered() {
 
 /// Such files come from archives, and from machines whose clock is wrong.
 #[test]
-fn a_file_of_a_time_to_come_was_changed_now() {
+fn a_file_of_a_time_to_come_was_changed_just_now() {
     let _beside = beside_others();
     let scratch = Scratch::new("future");
     scratch.write("a.txt", "0123456789").date("a.txt", SystemTime::now() + Duration::from_secs(3600));

@@ -5,6 +5,7 @@ mod fields;
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::mem;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, IntoHeaderName};
@@ -253,12 +254,20 @@ impl Response {
     /// Takes the body out, leaving an empty one.
     pub fn take_body(&mut self) -> Body {
         self.0.is_plain_error = false;
-        std::mem::take(&mut self.0.body)
+        mem::take(&mut self.0.body)
+    }
+
+    /// Takes over what stands beside and behind another answer, in whose place this one is sent: values, work, and why the
+    /// connection ends.
+    pub(crate) fn take_over(&mut self, other: &mut Self) {
+        mem::swap(&mut self.0.extensions, &mut other.0.extensions);
+        mem::swap(&mut self.0.after, &mut other.0.after);
+        self.0.close = self.0.close.or(other.0.close);
     }
 
     /// Takes the body, and gives the memory of the rest back once it is sent.
     pub(super) fn into_body_kind(mut self) -> Kind {
-        let kind = std::mem::take(&mut self.0.body.0);
+        let kind = mem::take(&mut self.0.body.0);
         spare::give_response(self.0);
         kind
     }
@@ -304,10 +313,10 @@ impl From<Response> for Error {
     /// # let _ = user;
     /// ```
     fn from(mut response: Response) -> Self {
-        let Kind::Bytes(body) = std::mem::take(&mut response.0.body.0).whole() else {
+        let Kind::Bytes(body) = mem::take(&mut response.0.body.0).whole() else {
             return Self::internal("a streamed body cannot be kept in an error");
         };
-        let headers = std::mem::take(response.headers_mut());
+        let headers = mem::take(response.headers_mut());
         let parts = &mut response.0;
         let answer = Answer {
             headers,

@@ -1,7 +1,6 @@
 //! Conditional requests (RFC 9110 §13) for handlers: 304 and 412 before the work is done.
 #![forbid(unsafe_code)]
 
-use std::mem;
 use std::time::SystemTime;
 
 use http::header::{
@@ -10,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::caches::remove_targeted;
 use crate::conn::{Request, Response};
 use crate::error::Error;
 use crate::proto::Etag;
@@ -86,18 +86,20 @@ pub(super) fn not_modified(mut response: Response) -> Response {
     response.with_status(StatusCode::NOT_MODIFIED).with_body(())
 }
 
-/// Makes a refusal of a 200, whose body will not be sent. What the answer says beside its body stays, as a cookie that is set;
-/// how long it may be kept does not hold for the refusal: whoever made it with a field of the request would make it for all.
+/// Makes a refusal of a 200, whose body will not be sent. What the answer says beside its body stays, as a cookie that is set,
+/// and so does the work behind it; how long it may be kept does not hold for the refusal: whoever made it with a field of the
+/// request would make it for all.
 pub(super) fn refused(mut response: Response, status: StatusCode) -> Response {
     let mut refusal = Response::from(Error::new(status));
-    mem::swap(refusal.extensions_mut(), response.extensions_mut());
+    refusal.take_over(&mut response);
     let headers = refusal.headers_mut();
     for (name, value) in response.headers() {
         if !OF_THE_BODY.contains(name) && !OF_THE_WHOLE.contains(name) {
             headers.append(name, value.clone());
         }
     }
-    if headers.remove(EXPIRES).is_some() || headers.contains_key(CACHE_CONTROL) {
+    let (was_targeted, expired) = (remove_targeted(headers), headers.remove(EXPIRES).is_some());
+    if was_targeted || expired || headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     refusal

@@ -59,8 +59,9 @@ pub(super) fn with_ranges(
     let Some(partial) = Partial::of(&ranges, &body, content_type.as_ref()) else {
         return response.with_body(body);
     };
-    // What a handler said of the whole.
+    // What a handler said of the whole. A `Repr-Digest` goes on to be true: it is not about what is sent (RFC 9530 §3).
     response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().remove("content-digest");
     partial.give(response, body)
 }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringhttp::middleware::{Failure, error_pages, problem_json};
+use ringhttp::middleware::{ConditionalConfig, Failure, conditional, error_pages, problem_json};
 use ringhttp::proto::sse::Parser;
 use ringhttp::runtime::sync::Notify;
 use ringhttp::sse::{self, Event, Sse};
@@ -16,7 +16,7 @@ use ringhttp::{
     ServerStats, StatusCode, header, json_lines, time,
 };
 
-use crate::common::until;
+use crate::common::{ask, until};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const LAST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -559,6 +559,38 @@ fn failures_are_shown_by_a_page_of_the_application() {
     );
 }
 
+#[test]
+fn a_page_of_a_failure_takes_no_cookie_of_the_answer_away() {
+    async fn signed_out(_: &(), _: Request) -> Response {
+        Response::from(Error::new(StatusCode::UNAUTHORIZED))
+            .with_header("set-cookie", HeaderValue::from_static("session=; Max-Age=0"))
+            .with_header("vary", HeaderValue::from_static("cookie"))
+            .with_header("x-shown", HeaderValue::from_static("answer"))
+    }
+    async fn page(_: &(), _: &Failure) -> Option<Response> {
+        let page = Response::text("who are you?")
+            .with_header("set-cookie", HeaderValue::from_static("seen=1"))
+            .with_header("vary", HeaderValue::from_static("accept-language"))
+            .with_header("x-shown", HeaderValue::from_static("page"));
+        Some(page)
+    }
+    with_router(
+        || Router::new().get("/", signed_out).with(error_pages(page)),
+        || (),
+        async |client| {
+            let answer = client.get("/").await;
+            assert_eq!((answer.status.as_u16(), answer.text()), (401, "who are you?"));
+            for (name, values) in [
+                ("set-cookie", &["session=; Max-Age=0", "seen=1"][..]),
+                ("vary", &["cookie", "accept-language"]),
+                ("x-shown", &["page"]),
+            ] {
+                assert_eq!(answer.headers.get_all(name).iter().collect::<Vec<_>>(), values, "{name}");
+            }
+        },
+    );
+}
+
 fn link() -> HeaderMap {
     let mut hints = HeaderMap::new();
     hints.append(header::LINK, HeaderValue::from_static("</a.css>; rel=preload"));
@@ -721,6 +753,25 @@ fn work_is_done_when_the_client_does_not_take_the_answer() {
 }
 
 #[test]
+fn work_is_done_behind_what_a_condition_has_made_of_its_answer() {
+    testing::each_driver(async |core: Core| {
+        let work = Rc::new(Work::default());
+        let routes = with_work_at_both().with(conditional(ConditionalConfig::default()));
+        testing::serve_on(&core, ServerConfig::default(), routes, Rc::clone(&work), async |client| {
+            for (done, name, value, status) in
+                [(1, "if-match", "\"other\"", 412), (2, "if-none-match", "*", 304)]
+            {
+                let answer = ask(&client, "GET", "/", &[(name, value)]).await;
+                assert_eq!(answer.status.as_u16(), status);
+                work.go.notify_one();
+                until("the work is done", || work.done.get() == done).await;
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
 fn answers_wait_while_too_much_work_goes_on() {
     testing::each_driver(async |core: Core| {
         let work = Rc::new(Work::default());
@@ -764,6 +815,33 @@ fn answers_that_leave_together_keep_to_the_limit_of_work_too() {
                 assert_eq!((work.begun.get(), work.done.get()), (begun, begun - 1));
                 work.go.notify_one();
             }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn clients_that_break_off_keep_to_the_limit_of_work_too() {
+    testing::each_driver(async |core: Core| {
+        let work = Rc::new(Work::default());
+        let mut config = ServerConfig::default();
+        config.after_answer_max = 1;
+        testing::serve_on(&core, config, with_work_at_both(), Rc::clone(&work), async |client| {
+            // All of them are on their way before the first fails.
+            let mut clients = Vec::new();
+            for _ in 0..3 {
+                let mut connection = client.raw("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+                connection.receive().await;
+                clients.push(connection);
+            }
+            drop(clients);
+            for begun in 1..=3 {
+                until("work begins", || work.begun.get() == begun).await;
+                time::sleep(Duration::from_millis(50)).await;
+                assert_eq!((work.begun.get(), work.done.get()), (begun, begun - 1));
+                work.go.notify_one();
+            }
+            until("all is done", || work.done.get() == 3).await;
         })
         .await;
     });

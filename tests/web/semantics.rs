@@ -136,6 +136,16 @@ fn cut_routes() -> Router<State> {
             Response::text(DIGITS).with_header("content-length", HeaderValue::from_static("10"))
         })
         .get("/by-hand", async |_: &State, req: Request| Response::text(DIGITS).with_ranges(&req))
+        .get("/edge", async |_: &State, _| {
+            Response::text(DIGITS)
+                .with_header("cdn-cache-control", HeaderValue::from_static("max-age=60"))
+                .with_header("surrogate-control", HeaderValue::from_static("max-age=60"))
+        })
+        .get("/digests", async |_: &State, _| {
+            Response::text(DIGITS)
+                .with_header("content-digest", HeaderValue::from_static("sha-256=:AAAA:"))
+                .with_header("repr-digest", HeaderValue::from_static("sha-256=:AAAA:"))
+        })
         .with(ranges(RangesConfig::default()))
         .with(conditional(ConditionalConfig::default()))
 }
@@ -446,6 +456,38 @@ fn several_parts_of_a_body_are_given_as_multipart() {
     });
 }
 
+/// Whoever asks for what there is not would have it kept for all.
+#[test]
+fn a_refusal_is_not_for_the_caches_that_the_whole_is_for() {
+    with_server(cut_routes, async |client| {
+        for (name, value, status) in [("range", "bytes=100-", 416), ("if-match", "\"other\"", 412)] {
+            let refused = ask(&client, "GET", "/edge", &[(name, value)]).await;
+            assert_eq!(refused.status.as_u16(), status);
+            let for_caches =
+                ["cache-control", "cdn-cache-control", "surrogate-control"].map(|name| refused.header(name));
+            assert_eq!(for_caches, [Some("no-store"), None, None], "{name}");
+        }
+        let part = ask(&client, "GET", "/edge", &[("range", "bytes=1-2")]).await;
+        assert_eq!((part.text(), part.header("cdn-cache-control")), ("12", Some("max-age=60")));
+    });
+}
+
+#[test]
+fn a_part_does_not_have_the_digest_of_the_whole_content() {
+    with_server(cut_routes, async |client| {
+        for (range, status, content_digest) in [
+            ("lines=1", 200, Some("sha-256=:AAAA:")),
+            ("bytes=1-2", 206, None),
+            ("bytes=8-9, 0-1", 206, None),
+        ] {
+            let answer = ask(&client, "GET", "/digests", &[("range", range)]).await;
+            let found = (answer.status.as_u16(), answer.header("content-digest"));
+            assert_eq!(found, (status, content_digest), "{range}");
+            assert_eq!(answer.header("repr-digest"), Some("sha-256=:AAAA:"), "{range}");
+        }
+    });
+}
+
 #[test]
 fn the_client_is_given_what_it_wants_most() {
     with_server(cut_routes, async |client| {
@@ -542,6 +584,12 @@ fn compression_goes_with_conditions_and_ranges() {
             (part.status.as_u16(), part.header("content-encoding"), part.body.len()),
             (206, None, 2000)
         );
+        let several = ask(&client, "GET", "/cut/own", &[("range", "bytes=0-1, 8-9")]).await;
+        assert_eq!(several.status, 206);
+        // RFC 9110 §15.3.7: as the whole.
+        for answer in [&whole, &part, &several] {
+            assert_eq!(answer.header("vary"), Some("accept-encoding"), "{}", answer.status);
+        }
     });
 }
 

@@ -1,8 +1,9 @@
 //! From a file to an answer: its fields, the conditions of the request (RFC 9110 §13) and its ranges (§14).
 #![forbid(unsafe_code)]
 
+use std::cell::OnceCell;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
@@ -25,7 +26,8 @@ use crate::web::ranges::{self, BYTES, Partial};
 pub(super) struct Representation {
     validators: Validators,
     content_type: HeaderValue,
-    last_modified: Option<HeaderValue>,
+    /// What `Last-Modified` says when the second of the change is over.
+    last_modified: OnceCell<Option<HeaderValue>>,
     cache_control: Option<HeaderValue>,
     coding: Option<Coding>,
     /// Whether another client might get another coding.
@@ -41,7 +43,7 @@ impl Representation {
         Self {
             validators: Validators { etag: Some(etag(file, coding)), modified: Some(file.modified()) },
             content_type: content_type.unwrap_or_else(|| guess(path)),
-            last_modified: last_modified(file.modified(), SystemTime::now()),
+            last_modified: OnceCell::new(),
             cache_control: FileRule::find(&config.cache_control, path).cloned(),
             coding,
             varies_by_coding: false,
@@ -63,8 +65,8 @@ impl Representation {
         if let Some(etag) = &self.validators.etag {
             headers.insert(ETAG, etag.to_value());
         }
-        if let Some(last_modified) = &self.last_modified {
-            headers.insert(LAST_MODIFIED, last_modified.clone());
+        if let Some(last_modified) = self.last_modified(SystemTime::now) {
+            headers.insert(LAST_MODIFIED, last_modified);
         }
         if let Some(varies) = self.varies() {
             headers.insert(VARY, varies);
@@ -79,6 +81,19 @@ impl Representation {
             response.headers_mut().insert(CACHE_CONTROL, cache_control.clone());
         }
         response
+    }
+
+    /// What `Last-Modified` says. A file may be kept for longer than what is said of one that was changed just now.
+    fn last_modified(&self, now: impl FnOnce() -> SystemTime) -> Option<HeaderValue> {
+        if let Some(said) = self.last_modified.get() {
+            return said.clone();
+        }
+        let (modified, now) = (self.validators.modified?, now());
+        let said = last_modified(modified, now);
+        if now.duration_since(modified).is_ok_and(|age| age >= Duration::from_secs(1)) {
+            let _ = self.last_modified.set(said.clone());
+        }
+        said
     }
 
     fn varies(&self) -> Option<HeaderValue> {
@@ -155,7 +170,34 @@ static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_is_kept_says_when_it_was_changed_once_that_can_be_said() {
+        let modified = UNIX_EPOCH + Duration::from_millis(784_111_777_500);
+        let representation = Representation {
+            validators: Validators { etag: None, modified: Some(modified) },
+            content_type: guess(Path::new("a.txt")),
+            last_modified: OnceCell::new(),
+            cache_control: None,
+            coding: None,
+            varies_by_coding: false,
+            varies_by_type: false,
+        };
+        for (millis, said) in [
+            (0, "Sun, 06 Nov 1994 08:49:36 GMT"),
+            (499, "Sun, 06 Nov 1994 08:49:36 GMT"),
+            (500, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (5000, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        ] {
+            let now = modified + Duration::from_millis(millis);
+            assert_eq!(representation.last_modified(|| now).unwrap(), said, "{millis}");
+        }
+        let kept = representation.last_modified(|| unreachable!("it is known")).unwrap();
+        assert_eq!(kept, "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
 
     #[test]
     fn types_are_guessed_by_extension() {

@@ -55,8 +55,9 @@ impl Default for CompressConfig {
 /// Compresses answers by the `Accept-Encoding` of their requests (RFC 9110 §12.5.3).
 ///
 /// Of what the client accepts, what it wants most is taken, and of several the first in [`CompressConfig::codings`]. An
-/// answer that could be compressed gets `Vary: Accept-Encoding` whether it is or not. One that is gets its
-/// `Content-Encoding`; its strong `ETag` becomes a weak one, and `Accept-Ranges` is taken out, as the bytes are others now.
+/// answer that could be compressed gets `Vary: Accept-Encoding` whether it is or not, and so does a 206 with a part of one. One
+/// that is gets its `Content-Encoding`; its strong `ETag` becomes a weak one, and `Accept-Ranges` is taken out, as the bytes are
+/// others now.
 ///
 /// Left as they are: answers with `Content-Encoding`, `Content-Range`, a digest of their content or `Cache-Control: no-transform`; 204,
 /// 206 and 304; files, but for small ones that are kept in memory ([`FilesConfig::hot_file_bytes_max`](crate::FilesConfig)); what is
@@ -91,6 +92,9 @@ pub fn compress<S: 'static>(
         let response = next.run(request).await;
         if response.status() == StatusCode::NOT_MODIFIED {
             return not_modified(response, coding);
+        }
+        if is_part(&response, &config) {
+            return varying(response);
         }
         if !may_be_compressed(&response, &config) {
             return response;
@@ -147,14 +151,30 @@ fn may_be_compressed(response: &Response, config: &CompressConfig) -> bool {
     let headers = response.headers();
     let is_bodiless = matches!(response.status().as_u16(), 100..200 | 204 | 205 | 206)
         || response.body().length() == Some(0);
-    if is_bodiless || NOT_WITH.iter().any(|name| headers.contains_key(name)) || is_no_transform(headers) {
-        return false;
-    }
-    let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    (config.types)(&essence.to_ascii_lowercase())
+    !is_bodiless
+        && !headers.contains_key(CONTENT_RANGE)
+        && may_be_transformed(headers)
+        && media_type(headers).is_some_and(|media_type| (config.types)(&media_type))
+}
+
+/// Whether an answer is a part of one that some client could get compressed: it varies as that does (RFC 9110 §15.3.7). Of
+/// what several parts are is only said among them.
+fn is_part(response: &Response, config: &CompressConfig) -> bool {
+    let may_be_of = |media_type: &str| media_type == "multipart/byteranges" || (config.types)(media_type);
+    response.status() == StatusCode::PARTIAL_CONTENT
+        && may_be_transformed(response.headers())
+        && media_type(response.headers()).is_some_and(|media_type| may_be_of(&media_type))
+}
+
+/// Whether the bytes of an answer may become others.
+fn may_be_transformed(headers: &HeaderMap) -> bool {
+    !NOT_WITH.iter().any(|name| headers.contains_key(name)) && !is_no_transform(headers)
+}
+
+/// The media type of an answer, without parameters and in lower case.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let content_type = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    Some(content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
 /// RFC 9111 §5.2.2.6.
@@ -230,12 +250,8 @@ fn varying(mut response: Response) -> Response {
 }
 
 /// Fields of answers whose bytes must stay what they are.
-const NOT_WITH: [HeaderName; 4] = [
-    CONTENT_ENCODING,
-    CONTENT_RANGE,
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-];
+const NOT_WITH: [HeaderName; 3] =
+    [CONTENT_ENCODING, HeaderName::from_static("content-digest"), HeaderName::from_static("repr-digest")];
 
 #[cfg(test)]
 mod tests {
