@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use http::Method;
 
-use super::handler::{Endpoint, State};
+use super::handler::State;
 use super::names::{Names, Nowhere, Place};
 use super::parts::{Parts, Route, Scope};
 use super::pattern::Pattern;
 use super::slashes::Slashes;
-use super::table::{BoundRoute, Entry, Index, Table};
+use super::table::{BoundRoute, Entry, Fallback, Index, Table};
 
 /// Makes a table, and puts down what is wrong with the routes.
 pub(super) fn table<S: 'static>(
@@ -37,7 +37,10 @@ pub(super) fn table<S: 'static>(
         slashes: routes().fold(Slashes::default(), |all, route| all.or(route.slashes)),
         index,
         scopes,
-        fallback: parts.fallback.bind(state),
+        fallback: Fallback {
+            endpoint: parts.fallback.bind(state),
+            body_bytes_max: parts.fallback_body_bytes_max,
+        },
         refuse: parts.refuse.bind(state),
         nowhere: Rc::new(Nowhere { names: Rc::clone(names) }),
         entries: (0..)
@@ -155,10 +158,10 @@ impl<S: 'static> Build<'_, S> {
         self.mistakes.push(format!("route {} cannot be added: {mistake}", named(route)));
     }
 
-    fn scopes(&mut self, scopes: Vec<Scope<S>>, state: &State<S>) -> matchit::Router<Rc<dyn Endpoint>> {
+    fn scopes(&mut self, scopes: Vec<Scope<S>>, state: &State<S>) -> matchit::Router<Fallback> {
         let mut tree = matchit::Router::new();
-        for Scope { prefix, fallback, added } in scopes {
-            let fallback = fallback.bind(state);
+        for Scope { prefix, fallback, body_bytes_max, added } in scopes {
+            let fallback = Fallback { endpoint: fallback.bind(state), body_bytes_max };
             if let Err(mistake) = add_scope(&mut tree, &prefix, &fallback) {
                 self.mistakes.push(format!("fallback below {prefix} ({added}) cannot be added: {mistake}"));
             }
@@ -191,16 +194,12 @@ impl<S: 'static> Group<S> {
 
 /// The fallback of a prefix answers the prefix itself, with and without a slash, and all below it. The tree of scopes has no
 /// limits: they are those of the routes.
-fn add_scope(
-    tree: &mut matchit::Router<Rc<dyn Endpoint>>,
-    prefix: &str,
-    fallback: &Rc<dyn Endpoint>,
-) -> Result<(), String> {
+fn add_scope(tree: &mut matchit::Router<Fallback>, prefix: &str, fallback: &Fallback) -> Result<(), String> {
     let shape = Pattern::parse(prefix)?.shape();
     let below = shape.trim_end_matches('/');
     for path in [below.to_owned(), format!("{below}/"), format!("{below}/{{*rest}}")] {
         if !path.is_empty() {
-            tree.insert(path, Rc::clone(fallback)).map_err(|error| error.to_string())?;
+            tree.insert(path, fallback.clone()).map_err(|error| error.to_string())?;
         }
     }
     Ok(())

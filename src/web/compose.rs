@@ -114,8 +114,12 @@ impl<S: 'static> Router<S> {
         }
         self.hosts.extend(inner.hosts);
         if inner.has_fallback {
-            let (prefix, fallback, added) = (prefix.to_owned(), inner.fallback, Location::caller());
-            self.scopes.push(Scope { prefix, fallback, added });
+            self.scopes.push(Scope {
+                prefix: prefix.to_owned(),
+                fallback: inner.fallback,
+                body_bytes_max: inner.fallback_body_bytes_max,
+                added: Location::caller(),
+            });
         }
         self
     }
@@ -142,6 +146,7 @@ impl<S: 'static> Router<S> {
             hosts: self.hosts,
             has_fallback: self.fallback.is_some(),
             fallback: self.fallback.unwrap_or_else(|| Rc::new(NotFound)),
+            fallback_body_bytes_max: None,
             refuse: Rc::clone(&refusal) as SharedEndpoint<S>,
             refusal,
             mistakes: self.mistakes,

@@ -6,11 +6,10 @@ use std::rc::Rc;
 
 use http::Method;
 
-use super::handler::{self, Next, SharedEndpoint};
+use super::handler::SharedEndpoint;
 use super::refusal::Refusal;
 use super::route_config::RouteConfig;
 use super::slashes::Slashes;
-use crate::conn::Request;
 
 /// All of a router.
 pub(super) struct Parts<S> {
@@ -21,6 +20,8 @@ pub(super) struct Parts<S> {
     pub(super) fallback: SharedEndpoint<S>,
     /// Whether the fallback is one that was set.
     pub(super) has_fallback: bool,
+    /// Bytes of a body that the fallback can read, if its router or one further out says.
+    pub(super) fallback_body_bytes_max: Option<u64>,
     /// Answers `OPTIONS *`.
     pub(super) refuse: SharedEndpoint<S>,
     pub(super) refusal: Rc<Refusal>,
@@ -59,6 +60,8 @@ pub(super) enum RootPath {
 pub(super) struct Scope<S> {
     pub(super) prefix: String,
     pub(super) fallback: SharedEndpoint<S>,
+    /// Bytes of a body that it can read, if its router or one further out says.
+    pub(super) body_bytes_max: Option<u64>,
     pub(super) added: &'static Location<'static>,
 }
 
@@ -75,6 +78,7 @@ impl<S> Parts<S> {
         let scope = |scope: Scope<S>| Scope {
             prefix: scope.prefix,
             fallback: endpoint(scope.fallback),
+            body_bytes_max: scope.body_bytes_max,
             added: scope.added,
         };
         Parts {
@@ -83,23 +87,18 @@ impl<S> Parts<S> {
             hosts: self.hosts.into_iter().map(|host| host.map(endpoint)).collect(),
             fallback: endpoint(self.fallback),
             has_fallback: self.has_fallback,
+            fallback_body_bytes_max: self.fallback_body_bytes_max,
             refuse: endpoint(self.refuse),
             refusal: self.refusal,
             mistakes: self.mistakes,
         }
     }
-}
 
-impl<S: 'static> Parts<S> {
     /// Lets the fallbacks read no more than `bytes_max` bytes of a body, but for those further in that have a limit of their own.
     pub(super) fn limit_fallbacks(&mut self, bytes_max: u64) {
-        let limit = handler::middleware(async move |_: &S, mut request: Request, next: Next<'_, S>| {
-            request.body().set_limit(bytes_max);
-            next.run(request).await
-        });
-        let own = self.has_fallback.then_some(&mut self.fallback);
-        for fallback in self.scopes.iter_mut().map(|scope| &mut scope.fallback).chain(own) {
-            *fallback = handler::wrap(&limit, Rc::clone(fallback));
+        let own = self.has_fallback.then_some(&mut self.fallback_body_bytes_max);
+        for limit in self.scopes.iter_mut().map(|scope| &mut scope.body_bytes_max).chain(own) {
+            *limit = limit.or(Some(bytes_max));
         }
         for host in &mut self.hosts {
             host.parts.limit_fallbacks(bytes_max);

@@ -25,8 +25,8 @@ pub(super) struct Table {
     pub(super) limited: bool,
     /// What any route allows.
     pub(super) slashes: Slashes,
-    pub(super) scopes: matchit::Router<Rc<dyn Endpoint>>,
-    pub(super) fallback: Rc<dyn Endpoint>,
+    pub(super) scopes: matchit::Router<Fallback>,
+    pub(super) fallback: Fallback,
     /// Answers `OPTIONS *`.
     pub(super) refuse: Rc<dyn Endpoint>,
     /// What is noted in requests that no pattern matches.
@@ -65,12 +65,22 @@ pub(super) struct BoundRoute {
     pub(super) slashes: Slashes,
 }
 
+/// What answers where no pattern matches.
+#[derive(Clone)]
+pub(super) struct Fallback {
+    pub(super) endpoint: Rc<dyn Endpoint>,
+    /// Bytes of a body that it can read, in place of the server's limit.
+    pub(super) body_bytes_max: Option<u64>,
+}
+
 /// What was found for a request.
 enum Found<'table> {
     Route(&'table Entry, &'table BoundRoute),
     /// A pattern without a handler for the method, or of a path that was meant.
     Refused(&'table Entry, Option<Verdict>),
-    Elsewhere(&'table dyn Endpoint),
+    Fallback(&'table Fallback),
+    /// Nothing is asked for but the server as a whole.
+    Server,
 }
 
 impl Table {
@@ -90,7 +100,7 @@ impl Table {
                 Rc::clone(&entry.place) as Rc<dyn MatchedRoute>
             }
             Found::Refused(entry, _) => Rc::clone(&entry.place) as Rc<dyn MatchedRoute>,
-            Found::Elsewhere(_) => Rc::clone(&self.nowhere),
+            Found::Fallback(_) | Found::Server => Rc::clone(&self.nowhere),
         });
         match found {
             Found::Route(_, route) => route.endpoint_for(request),
@@ -100,7 +110,8 @@ impl Table {
                 }
                 &*entry.refuse
             }
-            Found::Elsewhere(endpoint) => endpoint,
+            Found::Fallback(fallback) => fallback.endpoint_for(request),
+            Found::Server => &*self.refuse,
         }
     }
 
@@ -209,17 +220,14 @@ impl Table {
         values.clear();
         // RFC 9112 §3.2.4: `OPTIONS *` asks about the server as a whole.
         if path == "*" && *request.method() == Method::OPTIONS {
-            return Found::Elsewhere(&*self.refuse);
+            return Found::Server;
         }
         if self.slashes.any()
             && let Some(moved) = self.meant(request)
         {
             return moved;
         }
-        match self.scopes.at(path) {
-            Ok(scope) => Found::Elsewhere(&**scope.value),
-            Err(_) => Found::Elsewhere(&*self.fallback),
-        }
+        Found::Fallback(self.scopes.at(path).map_or(&self.fallback, |scope| scope.value))
     }
 
     /// The route of a path that differs in slashes only, if that route allows it.
@@ -254,6 +262,16 @@ impl BoundRoute {
         }
         if let Some(what) = self.config.cancel_on_disconnect {
             request.cancel_on_disconnect(what);
+        }
+        &*self.endpoint
+    }
+}
+
+impl Fallback {
+    /// What answers a request that no pattern matches, which it lets read as much as it says.
+    fn endpoint_for(&self, request: &mut Request) -> &dyn Endpoint {
+        if let Some(bytes_max) = self.body_bytes_max {
+            request.body().set_limit(bytes_max);
         }
         &*self.endpoint
     }

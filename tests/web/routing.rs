@@ -7,6 +7,7 @@ use http::Method;
 use ringhttp::testing::{TestClient, each_driver, serve_on, serve_service_on};
 use ringhttp::{
     Core, HeaderValue, IntoResponse, Next, Request, Response, Result, Router, ServerConfig, Service,
+    middleware,
 };
 
 /// How often the middleware of each level was passed.
@@ -576,6 +577,29 @@ fn a_fallback_has_the_body_limit_of_its_router() {
                     format!("POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n");
                 let answer = client.raw(head + body).await.response(&Method::POST).await;
                 assert_eq!(answer.status.as_u16(), status, "{host} {path} {body}");
+            }
+        })
+        .await;
+    });
+}
+
+/// A limit that is put around a router counts for its nested ones, whichever of their handlers answers.
+#[test]
+fn a_fallback_reads_no_more_than_the_routes_beside_it() {
+    async fn length(_: &(), mut req: Request) -> Result<String> {
+        Ok(req.bytes().await?.len().to_string())
+    }
+    each_driver(async |core: Core| {
+        let inner = Router::new().post("/route", length).fallback(length).body_limit(1 << 20);
+        let routes = Router::new().nest("/inner", inner).with(middleware::body_limit(4));
+        serve_on(&core, ServerConfig::default(), routes, (), async |client| {
+            for path in ["/inner/route", "/inner/else"] {
+                for (body, status) in [("4\r\n1234\r\n", 200), ("3\r\n123\r\n2\r\n45\r\n", 413)] {
+                    let head = format!("POST {path} HTTP/1.1\r\nhost: a\r\n");
+                    let request = format!("{head}transfer-encoding: chunked\r\n\r\n{body}0\r\n\r\n");
+                    let answer = client.raw(request).await.response(&Method::POST).await;
+                    assert_eq!(answer.status.as_u16(), status, "{path} {body}");
+                }
             }
         })
         .await;
