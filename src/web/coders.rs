@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::conn::{BodyError, DecodeStage, EncodeStage};
 use crate::proto::content_coding::{ContentCoding, DecodeError, Decoder, Encoder, Level};
 
-/// Encoders a thread keeps: each holds some hundred KiB, and takes longer to make than to compress a small answer.
+/// Encoders a thread keeps: each takes longer to make than to compress a small answer, and holds some hundred KiB for gzip and
+/// deflate, some MiB for br and zstd.
 const SPARE_MAX: usize = 4;
 
 thread_local! {

@@ -7,7 +7,7 @@ use std::io::Write as _;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 #[cfg(feature = "zstd")]
-use zstd::stream::raw::{self as zstd_raw, InBuffer, Operation as _, OutBuffer};
+use zstd::stream::raw::{self as zstd_raw, CParameter, InBuffer, Operation as _, OutBuffer};
 
 use super::ContentCoding;
 
@@ -20,13 +20,14 @@ pub enum Level {
     /// What web servers take for answers that are made for one client: gzip and deflate 4, br 4, zstd 3.
     #[default]
     Balanced,
-    /// For bodies that are compressed once and sent often: gzip and deflate 9, br 9, zstd 12.
+    /// For bodies that are compressed once and sent often: gzip and deflate 9, br 9, zstd 12 with a window of 1 MiB.
     Small,
 }
 
 /// Compresses one body, then the next after a [`reset`](Self::reset).
 ///
-/// It holds some 270 KiB for gzip and deflate, and up to some MiB for br and zstd: a server keeps a few of them per core.
+/// It holds some 270 KiB for gzip and deflate, and up to some MiB for br and zstd (of zstd 1.3 to 3.5 MiB): a server keeps a few
+/// of them per core.
 pub struct Encoder {
     coding: ContentCoding,
     level: Level,
@@ -124,14 +125,7 @@ impl Codec {
             #[cfg(feature = "brotli")]
             ContentCoding::Brotli => Self::Brotli(brotli_codec(level)),
             #[cfg(feature = "zstd")]
-            ContentCoding::Zstd => {
-                let level = match level {
-                    Level::Fast => 1,
-                    Level::Balanced => 3,
-                    Level::Small => 12,
-                };
-                Self::Zstd(zstd_raw::Encoder::new(level).expect("the level is one of zstd's"))
-            }
+            ContentCoding::Zstd => Self::Zstd(zstd_codec(level)),
         }
     }
 }
@@ -174,6 +168,24 @@ fn brotli_codec(level: Level) -> Box<brotli::CompressorWriter<Vec<u8>>> {
     };
     // A window of 256 KiB: more costs memory for each body, and helps only those that are longer.
     Box::new(brotli::CompressorWriter::new(Vec::new(), OUTPUT_STEP_BYTES, quality, 18))
+}
+
+#[cfg(feature = "zstd")]
+fn zstd_codec(level: Level) -> zstd_raw::Encoder<'static> {
+    let of_level = zstd_raw::Encoder::new(match level {
+        Level::Fast => 1,
+        Level::Balanced => 3,
+        Level::Small => 12,
+    });
+    let mut codec = of_level.expect("the level is one of zstd's");
+    if level == Level::Small {
+        // By itself it would hold some 50 MiB. With these it is 3.3 MiB, less than at level 3, and what 2.6 MB of program text become
+        // is 4 % longer.
+        for parameter in [CParameter::WindowLog(20), CParameter::HashLog(18), CParameter::ChainLog(18)] {
+            codec.set_parameter(parameter).expect("zstd takes it");
+        }
+    }
+    codec
 }
 
 #[cfg(feature = "zstd")]

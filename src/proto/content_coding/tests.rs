@@ -76,6 +76,27 @@ fn bodies_come_back_as_they_were_at_every_split() {
     }
 }
 
+/// A frame says how large its window is, by which its encoder's memory goes.
+#[cfg(feature = "zstd")]
+#[test]
+fn rfc8878_3_1_1_1_2_windows_are_small_at_every_level() {
+    for level in [Level::Fast, Level::Balanced, Level::Small] {
+        let mut packed = Vec::new();
+        let mut encoder = Encoder::new(ContentCoding::Zstd, level);
+        // The second time as the first: a reset keeps it.
+        for _ in 0..2 {
+            packed.clear();
+            encoder.write(&text(1000), &mut packed);
+            encoder.finish(&mut packed);
+            encoder.reset();
+            assert_eq!(packed[4] & 0b0010_0000, 0, "a window is told");
+            let window_kib = 1_u64 << (packed[5] >> 3);
+            assert!(window_kib <= 2048, "{level:?}: {window_kib} KiB");
+        }
+        assert_eq!(all(ContentCoding::Zstd, &packed).unwrap(), text(1000));
+    }
+}
+
 #[test]
 fn bodies_of_any_size_come_back() {
     for &coding in ContentCoding::ALL {

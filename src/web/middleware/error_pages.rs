@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use http::header::{
     ACCEPT, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_TYPE, VARY,
+    CONTENT_TYPE, SET_COOKIE, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -49,7 +49,8 @@ impl Failure {
 
 /// A middleware that lets `page` show failures: answers of 4xx and 5xx that are the text of an
 /// [`Error`](crate::Error) (the router's 404 and 405 too) or have no body. `None` leaves the answer as it is, as do answers with
-/// a body of their own. Fields of the answer stay, but for those about its content; a status that the page sets counts.
+/// a body of their own. Fields of the answer stay, but for those about its content and those that the page has too: of these
+/// `Set-Cookie` and `Vary` are added, all others replaced. A status that the page sets counts.
 ///
 /// Failures that happen before there is a request, like a malformed head, do not come this way.
 ///
@@ -110,7 +111,9 @@ pub(super) fn replace(mut response: Response, mut shown: Response) -> Response {
     for name in &OF_THE_BODY {
         response.headers_mut().remove(name);
     }
-    for name in shown.headers().keys() {
+    // What both may say beside each other: cookies, and what either depends on.
+    let adds = |name: &HeaderName| *name == SET_COOKIE || *name == VARY;
+    for name in shown.headers().keys().filter(|name| !adds(name)) {
         response.headers_mut().remove(name);
     }
     for (name, value) in shown.headers() {
