@@ -206,7 +206,7 @@ impl OpenFile {
     }
 
     /// Reads exactly `length` bytes at `offset`: at once if they are in memory, else on the blocking pool. While too many calls wait
-    /// there it asks again, for 30 s.
+    /// there it asks again, for `RuntimeConfig::blocking_queue_timeout`.
     ///
     /// # Errors
     /// `UnexpectedEof` if the file has become shorter; what the kernel says; or a
