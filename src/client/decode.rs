@@ -8,6 +8,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue};
 
 use super::error::{Error, ErrorKind, Result};
+use crate::conn::DecodingTurn;
 use crate::proto::content_coding::{ContentCoding, DecodeLimits, Decoder};
 use crate::proto::http1::elements;
 
@@ -23,8 +24,7 @@ pub(super) struct Decoding {
     /// What has been read and not been used.
     input: Bytes,
     has_ended: bool,
-    /// Pieces given since the reader last had to wait.
-    in_a_row: u32,
+    turn: DecodingTurn,
 }
 
 impl Decoding {
@@ -38,7 +38,7 @@ impl Decoding {
         headers.remove(CONTENT_ENCODING);
         headers.remove(CONTENT_LENGTH);
         let decoder = Decoder::new(coding, limits);
-        Ok(Some(Self { decoder, input: Bytes::new(), has_ended: false, in_a_row: 0 }))
+        Ok(Some(Self { decoder, input: Bytes::new(), has_ended: false, turn: DecodingTurn::default() }))
     }
 
     /// The next piece; `read` gives what the body is made of.
@@ -47,25 +47,17 @@ impl Decoding {
         cx: &mut Context<'_>,
         mut read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>>>,
     ) -> Poll<Result<Option<Bytes>>> {
-        if self.in_a_row >= IN_A_ROW_MAX {
-            self.in_a_row = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         loop {
+            ready!(self.turn.poll(cx));
             let decoded = self.decoder.decode(&mut self.input);
             if let Some(piece) = decoded.map_err(|error| Error::new(ErrorKind::Decode).with_source(error))? {
-                self.in_a_row += 1;
+                self.turn.give();
                 return Poll::Ready(Ok(Some(piece)));
             }
             if self.has_ended {
                 return Poll::Ready(Ok(None));
             }
-            let read = read(cx);
-            if read.is_pending() {
-                self.in_a_row = 0;
-            }
-            match ready!(read)? {
+            match ready!(self.turn.read(read(cx)))? {
                 Some(input) => self.input = input,
                 None => {
                     self.has_ended = true;
@@ -85,7 +77,3 @@ fn coding(headers: &HeaderMap) -> Result<Option<ContentCoding>> {
         Some(_) => Err(Error::new(ErrorKind::Decode).with_text("it has several content codings")),
     }
 }
-
-/// Pieces that are given before the reader has to give way: decoding some of them takes about a millisecond, and what has
-/// come may be enough for thousands.
-const IN_A_ROW_MAX: u32 = 16;

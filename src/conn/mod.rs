@@ -11,6 +11,7 @@ mod close_reason;
 mod config;
 mod connection;
 mod cut;
+mod decoding_turn;
 mod disconnect;
 mod exchange;
 mod extensions;
@@ -58,6 +59,8 @@ pub(crate) use crate::io::tls::HandshakeError;
 pub(crate) use access_log::SensitiveHeaders;
 pub(crate) use body::Part;
 pub(crate) use connection::Connection;
+#[cfg(feature = "compression")]
+pub(crate) use decoding_turn::DecodingTurn;
 pub(crate) use host::{Host, count};
 pub(crate) use request::{MatchedRoute, Takeover};
 pub(crate) use server::serve_connection;

@@ -3,15 +3,13 @@
 //! The codecs themselves are not known here: whoever makes a stage chooses them.
 #![forbid(unsafe_code)]
 
-use std::future::Future;
 use std::mem;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use ringhttp_runtime::{Core, YieldNow};
 
 use super::body::BodyError;
+use super::decoding_turn::DecodingTurn;
 
 /// Turns a response body into another.
 pub(crate) trait EncodeStage {
@@ -116,18 +114,13 @@ pub(crate) struct Decoding {
     input: Bytes,
     /// Bytes given so far.
     bytes: u64,
-    /// Pieces given since the reader last had to wait.
-    in_a_row: u32,
-    /// Pieces of input read since then: of some nothing is made.
-    reads: u32,
-    /// The turn of others that is waited for.
-    turn: Option<YieldNow>,
+    turn: DecodingTurn,
     failure: Option<BodyError>,
 }
 
 impl Decoding {
     pub(crate) fn new(stage: Box<dyn DecodeStage>) -> Self {
-        Self { stage, input: Bytes::new(), bytes: 0, in_a_row: 0, reads: 0, turn: None, failure: None }
+        Self { stage, input: Bytes::new(), bytes: 0, turn: DecodingTurn::default(), failure: None }
     }
 
     /// The next piece; `read` gives what the body is made of.
@@ -141,25 +134,8 @@ impl Decoding {
             return Poll::Ready(Err(failure.into()));
         }
         let result = ready!(self.poll_next(cx, bytes_max, read));
-        self.in_a_row += 1;
+        self.turn.give();
         Poll::Ready(result)
-    }
-
-    /// Lets the other tasks of the core have their turn. To wake oneself would not do: who does is the next to run.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.turn.is_none() {
-            self.turn = Core::current().map(|core| core.yield_now());
-        }
-        if let Some(turn) = &mut self.turn {
-            ready!(Pin::new(turn).poll(cx));
-        }
-        self.turn = None;
-        self.begin_row();
-        Poll::Ready(())
-    }
-
-    fn begin_row(&mut self) {
-        (self.in_a_row, self.reads) = (0, 0);
     }
 
     fn poll_next<E: From<BodyError>>(
@@ -169,24 +145,15 @@ impl Decoding {
         mut read: impl FnMut(&mut Context<'_>) -> Poll<Result<Option<Bytes>, E>>,
     ) -> Poll<Result<Option<Bytes>, E>> {
         loop {
-            if self.in_a_row >= IN_A_ROW_MAX || self.reads >= READS_MAX {
-                ready!(self.poll_turn(cx));
-            }
+            ready!(self.turn.poll(cx));
             let decoded = self.stage.decode(&mut self.input).map_err(|error| self.fail(error))?;
             if let Some(piece) = decoded {
                 self.bytes += piece.len() as u64;
                 let fits = self.bytes <= bytes_max;
                 return Poll::Ready(if fits { Ok(Some(piece)) } else { Err(self.fail(BodyError::TooLarge)) });
             }
-            let read = read(cx);
-            if read.is_pending() {
-                self.begin_row();
-            }
-            match ready!(read)? {
-                Some(input) => {
-                    self.input = input;
-                    self.reads += 1;
-                }
+            match ready!(self.turn.read(read(cx)))? {
+                Some(input) => self.input = input,
                 None => {
                     let ended = self.stage.end().map_err(|error| self.fail(error));
                     return Poll::Ready(ended.map(|()| None));
@@ -201,10 +168,3 @@ impl Decoding {
         error.into()
     }
 }
-
-/// Pieces that are given before the reader has to give way: decoding some of them takes about a millisecond, and what
-/// has come may be enough for thousands.
-const IN_A_ROW_MAX: u32 = 16;
-
-/// Pieces of input after which it gives way: a chunk may have a single byte, and one buffer ten thousand of those.
-const READS_MAX: u32 = 1024;

@@ -1,6 +1,9 @@
 //! Bodies of answers: how they end, how they are read, how large they may be; bodies of requests that come from elsewhere.
 
+use std::cell::Cell;
 use std::fs;
+use std::rc::Rc;
+use std::time::Duration;
 
 use ringhttp::client::{ErrorKind, Result};
 use ringhttp::runtime::file::OpenFile;
@@ -353,5 +356,38 @@ fn an_empty_answer_frees_its_connection_at_once() {
         let second = client.get(server.url("/")).send().await.expect("an answer");
         assert!(second.timings().reused, "although the first answer is still held");
         drop(first);
+    });
+}
+
+/// Much input of which nothing is made, in pieces of a byte: others have their turn.
+#[test]
+fn what_is_unpacked_does_not_keep_the_core() {
+    const CHUNKS: usize = 60_000;
+    with_config(&ClientConfig::default(), async |core, client| {
+        // Empty blocks, a byte in a chunk.
+        let mut empty = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+        while empty.len() < CHUNKS {
+            empty.extend([0, 0, 0, 0xff, 0xff]);
+        }
+        empty.extend([1, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let chunks = empty.iter().flat_map(|&byte| [b'1', b'\r', b'\n', byte, b'\r', b'\n']);
+        let head = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n";
+        let server = sending(head.bytes().chain(chunks).chain(*b"0\r\n\r\n").collect::<Vec<u8>>());
+        let turns = Rc::new(Cell::new(0));
+        let (seen, ticking) = (Rc::clone(&turns), core.clone());
+        let ticks = core.spawn("ticks", async move {
+            loop {
+                seen.set(seen.get() + 1);
+                ticking.yield_now().await;
+            }
+        });
+        let answer = client.get(server.url("/")).send().await.expect("an answer");
+        // All of it is with the kernel before anything is read.
+        core.timers().sleep(Duration::from_millis(300)).await;
+        let before = turns.get();
+        assert_eq!(answer.bytes().await.expect("a body"), "");
+        let turns = turns.get() - before;
+        assert!(turns >= CHUNKS / 1024 / 2, "{turns} turns of others");
+        drop(ticks);
     });
 }
