@@ -187,13 +187,13 @@ mod tests {
             varies_by_type: false,
         };
         for (millis, said) in [
-            (0, "Sun, 06 Nov 1994 08:49:36 GMT"),
-            (499, "Sun, 06 Nov 1994 08:49:36 GMT"),
-            (500, "Sun, 06 Nov 1994 08:49:37 GMT"),
-            (5000, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (0, None),
+            (499, None),
+            (500, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+            (5000, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
         ] {
-            let now = modified + Duration::from_millis(millis);
-            assert_eq!(representation.last_modified(|| now).unwrap(), said, "{millis}");
+            let said_now = representation.last_modified(|| modified + Duration::from_millis(millis));
+            assert_eq!(said_now.as_ref().map(|said| said.to_str().unwrap()), said, "{millis}");
         }
         let kept = representation.last_modified(|| unreachable!("it is known")).unwrap();
         assert_eq!(kept, "Sun, 06 Nov 1994 08:49:37 GMT");
