@@ -150,6 +150,23 @@ fn what_a_socket_has_no_room_for_goes_on_in_order() {
 }
 
 #[test]
+fn what_was_sent_before_a_write_failed_is_counted() {
+    each_driver(1, async |core: Core| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let mut stream =
+            Stream::from(core.connect_tcp(address, &ConnectOptions::default()).await.expect("it listens"));
+        drop(listener.accept().expect("a peer"));
+        // The first call tells that nobody reads, and those behind it fail.
+        let mut chunks = Box::new(Chunks::default());
+        (0..200).for_each(|_| chunks.push(Bytes::from_static(&[b'x'; 300])));
+        assert!(write(&mut stream, WriteBatch::Many(chunks)).await.is_err());
+        assert!(stream.written() > 0);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_read_at_once_takes_what_is_there_waits_for_more_and_tells_of_a_reset() {
     each_driver(1, async move |core: Core| {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");

@@ -48,6 +48,8 @@ fn send_many<S: Writable>(socket: &S, chunks: &mut Chunks) -> AtOnce {
         let count = match taken {
             Ok(count) => count,
             Err(Errno::AGAIN | Errno::INTR) => return AtOnce::Some(sent),
+            // What was sent counts: the operation for the rest will meet the error again.
+            Err(_) if sent > 0 => return AtOnce::Some(sent),
             Err(error) => return AtOnce::Failed(error.into()),
         };
         sent += count;
