@@ -81,8 +81,8 @@ impl Upgraded {
         Ok(upgraded)
     }
 
-    /// Runs a poll on the wire, unless the session was ended from the connection's side. Only who has to wait takes the
-    /// sending over from the connection's task: who has got what was asked for may not poll again for long.
+    /// Runs a poll on the wire, unless the session was ended from the connection's side. Who has to wait takes the sending over
+    /// from the connection's task.
     fn with_wire<T>(
         &self,
         cx: &mut Context<'_>,
@@ -95,6 +95,14 @@ impl Upgraded {
         let polled = poll(wire, cx);
         if polled.is_pending() {
             self.lease.user.keep(cx.waker());
+        }
+        polled
+    }
+
+    /// Gives the sending back to the connection's task once somebody has got what was asked for: that one may not poll again for long.
+    fn leave_sending<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_ready() && self.lease.user.take().is_some() {
+            self.lease.wake_to_send();
         }
         polled
     }
@@ -131,23 +139,28 @@ impl Upgraded {
     /// Nothing is lost.
     pub async fn read(&mut self) -> io::Result<Option<Bytes>> {
         poll_fn(|cx| {
-            loop {
-                let here = self.with_wire(cx, |wire, _| {
-                    let is_here = !wire.input().is_empty();
-                    Poll::Ready(Ok(is_here.then(|| wire.take_input())))
-                });
-                if let Some(here) = ready!(here)? {
-                    return Poll::Ready(Ok(Some(here)));
-                }
-                if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
-                    return Poll::Ready(Err(error));
-                }
-                if ready!(self.with_wire(cx, |wire, cx| wire.poll_fill(cx, Purpose::More)))? == 0 {
-                    return Poll::Ready(Ok(None));
-                }
-            }
+            let read = self.poll_read(cx);
+            self.leave_sending(read)
         })
         .await
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        loop {
+            let here = self.with_wire(cx, |wire, _| {
+                let is_here = !wire.input().is_empty();
+                Poll::Ready(Ok(is_here.then(|| wire.take_input())))
+            });
+            if let Some(here) = ready!(here)? {
+                return Poll::Ready(Ok(Some(here)));
+            }
+            if let Poll::Ready(Err(error)) = self.poll_flush(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if ready!(self.with_wire(cx, |wire, cx| wire.poll_fill(cx, Purpose::More)))? == 0 {
+                return Poll::Ready(Ok(None));
+            }
+        }
     }
 
     /// Queues bytes for the peer, and waits while more than `ServerConfig::write_buffer_bytes_max` of them wait for the kernel.
@@ -162,9 +175,12 @@ impl Upgraded {
             wire.output().push(bytes.into());
         }
         let queued_max = self.queued_max;
-        poll_fn(|cx| match self.poll_flush(cx) {
-            Poll::Pending if self.queued() < queued_max => Poll::Ready(Ok(())),
-            flushed => flushed,
+        poll_fn(|cx| {
+            let written = match self.poll_flush(cx) {
+                Poll::Pending if self.queued() < queued_max => Poll::Ready(Ok(())),
+                flushed => flushed,
+            };
+            self.leave_sending(written)
         })
         .await
     }
@@ -232,12 +248,20 @@ impl Lease {
         }
     }
 
+    /// Has the connection's task send what is left, if there is something.
+    fn wake_to_send(&self) {
+        let is_flushing = self.wire.borrow().as_ref().is_some_and(|wire| wire.is_flushing());
+        if is_flushing && let Some(task) = self.task.get() {
+            task.wake();
+        }
+    }
+
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.wire.borrow().is_none() {
             return Poll::Ready(());
         }
         self.task.keep(cx.waker());
-        // Until somebody waits on the session nobody else sends the answer that began it, and those before.
+        // While nobody waits on the session nobody else sends what is queued: the answer that began it, and those before.
         if self.user.get().is_none()
             && let Some(wire) = &mut *self.wire.borrow_mut()
         {

@@ -322,6 +322,35 @@ fn answers_leave_before_a_session_that_has_read_what_came_with_its_request_and_w
 }
 
 #[test]
+fn what_a_session_has_queued_leaves_while_it_waits_for_something_else() {
+    for reads in [false, true] {
+        let mut bench = Bench::new(async move |request: Request| {
+            if request.header(http::header::UPGRADE).is_none() {
+                return Response::text("before");
+            }
+            let mut session = request.upgrade("chat", &http::HeaderMap::new()).expect("asked for");
+            if reads {
+                assert_eq!(session.read().await.expect("read").as_deref(), Some(&b"late"[..]));
+            } else {
+                session.write("bytes").await.expect("there is room");
+            }
+            std::future::pending().await
+        });
+        bench.far.set_window(0);
+        assert_eq!(bench.send(&[GET, UPGRADE].concat()), "");
+        if reads {
+            bench.send(b"late");
+        }
+        bench.far.set_window(usize::MAX);
+        assert!(bench.flag.0.load(Ordering::Relaxed), "somebody waits for room");
+        bench.run();
+        let answers = bench.received();
+        assert_eq!(statuses(&answers), ["200", "101"], "{answers}");
+        assert_eq!(answers.ends_with("bytes"), !reads, "{answers}");
+    }
+}
+
+#[test]
 fn rfc9110_9_3_6_a_connect_that_succeeds_is_followed_by_no_request() {
     let mut bench = Bench::new(hello);
     let answer = bench.send(b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
