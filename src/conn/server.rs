@@ -151,6 +151,8 @@ fn serve_requests(connection: &Rc<Connection>, service: &impl Service) -> impl F
             };
             if close.is_some() || connection.body_is_done() {
                 connection.end_entry(close);
+            } else {
+                connection.complete_entry();
             }
             // 4. What is left of the request body is drained within limits, or this was the last cycle.
             if let Err(reason) = exchange::finish_cycle(connection, close).await {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ringhttp::testing::{each_driver, serve_on};
 use ringhttp::{AccessLog, Core, Error, Next, Request, Response, Result, Router, ServerConfig, middleware};
@@ -183,5 +184,30 @@ fn the_access_log_knows_that_the_rest_of_a_body_ended_the_connection() {
         })
         .await;
         assert_eq!(lines.take(), ["200 None", "200 Some(BodyLeftUnread)"]);
+    });
+}
+
+#[test]
+fn the_access_log_counts_no_time_of_what_is_read_behind_an_answer() {
+    each_driver(async |core: Core| {
+        let lines = Lines::default();
+        let kept = lines.clone();
+        let mut config = ServerConfig::default();
+        config.access_log = Some(AccessLog::new("%s").expect("known atoms").to_fn(move |line, record| {
+            let is_short = record.elapsed() < Duration::from_secs(1);
+            let line = format!("{line} {is_short} {:?}", record.close_reason());
+            kept.0.lock().expect("nobody panics while holding it").push(line);
+        }));
+        let router = Router::new().post("/", async |_: &(), _: Request| "done");
+        serve_on(&core, config, router, (), async |client| {
+            let mut raw = client.raw("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n").await;
+            assert_eq!(raw.response(&http::Method::POST).await.status.as_u16(), 200);
+            core.timers().sleep(Duration::from_secs(1)).await;
+            raw.send("abc").await;
+            raw.end();
+            raw.receive_all().await;
+        })
+        .await;
+        assert_eq!(lines.take(), ["200 true None"]);
     });
 }

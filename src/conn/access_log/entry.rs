@@ -230,9 +230,16 @@ impl Entry {
         self.record.body_bytes += bytes;
     }
 
+    /// The answer is complete: what may follow, as the rest of the request's body, takes none of its time.
+    pub(crate) fn complete(&mut self) {
+        self.record.elapsed = self.start.elapsed();
+    }
+
     /// Writes the record.
     pub(crate) fn end(mut self, close: Option<CloseReason>) {
-        self.record.elapsed = self.start.elapsed();
+        if self.record.elapsed.is_zero() {
+            self.complete();
+        }
         self.record.close = close;
         self.output.write(&self.record);
     }

@@ -62,6 +62,11 @@ impl Connection {
         self.with_entry(|entry| entry.note_sent(bytes));
     }
 
+    /// The answer is complete, but the rest of its request is read still.
+    pub(crate) fn complete_entry(&self) {
+        self.with_entry(Entry::complete);
+    }
+
     /// The answer is complete, or there will be none; `close` is why the connection ends with it, if it does.
     pub(crate) fn end_entry(&self, close: Option<CloseReason>) {
         if let Some(entry) = self.entry.take() {
