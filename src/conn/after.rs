@@ -58,7 +58,12 @@ pub(super) async fn send(
     }
     .await;
     // Who breaks connections off has no more work done at once than who takes the answers.
-    if sent.is_err_and(|reason| reason != CloseReason::Cut) {
+    if let Err(reason) = sent
+        && reason != CloseReason::Cut
+    {
+        // The peer, if there is one, is told now: it is the work alone that waits.
+        connection.end_entry(Some(reason));
+        connection.close();
         wait_until_cut(host, has_room()).await;
     }
     drop(work);

@@ -278,8 +278,10 @@ fn poll_stream(
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if let Source::Stream { queue, .. } = &self.source {
-            queue.close();
+        match &self.source {
+            Source::Stream { queue, .. } => queue.close(),
+            Source::Incoming(body) => body.stop_waiting(),
+            Source::Parts { .. } => {}
         }
     }
 }

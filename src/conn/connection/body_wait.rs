@@ -70,7 +70,7 @@ impl Connection {
         body.arrived(&self.host.timers);
         if !self.is_polled_by_task(cx) && self.take_other_reader().is_some() {
             // It is not read elsewhere any more: whoever watches for the peer's end may do so again.
-            self.wake();
+            self.leave_to_task();
         }
         body.failure = result.as_ref().err().copied();
         Poll::Ready(result)
