@@ -157,8 +157,8 @@ impl Listener {
 
     /// With the backlog that it was made with.
     fn with_backlog(self, backlog: u32) -> Self {
-        // The kernel lets one more wait.
-        self.late.set(backlog.saturating_add(1));
+        // The kernel lets one more wait, and mostly not more than it does by default.
+        self.late.set(backlog.min(BACKLOG_OF_OTHERS) + 1);
         self
     }
 
