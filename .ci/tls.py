@@ -356,13 +356,14 @@ def our_client_meets_openssl(directory):
             found = re.sub(" +", " ", next(found for point, found in points.items() if point.startswith(name)))
             assert found.startswith(text), f"{arguments}: {name}: {found}"
     # One that asks for a certificate, and ends what comes without a right one.
-    asks = ["-Verify", "1", "-verify_return_error", "-CAfile", authority.pem, "-tls1_3"]
+    asks = ["-Verify", "1", "-verify_return_error", "-CAfile", authority.pem]
     ada, eve = authority.sign("ada", "Ada"), stranger.sign("eve", "Eve")
-    for shows, verdict in (ada, "good"), (eve, "BAD"), ((), "BAD"):
-        with openssl_server(*own, *asks) as port:
+    shown = [(version, *case) for version in ("-tls1_2", "-tls1_3") for case in ((ada, "good"), (eve, "BAD"), ((), "BAD"))]
+    for version, shows, verdict in shown:
+        with openssl_server(*own, *asks, version) as port:
             chain = ten_points(port, authority, fails=verdict == "BAD", shows=shows)["chain"]
-        assert chain.startswith(verdict), f"{shows}: {chain}"
-    print(f"    {len(cases) + 3} servers of OpenSSL")
+        assert chain.startswith(verdict), f"{version}, {shows}: {chain}"
+    print(f"    {len(cases) + len(shown)} servers of OpenSSL")
 
 
 CHECKS = [

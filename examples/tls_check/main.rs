@@ -100,7 +100,8 @@ fn options() -> Option<Options> {
 }
 
 fn check(options: &Options) -> Result<Vec<Point>> {
-    let found = probe::probe(&options.host, options.port)?;
+    let own = options.certificate.as_deref().zip(options.key.as_deref());
+    let found = probe::probe(&options.host, options.port, own)?;
     let asked = ask(options)?;
     Ok(vec![
         chain(&asked),

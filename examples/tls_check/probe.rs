@@ -3,13 +3,15 @@
 use std::error::Error;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringhttp::PeerCertificate;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion, SignatureScheme,
@@ -31,10 +33,13 @@ pub(crate) struct Found {
     pub(crate) renegotiation_is_secure: Option<bool>,
 }
 
+/// What is shown to a server that asks for it: PEM files of a certificate chain and of its key.
+pub(crate) type Own<'a> = Option<(&'a Path, &'a Path)>;
+
 /// Asks thrice: in the best way, again with what it gave to go on with, and in TLS 1.2.
-pub(crate) fn probe(host: &str, port: u16) -> Result<Found> {
+pub(crate) fn probe(host: &str, port: u16, own: Own<'_>) -> Result<Found> {
     let shown = Arc::new(Shown::default());
-    let config = config(&shown, &[&TLS13, &TLS12])?;
+    let config = config(&shown, &[&TLS13, &TLS12], own)?;
     let mut found = converse(host, port, &config, |tls| {
         let suite = tls.negotiated_cipher_suite().ok_or("no cipher suite")?.suite();
         let suite = suite.as_str().unwrap_or("unknown").replace("TLS13_", "TLS_");
@@ -66,10 +71,11 @@ fn converse<T>(
     let mut socket = connect(host, port)?;
     let mut tls = ClientConnection::new(Arc::clone(config), ServerName::try_from(host.to_owned())?)?;
     let mut stream = Stream::new(&mut tls, &mut socket);
-    write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let asked = write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     // That it ends without one, or without saying so, is nothing that is asked here.
     let _ = stream.read(&mut [0; 4096]);
-    look(&tls)
+    // One that wants a certificate may have shown all there is to see before it refused.
+    look(&tls).map_err(|unseen| asked.err().map_or(unseen, Into::into))
 }
 
 fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
@@ -82,7 +88,7 @@ fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
 /// RFC 5746: whoever can renegotiate safely says so in its hello, which TLS 1.2 sends in the clear.
 fn renegotiation(host: &str, port: u16) -> Result<Option<bool>> {
     let mut socket = connect(host, port)?;
-    let config = config(&Arc::default(), &[&TLS12])?;
+    let config = config(&Arc::default(), &[&TLS12], None)?;
     let mut tls = ClientConnection::new(config, ServerName::try_from(host.to_owned())?)?;
     tls.write_tls(&mut socket)?;
     let (mut received, mut piece) = (Vec::new(), [0; 4096]);
@@ -139,12 +145,22 @@ const RENEGOTIATION_INFO: u16 = 0xff01;
 const HELLO_BYTES_MAX: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn config(shown: &Arc<Shown>, versions: &[&'static SupportedProtocolVersion]) -> Result<Arc<ClientConfig>> {
+fn config(
+    shown: &Arc<Shown>,
+    versions: &[&'static SupportedProtocolVersion],
+    own: Own<'_>,
+) -> Result<Arc<ClientConfig>> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::<Shown>::clone(shown))
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(Arc::<Shown>::clone(shown));
+    let config = match own {
+        Some((chain, key)) => {
+            let chain = CertificateDer::pem_file_iter(chain)?.collect::<std::result::Result<_, _>>()?;
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?
+        }
+        None => config.with_no_client_auth(),
+    };
     Ok(Arc::new(config))
 }
 
