@@ -1,6 +1,6 @@
 //! Answers that may be kept: conditions, lifetimes, and fields of the client's choice.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ringhttp::proto::Etag;
 use ringhttp::proto::conditional::Validators;
@@ -25,8 +25,9 @@ async fn cache(state: &Httpbin, mut req: Request) -> Result {
     if is_conditional.iter().any(|name| req.headers().contains_key(name)) {
         return Ok(Response::empty(StatusCode::NOT_MODIFIED));
     }
-    let validators =
-        Validators { etag: Etag::strong(&state.random.uuid()).ok(), modified: Some(SystemTime::now()) };
+    // A second that is not over is not said.
+    let modified = SystemTime::now() - Duration::from_secs(1);
+    let validators = Validators { etag: Etag::strong(&state.random.uuid()).ok(), modified: Some(modified) };
     Ok(json(&describe(&mut req, HEAD).await?.into()).with_validators(&validators))
 }
 
