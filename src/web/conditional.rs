@@ -51,7 +51,8 @@ impl Request {
 }
 
 impl Response {
-    /// Sets `ETag` and `Last-Modified`, as far as they are known.
+    /// Sets `ETag` and `Last-Modified`, as far as they are known. A time within the present second is not said yet: see
+    /// [`last_modified`](conditional::last_modified).
     #[must_use]
     pub fn with_validators(mut self, validators: &Validators) -> Self {
         let headers = self.headers_mut();
