@@ -284,6 +284,8 @@ mod tests {
             let now = UNIX_EPOCH + Duration::from_millis(now_millis);
             assert_eq!(range_applies(&date, &current("\"a\""), now), applies, "{now_millis}");
         }
+        let tag = headers(&[("if-range", "\"a\"")]);
+        assert!(range_applies(&tag, &current("\"a\""), UNIX_EPOCH), "a tag is at any time");
     }
 
     #[test]
