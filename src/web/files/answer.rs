@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG,
@@ -27,7 +27,7 @@ pub(super) struct Representation {
     validators: Validators,
     content_type: HeaderValue,
     /// What `Last-Modified` says when the second of the change is over.
-    last_modified: OnceCell<Option<HeaderValue>>,
+    last_modified: OnceCell<HeaderValue>,
     cache_control: Option<HeaderValue>,
     coding: Option<Coding>,
     /// Whether another client might get another coding.
@@ -83,17 +83,13 @@ impl Representation {
         response
     }
 
-    /// What `Last-Modified` says. A file may be kept for longer than what is said of one that was changed just now.
+    /// What `Last-Modified` says: nothing yet of a file that was changed just now, which may be kept for longer than that.
     fn last_modified(&self, now: impl FnOnce() -> SystemTime) -> Option<HeaderValue> {
         if let Some(said) = self.last_modified.get() {
-            return said.clone();
+            return Some(said.clone());
         }
-        let (modified, now) = (self.validators.modified?, now());
-        let said = last_modified(modified, now);
-        if now.duration_since(modified).is_ok_and(|age| age >= Duration::from_secs(1)) {
-            let _ = self.last_modified.set(said.clone());
-        }
-        said
+        let said = last_modified(self.validators.modified?, now())?;
+        Some(self.last_modified.get_or_init(|| said).clone())
     }
 
     fn varies(&self) -> Option<HeaderValue> {
@@ -170,7 +166,7 @@ static NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
