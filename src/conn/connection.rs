@@ -220,6 +220,9 @@ impl Connection {
 
     /// Polls what the connection's task waits for, behind which it looks after the connection.
     pub(super) fn in_turn<T>(&self, poll: impl FnOnce() -> T) -> T {
+        if let Some(Session::WebSocket(session)) = self.session() {
+            session.begin_turn();
+        }
         let _turn = self.host.begin_turn(self);
         poll()
     }
@@ -242,13 +245,6 @@ impl Connection {
         }
         self.session.set(Some(session));
         self.wake();
-    }
-
-    /// The handler is polled now, in the connection's task.
-    pub(crate) fn begin_turn(&self) {
-        if let Some(Session::WebSocket(session)) = self.session() {
-            session.begin_turn();
-        }
     }
 
     /// Looks after the session; ready when it has ended, or is ended by the cut.
@@ -346,8 +342,7 @@ impl Connection {
 
     /// Whether a write is under way.
     pub(super) fn is_writing(&self) -> bool {
-        let mut io = self.io.borrow_mut();
-        io.as_mut().is_some_and(|io| io.wire.unsent() > io.wire.output().queued())
+        self.io.borrow().as_ref().is_some_and(|io| io.wire.is_writing())
     }
 
     /// Bytes that the kernel has taken.

@@ -233,7 +233,6 @@ fn run_handler(
 ) -> impl Future<Output = Result<Response, CloseReason>> {
     let mut wait: Option<Meanwhile> = None;
     poll_fn(move |cx| {
-        connection.begin_turn();
         match connection.in_turn(|| catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx)))) {
             Ok(Poll::Ready(response)) => return Poll::Ready(Ok(response)),
             Ok(Poll::Pending) => {}

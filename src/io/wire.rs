@@ -177,6 +177,11 @@ impl Wire {
         self.output.queued() + self.in_flight as usize
     }
 
+    /// Whether a write is under way.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.transport.is_writing()
+    }
+
     /// Whether something waits for a write that nobody has started, or for one that nobody waits for.
     pub(crate) fn is_flush_due(&self) -> bool {
         self.writes_quietly() || (!self.transport.is_writing() && !self.output.is_empty())
