@@ -169,7 +169,8 @@ impl Upgraded {
     /// If the transport failed, or if the peer took nothing within `ServerConfig::write_timeout`.
     ///
     /// # Cancellation
-    /// The bytes are queued by the first poll; they leave with this future or the next call.
+    /// The bytes are queued by the first poll; they leave with this future or the next call, and on a server behind one that was
+    /// ready, too, while nothing else is called: without `write_timeout` then.
     pub async fn write(&mut self, bytes: impl Into<Bytes>) -> io::Result<()> {
         if let Some(wire) = &mut *self.lease.wire.borrow_mut() {
             wire.output().push(bytes.into());
