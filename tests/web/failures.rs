@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringhttp::testing::{each_driver, serve_on};
-use ringhttp::{AccessLog, Core, Error, Next, Request, Response, Result, Router, ServerConfig, middleware};
+use ringhttp::{
+    AccessLog, AccessRecord, Core, Error, Next, Request, Response, Result, Router, ServerConfig, middleware,
+};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -19,6 +21,15 @@ impl Lines {
     /// What was said on this thread by `target` while `body` ran.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().expect("nobody panics while holding it"))
+    }
+
+    /// An access log whose lines come here, each with what `tell` says of its record.
+    fn of(&self, format: &str, tell: impl Fn(&AccessRecord) -> String + Send + Sync + 'static) -> AccessLog {
+        let kept = self.clone();
+        AccessLog::new(format).expect("known atoms").to_fn(move |line, record| {
+            let line = format!("{line} {}", tell(record));
+            kept.0.lock().expect("nobody panics while holding it").push(line);
+        })
     }
 }
 
@@ -127,16 +138,12 @@ fn a_middleware_sees_the_source_of_a_failure() {
 fn the_access_log_knows_the_client_behind_a_proxy_and_the_route() {
     each_driver(async |core: Core| {
         let lines = Lines::default();
-        let kept = lines.clone();
         let mut config = ServerConfig::default();
         config.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a network")];
-        config.access_log =
-            Some(AccessLog::new("%a %C %S %R").expect("known atoms").to_fn(move |line, record| {
-                let (method, target) = (record.method(), record.target());
-                let line =
-                    format!("{line} {method:?} {target:?} {:?} {:?}", record.route(), record.client_addr());
-                kept.0.lock().expect("nobody panics while holding it").push(line);
-            }));
+        config.access_log = Some(lines.of("%a %C %S %R", |record| {
+            let (method, target) = (record.method(), record.target());
+            format!("{method:?} {target:?} {:?} {:?}", record.route(), record.client_addr())
+        }));
         let user = async |_: &(), _: Request| "user";
         let router = Router::new().nest("/users", Router::new().get("/{id}", user));
         serve_on(&core, config, router, (), async |client| {
@@ -165,15 +172,9 @@ fn the_access_log_knows_the_client_behind_a_proxy_and_the_route() {
 fn the_access_log_knows_that_the_rest_of_a_body_ended_the_connection() {
     each_driver(async |core: Core| {
         let lines = Lines::default();
-        let kept = lines.clone();
         let mut config = ServerConfig::default();
         config.drain_bytes_max = 1000;
-        config.access_log = Some(AccessLog::new("%s").expect("known atoms").to_fn(move |line, record| {
-            kept.0
-                .lock()
-                .expect("nobody panics while holding it")
-                .push(format!("{line} {:?}", record.close_reason()));
-        }));
+        config.access_log = Some(lines.of("%s", |record| format!("{:?}", record.close_reason())));
         let router = Router::new().post("/", async |_: &(), _: Request| "done");
         serve_on(&core, config, router, (), async |client| {
             let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -191,12 +192,9 @@ fn the_access_log_knows_that_the_rest_of_a_body_ended_the_connection() {
 fn the_access_log_counts_no_time_of_what_is_read_behind_an_answer() {
     each_driver(async |core: Core| {
         let lines = Lines::default();
-        let kept = lines.clone();
         let mut config = ServerConfig::default();
-        config.access_log = Some(AccessLog::new("%s").expect("known atoms").to_fn(move |line, record| {
-            let is_short = record.elapsed() < Duration::from_secs(1);
-            let line = format!("{line} {is_short} {:?}", record.close_reason());
-            kept.0.lock().expect("nobody panics while holding it").push(line);
+        config.access_log = Some(lines.of("%s", |record| {
+            format!("{} {:?}", record.elapsed() < Duration::from_secs(1), record.close_reason())
         }));
         let router = Router::new().post("/", async |_: &(), _: Request| "done");
         serve_on(&core, config, router, (), async |client| {

@@ -296,11 +296,7 @@ fn a_body_in_one_long_record_is_waited_for_as_long_as_its_bytes_come() {
             let mut client = Theirs::client(&configs);
             client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000\r\n\r\n");
             assert_eq!(settle(&mut bench, &mut client), "");
-            client.write(&[b'x'; 16_000]);
-            let mut record = Vec::new();
-            while client.connection.wants_write() {
-                client.connection.write_tls(&mut record).unwrap();
-            }
+            let record = client.sealed(&[b'x'; 16_000]);
             for piece in record.chunks(bytes_a_second).take(20) {
                 bench.far.send(piece);
                 bench.run();
@@ -321,11 +317,7 @@ fn a_record_whose_rest_does_not_come_is_answered_with_408() {
     let mut client = Theirs::client(&configs);
     client.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 16000\r\n\r\n");
     assert_eq!(settle(&mut bench, &mut client), "");
-    client.write(&[b'x'; 16_000]);
-    let mut record = Vec::new();
-    while client.connection.wants_write() {
-        client.connection.write_tls(&mut record).unwrap();
-    }
+    let record = client.sealed(&[b'x'; 16_000]);
     for (piece, wait) in [(&record[..8000], 9), (&record[8000..12_000], 9), (&record[12_000..12_001], 11)] {
         assert_eq!(settle(&mut bench, &mut client), "");
         bench.far.send(piece);

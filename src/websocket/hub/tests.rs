@@ -19,6 +19,16 @@ fn open(core: &Core, config: WebSocketConfig) -> (WebSocket, Rc<Session>, FarEnd
     (WebSocket::new(Rc::clone(&session)), session, far)
 }
 
+/// A member of the room that holds 10,000 bytes for its peer.
+fn join_with(hub: &Hub, core: &Core, policy: SlowReader) -> (Membership, WebSocket, Rc<Session>, FarEnd) {
+    let mut config = WebSocketConfig::default();
+    config.slow_reader = policy;
+    config.send_queue_bytes_max = 10_000;
+    let (socket, session, far) = open(core, config);
+    let member = hub.join("room", "somebody", &socket).expect("there is room");
+    (member, socket, session, far)
+}
+
 fn on_cores(count: usize, body: impl AsyncFn(Core) + Send + Sync) {
     let mut config = RuntimeConfig::default();
     (config.cores, config.pin, config.handle_signals) = (Cores::Count(count), false, false);
@@ -104,14 +114,7 @@ fn limits_are_kept() {
 fn a_slow_reader_is_treated_as_its_socket_says_and_the_others_do_not_notice() {
     let hub = Hub::default();
     on_cores(1, async |core| {
-        let join = |policy| {
-            let mut config = WebSocketConfig::default();
-            config.slow_reader = policy;
-            config.send_queue_bytes_max = 10_000;
-            let (socket, session, far) = open(&core, config);
-            let member = hub.join("room", "somebody", &socket).expect("there is room");
-            (member, socket, session, far)
-        };
+        let join = |policy| join_with(&hub, &core, policy);
         let policies = [SlowReader::Wait, SlowReader::Close, SlowReader::DropNewest, SlowReader::DropOldest];
         let slow = policies.map(join);
         let quick = join(SlowReader::Wait);
@@ -136,14 +139,7 @@ fn a_slow_reader_is_treated_as_its_socket_says_and_the_others_do_not_notice() {
 fn a_ping_for_which_there_is_no_room_is_dropped_where_messages_are() {
     let hub = Hub::default();
     on_cores(1, async |core| {
-        let join = |policy| {
-            let mut config = WebSocketConfig::default();
-            config.slow_reader = policy;
-            config.send_queue_bytes_max = 10_000;
-            let (socket, session, far) = open(&core, config);
-            let member = hub.join("room", "somebody", &socket).expect("there is room");
-            (member, socket, session, far)
-        };
+        let join = |policy| join_with(&hub, &core, policy);
         let slow = [SlowReader::DropNewest, SlowReader::DropOldest].map(join);
         slow.iter().for_each(|(.., far)| far.set_window(0));
         let quick = join(SlowReader::Wait);
@@ -287,9 +283,9 @@ fn what_is_said_amid_a_members_own_pieces_passes_that_member_by() {
     let hub = Hub::default();
     on_cores(1, async |core| {
         let (socket, session, far) = open(&core, WebSocketConfig::default());
-        let (_other, other_session, other_far) = open(&core, WebSocketConfig::default());
+        let (other, other_session, other_far) = open(&core, WebSocketConfig::default());
         let _member = hub.join("room", "ada", &socket).expect("there is room");
-        let _listener = hub.join("room", "brian", &_other).expect("there is room");
+        let _listener = hub.join("room", "brian", &other).expect("there is room");
         let piece = |data: &'static str, is_first, is_last| {
             let data = bytes::Bytes::from_static(data.as_bytes());
             Message::Piece(crate::websocket::Piece { is_text: true, data, is_first, is_last })

@@ -287,12 +287,24 @@ impl Theirs {
                 self.unread.extend_from_slice(&piece[..count]);
             }
         }
+        let out = self.records();
+        far.send(&out);
+        !received.is_empty() || !out.is_empty()
+    }
+
+    /// The records that wait to leave.
+    fn records(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         while self.connection.wants_write() {
             self.connection.write_tls(&mut out).unwrap();
         }
-        far.send(&out);
-        !received.is_empty() || !out.is_empty()
+        out
+    }
+
+    /// The records that data becomes, for who sends them otherwise than at once.
+    pub(crate) fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.write(bytes);
+        self.records()
     }
 
     /// What was read.
